@@ -1,0 +1,1 @@
+"""Runs inside the user's agent: sees every LLM and tool call, writes it to the spool, and stays light."""

@@ -1,0 +1,404 @@
+"""The frozen records that an agent process spools and the collector ingests.
+
+In: facts measured by the hooks (:mod:`.instrument`), the door (:mod:`trimtab`) and the importers.
+Out: one JSON object per record, ``{"kind": "<class name in snake case>", **fields}``.
+
+This module is the contract between the agent and everything behind it, so it imports nothing of
+ours. A published shape never changes: new facts get new fields with defaults, and a reader that
+meets a ``SCHEMA_VERSION`` above its own stops (see :mod:`.collect`).
+
+Units: ``*_ns`` are nanoseconds (``ts_ns`` and ``*_ns`` points in time since the Unix epoch, UTC),
+``*_s`` seconds, ``*_bytes`` bytes. Ids are opaque strings, unique without a registry. A ``*_digest``
+is the first 16 hex digits of a SHA-256: it tells equal from different and reveals nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+SCHEMA_VERSION = 1
+"""Version of the shapes below; stored in the :class:`Process` record that opens every segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One life of one agent process. The first record of every segment it writes."""
+
+    process_id: str
+    """Random; a reused operating-system pid gets another one."""
+    pid: int
+    ts_ns: int
+    """When tracing started in this process."""
+    service: str
+    """Name of the agent, from the settings; the script's name by default."""
+    script: str
+    cwd: str
+    python: str
+    trimtab: str
+    """Our own version."""
+    content_mode: str
+    """``off | redacted | full``: what this process was told to keep."""
+    boot_id: str = ""
+    """Identity of the machine's boot; with ``pid`` it tells a dead writer from a living one."""
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """Version of the code around the model: what the user named, else the git commit and a dirty mark."""
+
+    process_id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """A run began: one execution of an agent on one task."""
+
+    run_id: str
+    process_id: str
+    ts_ns: int
+    name: str
+    origin: str
+    """``explicit`` (``with trimtab.run()``), ``process`` (no run was declared: the process is the run) or ``import``."""
+    parent_run_id: str | None = None
+    task: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    harness: str | None = None
+    service: str | None = None
+    """Overrides the process's service (importers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """A run ended."""
+
+    run_id: str
+    ts_ns: int
+    status: str
+    """``ok | error``: whether an exception left the run. Says nothing about the answer being right."""
+    rule: str
+    """What told us that it ended: ``block exit | process exit | import``."""
+    error_type: str | None = None
+    error_message: str | None = None
+    site_id: str | None = None
+    """The user's line that the exception left through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the user's code that made a choice. Written once per process before its first use."""
+
+    site_id: str
+    """Digest of file, function and the statement's text: survives edits elsewhere in the file."""
+    file: str
+    """Relative to the working directory where it lies below it, else absolute."""
+    function: str
+    """Qualified name, ``<module>`` at the top level."""
+    line: int
+    end_line: int
+    source: str
+    """The statement's lines, dedented and redacted; empty where the source can't be read."""
+    owner: str = "user"
+    """``user`` or ``library``: the latter where no frame of the user's own code was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP request of a call. Written inside the call, so that a killed process loses none that ended."""
+
+    attempt_id: str
+    call_id: str
+    run_id: str
+    process_id: str
+    number: int
+    """1 for the first attempt of its call."""
+    ts_ns: int
+    duration_ns: int
+    """Until the last byte was read, the stream was closed or the request failed."""
+    api: str
+    """Wire format: ``openai.chat | openai.responses | openai.embeddings | anthropic.messages | gemini | ollama``."""
+    method: str
+    host: str
+    """Host and port."""
+    path: str
+    """URL path; secret query values removed, the query dropped."""
+    site_id: str
+    end: str
+    """``complete | error | abandoned``: the stream was left before its end, or closed early."""
+    stream: bool = False
+    http_status: int | None = None
+    error_type: str | None = None
+    """Exception class as ``module.Name`` where the request or the stream raised."""
+    error_message: str | None = None
+    ttft_ns: int | None = None
+    """From the request to the first body bytes; None when not streamed."""
+    chunks: int = 0
+    """Body chunks read; 0 when not streamed."""
+    request_bytes: int = 0
+    response_bytes: int = 0
+    body_digest: str | None = None
+    """Digest of the request body; None where the body can't be read without consuming it."""
+    request_id: str | None = None
+    """``x-request-id`` / ``request-id`` of the response."""
+    retry_after_s: float | None = None
+    sdk_retry: int | None = None
+    """Retry number that the SDK put on the wire (``x-stainless-retry-count``)."""
+    model: str | None = None
+    """As read cheaply from the request; :class:`Exchange` is the exact one."""
+    usage_fragment: str | None = None
+    """The response's raw usage object, at most 2 kB, so that tokens survive even if no :class:`Exchange` follows."""
+    timeout_s: float | None = None
+    """Read timeout in force; None for no limit."""
+    max_retries: int | None = None
+    """Retries the SDK was told to make; None where it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRequest:
+    """A tool call that a model asked for."""
+
+    index: int
+    provider_id: str | None
+    name: str
+    args_digest: str
+    """Of the arguments as canonical JSON where they parse, else of their text."""
+    args_valid: bool
+    """Whether the arguments are a JSON object."""
+    args_error: str | None = None
+    args_chars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """A tool's answer as it went back to a model."""
+
+    tool_id: str
+    """``<call_id>:<index>`` of the request it answers."""
+    seen_ns: int
+    """Start of the request that carried it: an upper bound of the tool's end."""
+    status: str
+    """``ok | error | unknown``, as far as the wire says."""
+    error_type: str | None = None
+    error_message: str | None = None
+    result_digest: str | None = None
+    result_chars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What request and response of one attempt said. Parsed off the caller's path."""
+
+    attempt_id: str
+    call_id: str
+    run_id: str
+    api: str
+    model: str | None
+    """As requested."""
+    response_model: str | None = None
+    response_id: str | None = None
+    previous_response_id: str | None = None
+    finish_reason: str | None = None
+    """``stop | length | tool_calls | content_filter | refusal | error | other``; None where there was no response."""
+    finish_reason_raw: str | None = None
+    input_tokens: int | None = None
+    """All input tokens, cached ones included, for every provider."""
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    """All output tokens, reasoning included."""
+    reasoning_tokens: int | None = None
+    usage_source: str = "unknown"
+    """``reported | estimated | unknown``."""
+    cost_reported_usd: str | None = None
+    """Decimal text, where the provider put a price in the body (OpenRouter's ``usage.cost``)."""
+    provider_error_type: str | None = None
+    provider_error_code: str | None = None
+    provider_error_message: str | None = None
+    message_count: int = 0
+    output_chars: int = 0
+    output_digest: str | None = None
+    prompt_digest: str | None = None
+    """Of the system prompt / instructions: the prompt version where the user names none."""
+    tools_digest: str | None = None
+    tools_offered: tuple[str, ...] = ()
+    params: dict[str, Any] = field(default_factory=dict)
+    """``max_tokens, temperature, stop, stream, tool_choice, reasoning_effort, …`` where the request set them."""
+    tool_requests: tuple[ToolRequest, ...] = ()
+    tool_results: tuple[ToolResult, ...] = ()
+    """Only those not seen in an earlier request of this process."""
+    rejects_call_id: str | None = None
+    """The earlier call whose answer this request's last message turns down ("provide exactly one …")."""
+    rejection_text: str | None = None
+    """First 200 characters of that message; None with content off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """A tool execution seen as it ran (decorator, adapter). Written inside the call."""
+
+    tool_run_id: str
+    run_id: str
+    process_id: str
+    name: str
+    ts_ns: int
+    duration_ns: int
+    status: str
+    """``ok | error``."""
+    args_digest: str | None = None
+    result_digest: str | None = None
+    result_chars: int = 0
+    error_type: str | None = None
+    error_message: str | None = None
+    site_id: str | None = None
+    """The tool's definition."""
+    mutates: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One value of one knob in force at one site, for one call or one run."""
+
+    decision_id: str
+    run_id: str
+    knob: str
+    value: Any
+    """JSON value; None means that the code set nothing and the provider's or library's default holds."""
+    source: str
+    """``code | default | human | experiment``."""
+    site_id: str
+    ts_ns: int
+    call_id: str | None = None
+    propensity: float = 1.0
+    """Probability with which this value was drawn, in (0, 1]."""
+    site_role: str = "call"
+    """``call | constructor | knob``: which line ``site_id`` names."""
+    policy_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run."""
+
+    outcome_id: str
+    run_id: str
+    ts_ns: int
+    success: bool | None
+    score: float | None = None
+    source: str = "explicit"
+    """``explicit | evaluator | inferred``; inferred never overwrites explicit."""
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Redacted request or response text of one attempt. First to be dropped when space is short."""
+
+    attempt_id: str
+    call_id: str
+    run_id: str
+    role: str
+    """``request | response``."""
+    ts_ns: int
+    body: str
+    """JSON text; streams are stored as the response they add up to."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSpan:
+    """An HTTP request of the agent that is no LLM call, from the OpenTelemetry instrumentation."""
+
+    span_id: str
+    run_id: str
+    process_id: str
+    name: str
+    ts_ns: int
+    duration_ns: int
+    method: str
+    url: str
+    """Without query."""
+    http_status: int | None = None
+    error_type: str | None = None
+    site_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Records that could not be kept, counted exactly since the last such record of this kind and reason."""
+
+    process_id: str
+    lost_kind: str
+    """Kind of the lost records, e.g. ``content``."""
+    reason: str
+    count: int
+    size_bytes: int
+    ts_ns: int
+
+
+Record = (
+    Process
+    | Harness
+    | RunStart
+    | RunEnd
+    | Site
+    | Attempt
+    | Exchange
+    | ToolRun
+    | Decision
+    | Outcome
+    | Content
+    | HttpSpan
+    | Loss
+)
+
+
+def kind_of(record_type: type) -> str:
+    """Name of a record type on the wire: ``RunStart`` → ``run_start``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", record_type.__name__).lower()
+
+
+class _Shapes:
+    """Which class each kind decodes to, and which of its fields hold nested records."""
+
+    kinds: ClassVar[dict[type, str]] = {t: kind_of(t) for t in Record.__args__}
+    by_kind: ClassVar[dict[str, type]] = {kind_of(t): t for t in Record.__args__}
+    nested: ClassVar[dict[str, type]] = {"tool_requests": ToolRequest, "tool_results": ToolResult}
+    names: ClassVar[dict[type, tuple[str, ...]]] = {
+        t: tuple(f.name for f in fields(t)) for t in (*Record.__args__, ToolRequest, ToolResult)
+    }
+
+
+def to_dict(record: Record) -> dict[str, Any]:
+    """The record as a JSON-able mapping, with its ``kind``. Shallow except for the nested tool records."""
+    out: dict[str, Any] = {"kind": _Shapes.kinds[type(record)]}
+    for name in _Shapes.names[type(record)]:
+        value = getattr(record, name)
+        if name in _Shapes.nested:
+            value = [{n: getattr(v, n) for n in _Shapes.names[type(v)]} for v in value]
+        out[name] = value
+    return out
+
+
+def from_dict(data: dict[str, Any]) -> Record:
+    """The record that :func:`to_dict` gave ``data``.
+
+    Raises:
+        ValueError: the kind or a field is not one of this version's, or a required field is missing.
+    """
+    values = dict(data)
+    kind = values.pop("kind", None)
+    shape = _Shapes.by_kind.get(str(kind))
+    if shape is None:
+        raise ValueError(f"unknown record kind {kind!r}; this version knows {', '.join(sorted(_Shapes.by_kind))}")
+    for name, nested in _Shapes.nested.items():
+        if name in values:
+            values[name] = tuple(nested(**v) for v in values[name])
+    if "tools_offered" in values:
+        values["tools_offered"] = tuple(values["tools_offered"])
+    try:
+        record: Record = shape(**values)
+    except TypeError as error:
+        raise ValueError(f"record of kind {kind!r} does not fit its shape: {error}") from error
+    return record

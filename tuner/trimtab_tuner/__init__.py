@@ -1,0 +1,1 @@
+"""The sidecar: collects, analyses, serves the control API, and (from here on) tunes. Also the heavier commands."""
