@@ -1,1 +1,113 @@
-"""The public door of trimtab."""
+"""trimtab watches the LLM agent you already run and says which line of it loses runs and money.
+
+    import trimtab
+    trimtab.instrument()
+
+That line is all an agent needs. The other names are for those who want to say more: where one run begins and ends,
+what came of it, which functions are tools, and which values may be turned.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
+
+from trimtab_tracer import __version__
+from trimtab_tracer import knobs as _knobs
+from trimtab_tracer import runs as _runs
+from trimtab_tracer import tools as _tools
+from trimtab_tracer.instrument.switch import switch as _switch
+from trimtab_tracer.runs import Run
+
+__all__ = ["Run", "__version__", "flush", "instrument", "knob", "outcome", "run", "tool", "uninstrument"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def instrument(**settings: Any) -> None:
+    """Trace every LLM call, tool call and decision of this process from here on.
+
+    Clients built before count too. Calling it again changes nothing. It never raises because of its surroundings:
+    where it can't work it says so in one log line and the agent runs untraced.
+
+    Args:
+        **settings: ``home``, ``service``, ``content`` (``off | redacted | full``), ``harness`` and the other settings
+            listed by ``trimtab config``. They win over ``TRIMTAB_*`` variables and ``trimtab.toml``.
+    """
+    _switch.on(**settings)
+
+
+def uninstrument() -> None:
+    """Stop to trace, restore everything that was patched, and write what is still queued."""
+    _switch.off()
+
+
+def flush(timeout_s: float = 2.0) -> None:
+    """Wait until everything recorded so far is in the spool, at most ``timeout_s`` seconds. Exit does it by itself."""
+    tracer = _switch.active()
+    if tracer is not None:
+        tracer.writer.flush(timeout_s)
+
+
+def run(name: str, *, task: str | None = None, harness: str | None = None, **attributes: Any) -> Run:
+    """One execution of the agent on one task: ``with trimtab.run("triage", task=ticket_id) as run: ...``.
+
+    Works with ``with``, ``async with`` and as a decorator. Where no run is declared, the process is the run.
+
+    Args:
+        name: What kind of work it is; runs of one name are compared with each other.
+        task: Which task it is, so that repeats of one task can be told apart from other tasks.
+        harness: Version of the code around the model, if it is not the process's.
+        **attributes: Anything else worth filtering by. Scalars stay as they are, other values become text.
+    """
+    return Run(_switch.active, name, task, harness, attributes)
+
+
+def outcome(
+    success: bool | None = None,
+    *,
+    score: float | None = None,
+    run_id: str | None = None,
+    comment: str | None = None,
+) -> None:
+    """Say what came of a run. What is said here is never overwritten by what is inferred.
+
+    Args:
+        success: Whether the task was done.
+        score: A grade, higher is better, where yes or no is too coarse.
+        run_id: Which run (``Run.run_id``); the one the caller is in by default.
+        comment: Why, in a few words.
+    """
+    _runs.record_outcome(_switch.active(), run_id, success, score, comment)
+
+
+@overload
+def tool(function: F, /) -> F: ...
+@overload
+def tool(*, name: str | None = None, mutates: bool | None = None) -> Callable[[F], F]: ...
+def tool(function: Any = None, /, *, name: str | None = None, mutates: bool | None = None) -> Any:
+    """Decorate a tool, so that its own duration and error are recorded instead of inferred: ``@trimtab.tool``.
+
+    Args:
+        function: The tool, sync or async.
+        name: As the model calls it; the function's name by default.
+        mutates: Whether it changes the world outside, so that calling it twice matters.
+    """
+    if function is None:
+        return lambda f: _tools.observe(_switch.active, f, name or f.__name__, mutates)
+    return _tools.observe(_switch.active, function, name or function.__name__, mutates)
+
+
+def knob(name: str, default: T, *, choices: Sequence[T] | None = None) -> T:
+    """A value of your harness that may be turned: ``top_k = trimtab.knob("top_k", 5, choices=[3, 5, 10])``.
+
+    Returns ``default`` and records it as the decision in force for the run, with the line it stands on.
+
+    Args:
+        name: What it is called, one name for one meaning.
+        default: What your code would use; a JSON value.
+        choices: The values that would be acceptable; ``default`` is always one.
+    """
+    return _knobs.read(_switch.active, name, default, choices, sys._getframe(1))

@@ -1,7 +1,17 @@
 -- Core tables. One row per thing named by the table; content lives apart, in Parquet segments that `content` indexes.
 -- *_ns: nanoseconds (points in time since the Unix epoch, UTC). *_musd: integer micro-USD. Ids are opaque text.
+--
 -- Money: `cost_reported_musd` is what the provider said, `cost_computed_musd` tokens x price list, `cost_musd` the one
--- that counts (reported wins), `cost_source` which of them it is: reported | estimated | unknown (then cost_musd is NULL).
+-- that counts, and `cost_source` where that comes from:
+--   reported   the provider's own figure; it wins over the computed one
+--   estimated  tokens x price list
+--   unbilled   0: an HTTP error status without usage, or a request that never reached the provider (connecting failed)
+--   unknown    cost_musd is NULL: the model has no known price, or the tokens are not known, because the request timed
+--              out or its connection or stream broke after it was sent. The provider may have billed such an attempt.
+-- A call's figures are sums over its attempts; it is unknown if an attempt that has tokens is, or if no attempt is known.
+--
+-- Records come in any order and may come twice. Every table is filled by primary key; `calls` and `tool_calls` are
+-- derived from the tables they summarise, for all ids that a batch touches, inside the same transaction.
 
 CREATE TABLE processes (
     process_id VARCHAR PRIMARY KEY,
@@ -13,6 +23,7 @@ CREATE TABLE processes (
     python VARCHAR NOT NULL,
     trimtab VARCHAR NOT NULL,
     content_mode VARCHAR NOT NULL,
+    boot_id VARCHAR NOT NULL,
     harness VARCHAR
 );
 
@@ -23,13 +34,13 @@ CREATE TABLE runs (
     service VARCHAR NOT NULL,
     name VARCHAR NOT NULL,
     task VARCHAR,
-    origin VARCHAR NOT NULL,            -- explicit | process | import
+    origin VARCHAR NOT NULL,            -- explicit | process | import; unknown: its start was lost, what is here is known from its calls
     harness VARCHAR,
     attributes JSON NOT NULL,
     started_ns BIGINT NOT NULL,
     ended_ns BIGINT,
     status VARCHAR,                     -- ok | error; NULL while it runs
-    end_rule VARCHAR,
+    end_rule VARCHAR,                   -- block exit | process exit | import | process vanished (killed: it ends with its last record)
     error_type VARCHAR,
     error_message VARCHAR,
     error_site_id VARCHAR
@@ -92,7 +103,7 @@ CREATE TABLE attempts (
     reasoning_tokens BIGINT,
     usage_source VARCHAR NOT NULL DEFAULT 'unknown',
     cost_musd BIGINT,
-    cost_source VARCHAR NOT NULL DEFAULT 'unknown',
+    cost_source VARCHAR NOT NULL DEFAULT 'unknown',     -- see the top of this file
     cost_reported_musd BIGINT,
     cost_computed_musd BIGINT,
     price_version VARCHAR,
@@ -103,10 +114,18 @@ CREATE TABLE attempts (
     tools_digest VARCHAR,
     tools_offered VARCHAR[],
     params JSON,
-    parsed BOOLEAN NOT NULL DEFAULT false   -- whether the exchange (everything below `max_retries`) has arrived
+    rejects_call_id VARCHAR,            -- the earlier call whose answer this request turns down
+    rejection_text VARCHAR,
+    parsed BOOLEAN NOT NULL DEFAULT false   -- whether the exchange (what request and response said) has arrived
 );
 
--- One row per logical call, derived from its attempts inside the ingest transaction.
+-- Exchanges whose attempt is not here yet, as the record's JSON; moved into `attempts` when it comes.
+CREATE TABLE waiting_exchanges (
+    attempt_id VARCHAR PRIMARY KEY,
+    record VARCHAR NOT NULL
+);
+
+-- One row per logical call, derived from its attempts.
 CREATE TABLE calls (
     call_id VARCHAR PRIMARY KEY,
     run_id VARCHAR NOT NULL,
@@ -146,10 +165,58 @@ CREATE TABLE calls (
     tools_digest VARCHAR,
     tools_offered VARCHAR[],
     params JSON,
-    rejected_by_call_id VARCHAR,        -- the call whose request turned this one's answer down
+    rejected_by_call_id VARCHAR,        -- the first call whose request turned this one's answer down
     rejection_text VARCHAR
 );
 
+-- What models asked for, one row per tool call in a response.
+CREATE TABLE tool_requests (
+    attempt_id VARCHAR NOT NULL,
+    index INTEGER NOT NULL,
+    call_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    provider_id VARCHAR,
+    name VARCHAR NOT NULL,
+    args_digest VARCHAR,
+    args_valid BOOLEAN NOT NULL,
+    args_error VARCHAR,
+    args_chars BIGINT NOT NULL,
+    PRIMARY KEY (attempt_id, index)
+);
+
+-- Tool answers as they went back to a model, one row per request that carried one.
+CREATE TABLE tool_results (
+    tool_id VARCHAR NOT NULL,
+    attempt_id VARCHAR NOT NULL,        -- the request that carried it
+    seen_ns BIGINT NOT NULL,
+    status VARCHAR NOT NULL,            -- ok | error | unknown
+    error_type VARCHAR,
+    error_message VARCHAR,
+    result_digest VARCHAR,
+    result_chars BIGINT NOT NULL,
+    PRIMARY KEY (tool_id, attempt_id)
+);
+
+-- Tool executions that were seen as they ran.
+CREATE TABLE tool_runs (
+    tool_run_id VARCHAR PRIMARY KEY,
+    run_id VARCHAR NOT NULL,
+    process_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    started_ns BIGINT NOT NULL,
+    ended_ns BIGINT NOT NULL,
+    status VARCHAR NOT NULL,            -- ok | error
+    args_digest VARCHAR,
+    result_digest VARCHAR,
+    result_chars BIGINT NOT NULL,
+    error_type VARCHAR,
+    error_message VARCHAR,
+    site_id VARCHAR,
+    mutates BOOLEAN,
+    tool_id VARCHAR                     -- the request it answers; NULL where no model asked for it
+);
+
+-- One row per tool call, derived from the three tables above.
 CREATE TABLE tool_calls (
     tool_id VARCHAR PRIMARY KEY,        -- `<call_id>:<index>`, or the tool run's own id where no model asked for it
     run_id VARCHAR NOT NULL,
@@ -160,10 +227,10 @@ CREATE TABLE tool_calls (
     args_valid BOOLEAN,
     args_error VARCHAR,
     args_chars BIGINT,
-    offered BOOLEAN,                    -- whether the request offered a tool of this name
+    offered BOOLEAN,                    -- whether the request offered a tool of this name; NULL where it names none at all
     origin VARCHAR NOT NULL,            -- requested (never answered) | inferred (its result came back) | observed (seen running)
-    started_ns BIGINT,
-    ended_ns BIGINT,
+    started_ns BIGINT,                  -- inferred: end of the request that asked for it
+    ended_ns BIGINT,                    -- inferred: start of the request that carried its result
     is_upper_bound BOOLEAN NOT NULL,    -- true where the times are inferred from the calls around it
     status VARCHAR NOT NULL,            -- ok | error | unknown
     error_type VARCHAR,

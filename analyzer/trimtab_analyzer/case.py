@@ -1,0 +1,125 @@
+"""What the rules look at: all frames of one analysis, and the grouping of what they find.
+
+In: the store. Out: a :class:`Case`, the same for every rule, and :class:`Group` objects: what a rule hit, together with
+everything that could have been hit under the same decision. Counting both is what lets a finding say "14 of 120" and
+what keeps one bad call from looking like a pattern. The frames come from one transaction, so they fit together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import polars as pl
+
+from . import cost, load
+from .load import Connection, RunIds
+
+MAX_VALUES: Final = 5
+"""Values of one knob at one place that get findings of their own. Beyond it (a prompt with the date in it, a limit
+computed per call) they are one finding with the value ``null``: a hundred findings of one call each would blame the
+values for what the place does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What a rule hit under one decision, and what it could have hit there."""
+
+    subject: str
+    knob: str
+    value: str
+    """JSON text."""
+    site_id: str | None
+    hits: pl.DataFrame
+    """One row per blamed attempt or tool call."""
+    exposed: pl.DataFrame
+    """The hits and everything else of the same subject, place and value."""
+
+    @property
+    def decoded(self) -> Any:
+        """The value in force; None where the code set nothing."""
+        return json.loads(self.value)
+
+    @property
+    def n_hit(self) -> int:
+        """Calls that were hit."""
+        return self.hits["call_id"].n_unique()
+
+    @property
+    def n_exposed(self) -> int:
+        """Calls that could have been hit."""
+        return self.exposed["call_id"].n_unique()
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """What a rule says about one group; :mod:`.findings` adds runs, money and evidence."""
+
+    group: Group
+    title: str
+    advice: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The frames of one analysis; what their columns mean is written in ``queries/``."""
+
+    attempts: pl.DataFrame
+    tools: pl.DataFrame
+    """With ``is_broken``."""
+    broken: pl.DataFrame
+    decisions: pl.DataFrame
+    outcomes: pl.DataFrame
+    run_errors: pl.DataFrame
+    sites: dict[str, dict[str, Any]]
+    ledger: pl.DataFrame
+    explained: frozenset[str] = frozenset()
+    """Runs whose exception an earlier rule's finding already names."""
+
+    @classmethod
+    def load(cls, con: Connection, run_ids: RunIds = None) -> Case:
+        """The case of these runs, or of all. A tool's health is always that over all runs."""
+        with load.snapshot(con):
+            attempts = load.attempts(con, run_ids)
+            broken = cost.broken_tools(load.tool_health(con))
+            tools = load.tool_calls(con, run_ids)
+            decisions = load.decisions_in_force(con, cost.KNOBS, run_ids)
+            return cls(
+                attempts=attempts,
+                tools=cost.mark_broken(tools, broken),
+                broken=broken,
+                decisions=decisions,
+                outcomes=load.outcomes(con, run_ids),
+                run_errors=load.run_errors(con, run_ids),
+                sites={row["site_id"]: row for row in load.sites(con).iter_rows(named=True)},
+                ledger=cost.assign(attempts, tools, broken, decisions),
+            )
+
+    def place(self, site_id: str | None) -> str:
+        """``agent.py:14``, or words that say that the line is not known."""
+        site = self.sites.get(site_id or "")
+        return f"{site['file']}:{site['line']}" if site else "a line that is not known"
+
+    def groups(self, rows: pl.DataFrame, knob: str, *, hit: pl.Expr, subject: pl.Expr) -> Iterator[Group]:
+        """The hits among ``rows``, by subject, value of ``knob`` in force and the line that decided it.
+
+        Args:
+            rows: attempts or tool calls.
+            knob: of :data:`~.cost.KNOBS`.
+            hit: which rows the rule blames; NULL counts as no.
+            subject: what the finding is about beyond the line; NULL counts as the empty text.
+        """
+        marked = cost.in_force(
+            rows.with_columns(knob=pl.lit(knob), hit=hit.fill_null(False), subject=subject.fill_null("")),
+            self.decisions,
+        )
+        values = pl.col("value").filter("hit").n_unique().over("subject", "site_id")
+        marked = marked.with_columns(value=pl.when(values > MAX_VALUES).then(pl.lit("null")).otherwise("value"))
+        keys = ["subject", "value", "site_id"]
+        marked = marked.filter(pl.col("hit").any().over(keys))
+        for part in marked.partition_by(keys, maintain_order=True):
+            first = part.row(0, named=True)
+            yield Group(first["subject"], knob, first["value"], first["site_id"], part.filter("hit"), part)

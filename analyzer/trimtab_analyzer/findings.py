@@ -1,0 +1,204 @@
+"""Findings: what the rules say, with runs, money, evidence and the quoted source line; and their life in the store.
+
+In: a DuckDB connection onto the store. Out: :class:`Finding` objects in order of what they cost (lost runs first, then
+wasted money), and the table ``findings``, where each keeps its id from one analysis to the next: ``open`` while the
+rules say it, ``resolved`` once they no longer do, ``open`` again if it comes back.
+
+The wasted money of a finding is what the ledger assigns to its rule's class for exactly the attempts or tool calls that
+it names. Two findings may name the same call; no micro-dollar is in two of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from . import load
+from .case import Blame, Case
+from .failures import RULES, Rule
+from .load import Connection, RunIds
+from .wording import count
+
+MAX_EVIDENCE: Final = 1000
+"""Ids of each kind that a finding lists; its counts and amounts are those of all, ``numbers`` says what is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A line of the user's code, as it read when it ran."""
+
+    site_id: str
+    file: str
+    function: str
+    line: int
+    source: str
+    """The statement; empty where the source could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A failure mode pinned to a decision and a line. Amounts in micro-USD, times in nanoseconds since the epoch."""
+
+    finding_id: str
+    rule: str
+    subject: str
+    knob: str
+    value: str
+    """JSON text of the value in force; ``null`` where the code set nothing, or where many values did the same."""
+    site_id: str | None
+    site: Quote | None
+    title: str
+    advice: str
+    runs: int
+    failed_runs: int
+    """Runs it occurred in that failed; an association, not an effect."""
+    calls: int
+    cost_musd: int
+    """Known cost of the calls it names."""
+    wasted_musd: int
+    """The part of it that the ledger assigns to the rule's class."""
+    evidence: dict[str, Any]
+    """JSON-able: lists of ids ``calls``, ``attempts``, ``tools``, ``runs`` and ``ended_runs`` (those that an exception
+    ended right after what is blamed here), and ``numbers``: counts, shares with their 95 % interval (``low``, ``high``)
+    and whatever else title and advice rest on."""
+    first_seen_ns: int
+    last_seen_ns: int
+
+
+class Persisted(NamedTuple):
+    """Ids of the findings whose status changed."""
+
+    opened: list[str]
+    reopened: list[str]
+    resolved: list[str]
+
+
+def finding_id(rule: str, subject: str, knob: str, value: str, site_id: str | None) -> str:
+    """Sixteen hex digits that stay the same for the same finding."""
+    text = json.dumps([rule, subject, knob, value, site_id], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def analyze(con: Connection, run_ids: RunIds = None, rules: Sequence[Rule] = RULES) -> list[Finding]:
+    """What the rules say about these runs, or about all: lost runs first, then wasted money.
+
+    Raises:
+        StoreError: the store does not have the tables of this version.
+    """
+    case, found = Case.load(con, run_ids), []
+    for rule in rules:
+        new = [_finding(case, rule, blame) for blame in rule.find(case, rule.knob)]
+        case = replace(case, explained=case.explained.union(*(f.evidence["ended_runs"] for f in new)))
+        found += new
+    return rank(found)
+
+
+def rank(findings: Iterable[Finding]) -> list[Finding]:
+    """By failed runs, then wasted money, then cost and number of the calls; the id settles what is left."""
+    return sorted(findings, key=lambda f: (-f.failed_runs, -f.wasted_musd, -f.cost_musd, -f.calls, f.finding_id))
+
+
+def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
+    group, hits = blame.group, blame.group.hits
+    by_tool = "tool_id" in hits.columns
+    calls = hits["call_id"].drop_nulls().unique(maintain_order=True)
+    runs = hits["run_id"].unique(maintain_order=True)
+    parts = case.ledger.join(hits, on="tool_id" if by_tool else "attempt_id", how="semi")
+    attempts = parts["attempt_id"] if by_tool else hits["attempt_id"].drop_nulls()
+    seen = hits["at_ns" if by_tool else "ended_ns"]
+    ended = _ended_runs(case, hits, by_tool) if rule.ends_runs else pl.Series(dtype=pl.String)
+    title = blame.title
+    if len(ended):
+        title += f"; {count(len(ended), 'run')} ended right there with an exception"
+    ids = {
+        "calls": calls,
+        "attempts": attempts.unique(maintain_order=True),
+        "tools": hits["tool_id"] if by_tool else pl.Series(dtype=pl.String),
+        "runs": runs,
+        "ended_runs": ended,
+    }
+    left_out = {name: len(all_) - MAX_EVIDENCE for name, all_ in ids.items() if len(all_) > MAX_EVIDENCE}
+    site = case.sites.get(group.site_id or "")
+    return Finding(
+        finding_id=finding_id(rule.id, group.subject, group.knob, group.value, group.site_id),
+        rule=rule.id,
+        subject=group.subject,
+        knob=group.knob,
+        value=group.value,
+        site_id=group.site_id,
+        site=Quote(**{k: site[k] for k in ("site_id", "file", "function", "line", "source")}) if site else None,
+        title=title,
+        advice=blame.advice,
+        runs=len(runs),
+        failed_runs=case.outcomes.filter(pl.col("failed") & pl.col("run_id").is_in(runs.to_list())).height,
+        calls=len(calls),
+        cost_musd=int(case.attempts.filter(pl.col("call_id").is_in(calls.to_list()))["cost_musd"].sum()),
+        wasted_musd=int(parts.filter(pl.col("cls") == rule.cost_class)["cost_musd"].sum()) if rule.cost_class else 0,
+        evidence={
+            **{name: all_.head(MAX_EVIDENCE).to_list() for name, all_ in ids.items()},
+            "numbers": {**blame.numbers, **({"left_out": left_out} if left_out else {})},
+        },
+        first_seen_ns=int(seen.min()),  # type: ignore[arg-type]
+        last_seen_ns=int(seen.max()),  # type: ignore[arg-type]
+    )
+
+
+def _ended_runs(case: Case, hits: pl.DataFrame, by_tool: bool) -> pl.Series:
+    """Runs that an exception ended right after a hit: no call of theirs began after the one that was hit."""
+    last = hits if by_tool else hits.filter("is_last")
+    until = pl.col("at_ns" if by_tool else "call_ended_ns")
+    after = case.run_errors.filter("is_exception").join(last.select("run_id", until=until), on="run_id")
+    after = after.filter(pl.col("last_start_ns") <= pl.col("until"))
+    return after["run_id"].unique(maintain_order=True)
+
+
+_COLUMNS: Final = tuple(load.FINDINGS)
+
+
+def persist(con: Connection, findings: Sequence[Finding], now_ns: int | None = None) -> Persisted:
+    """Bring the table ``findings`` up to date with the result of an analysis of all runs, in one transaction.
+
+    A finding keeps its first sight; a row that says the same as before is not written, so ``updated_ns`` is when it
+    last changed. What is in the table and not in ``findings`` becomes ``resolved``.
+    """
+    now = time.time_ns() if now_ns is None else now_ns
+    with load.snapshot(con):
+        stored = {row["finding_id"]: row for row in load.findings_stored(con).iter_rows(named=True)}
+        rows = [_row(f, stored.get(f.finding_id), now) for f in findings]
+        ids = {row["finding_id"] for row in rows}
+        gone = [i for i, row in stored.items() if i not in ids and row["status"] == "open"]
+        changed = [row for row in rows if _differs(row, stored.get(row["finding_id"]))]
+        if changed:
+            con.executemany(
+                f"INSERT OR REPLACE INTO findings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
+                [[row[name] for name in _COLUMNS] for row in changed],
+            )
+        if gone:
+            con.execute(
+                "UPDATE findings SET status = 'resolved', updated_ns = $now WHERE finding_id IN (SELECT unnest($gone))",
+                {"now": now, "gone": gone},
+            )
+    return Persisted(
+        opened=[row["finding_id"] for row in rows if row["finding_id"] not in stored],
+        reopened=[i for i in (row["finding_id"] for row in rows) if i in stored and stored[i]["status"] == "resolved"],
+        resolved=gone,
+    )
+
+
+def _row(finding: Finding, before: dict[str, Any] | None, now_ns: int) -> dict[str, Any]:
+    row = {name: getattr(finding, name) for name in _COLUMNS if name not in ("status", "evidence", "updated_ns")}
+    row["status"], row["updated_ns"] = "open", now_ns
+    row["evidence"] = json.dumps(finding.evidence, ensure_ascii=False)
+    if before is not None:
+        row["first_seen_ns"] = min(row["first_seen_ns"], before["first_seen_ns"])
+    return row
+
+
+def _differs(row: dict[str, Any], before: dict[str, Any] | None) -> bool:
+    return before is None or any(row[name] != before[name] for name in _COLUMNS if name != "updated_ns")

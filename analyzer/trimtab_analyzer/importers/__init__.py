@@ -1,0 +1,97 @@
+"""Runs that were recorded elsewhere, turned into the records of :mod:`trimtab_tracer.records`.
+
+In: files (:mod:`.source`). Out: :class:`ImportedRun` values. Which format a file has is seen from its content,
+never from its name. A file is read whole or not at all: one broken line, and nothing of it is handed on.
+A new format is a module with ``NAME``, ``matches(value)`` and ``to_trace(document, service)``, and a line in
+:data:`FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trimtab_tracer.errors import ImportFormatError
+
+from . import messages, mini_swe
+from .source import Document, find_files, read_documents
+from .to_records import IMPORT_DIGEST, ImportedRun, to_run
+from .trace import Trace
+
+__all__ = ["FORMATS", "IMPORT_DIGEST", "Format", "ImportedRun", "find_files", "read_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One file format."""
+
+    name: str
+    matches: Callable[[Any], bool]
+    to_trace: Callable[[Document, str | None], Trace]
+
+
+FORMATS: dict[str, Format] = {
+    "mini-swe-agent": Format(mini_swe.NAME, mini_swe.matches, mini_swe.to_trace),
+    "messages": Format(messages.NAME, messages.matches, messages.to_trace),
+}
+"""Known formats by the name that the command line takes; looked through in this order."""
+
+
+def read_file(
+    path: Path, *, content: str = "redacted", service: str | None = None, only: str | None = None
+) -> list[ImportedRun]:
+    """All runs of a file.
+
+    Args:
+        path: A JSON or JSON lines file, gzipped or not.
+        content: ``off | redacted | full``: which texts the records keep.
+        service: Name of the agent; by default what the file says.
+        only: Name in :data:`FORMATS` that the file must have; by default any.
+
+    Raises:
+        ImportFormatError: the file can't be read, is damaged, or holds something of no known format.
+    """
+    formats = FORMATS if only is None else {only: FORMATS[only]}
+    documents = _conversations(read_documents(path), formats)
+    return [
+        to_run(_format(document, formats).to_trace(document, service), content=content, fallback_ns=document.mtime_ns)
+        for document in documents
+    ]
+
+
+def _conversations(documents: list[Document], formats: dict[str, Format]) -> list[Document]:
+    """One document per run: a list of runs is taken apart, a file with one message per line put together."""
+    if len(documents) > 1 and all(messages.matches([d.value]) for d in documents):
+        return [replace(documents[0], value=[d.value for d in documents], place="")]
+    found = []
+    for document in documents:
+        value = document.value
+        if isinstance(value, list) and value and not any(f.matches(value) for f in formats.values()):
+            place = f"{document.place}, item" if document.place else "item"
+            found += [replace(document, value=item, place=f"{place} {n}") for n, item in enumerate(value, 1)]
+        else:
+            found.append(document)
+    return found
+
+
+def _format(document: Document, formats: dict[str, Format]) -> Format:
+    for known in formats.values():
+        if known.matches(document.value):
+            return known
+    names = ", ".join(f"{name} ({known.name})" for name, known in formats.items())
+    raise ImportFormatError(
+        f"{document.where}: not a known format; it holds {_seen(document.value)}. Known formats: {names};"
+        " docs/import.md shows what each one looks like."
+    )
+
+
+def _seen(value: Any) -> str:
+    """A short description of a JSON value: its shape and keys, none of its contents."""
+    if isinstance(value, dict):
+        keys = ", ".join(repr(str(k))[:40] for k in list(value)[:6])
+        return f"an object with the keys {keys}{', …' if len(value) > 6 else ''}" if keys else "an empty object"
+    if isinstance(value, list):
+        return f"a list of {len(value)} items, the first one {_seen(value[0])}" if value else "an empty list"
+    return {str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")

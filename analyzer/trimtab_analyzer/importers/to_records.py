@@ -1,0 +1,354 @@
+"""From an imported run to the records that a live agent would have written.
+
+In: a :class:`.trace.Trace`. Out: :class:`ImportedRun`: records with ids that depend on the run alone, so that
+importing again, from a copy, under another name, writes the same rows again and changes nothing. It is a module
+of its own because every format ends here; formats differ in how they tell a story, not in what we keep of it.
+
+Where live capture and a file differ, the record says so: a site has owner ``library`` and no line, an attempt
+has no duration (files log when a response was made, not how long it took), and each call's request content
+holds only the messages added since the call before it (``trimtab_earlier_messages`` counts the others), because a
+history repeated in every call would make the store grow with the square of the run's length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from trimtab_tracer import __version__
+from trimtab_tracer.digests import canonical, digest
+from trimtab_tracer.records import (
+    Attempt,
+    Content,
+    Decision,
+    Exchange,
+    Outcome,
+    Process,
+    Record,
+    RunEnd,
+    RunStart,
+    Site,
+    ToolRequest,
+    ToolResult,
+)
+from trimtab_tracer.redact import redact
+from trimtab_tracer.wire.facts import RequestFacts, ToolCall
+from trimtab_tracer.wire.formats import CHAT
+
+from .trace import Trace, Turn
+
+IMPORT_VERSION = 1
+"""Counts changes of the records that the same file gives; part of a run's digest, so that old imports are renewed."""
+
+IMPORT_DIGEST = "import_digest"
+"""Attribute of an imported run: a run that the store holds with the same digest need not be imported again."""
+
+MAX_TEXT = 200
+"""Characters kept of a rejection and of a tool's error, as in live capture."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRun:
+    """The records of one run, and what is needed to tell whether the store has them already."""
+
+    run_id: str
+    digest: str
+    """Of everything that decides the records; the store keeps it as the run's attribute :data:`IMPORT_DIGEST`."""
+    process_id: str
+    service: str
+    name: str
+    records: tuple[Record, ...]
+    calls: int
+    rejected: int
+    logged_calls: int | None
+    logged_cost_usd: float | None
+
+
+def to_run(trace: Trace, *, content: str, fallback_ns: int) -> ImportedRun:
+    """All records of a run.
+
+    Args:
+        trace: The run as the file tells it.
+        content: ``off | redacted | full``, as for live capture.
+        fallback_ns: Time of a run whose file holds no clock.
+    """
+    return _Writer(trace, content, fallback_ns).run()
+
+
+class _Writer:
+    """Walks the turns of one trace; its state is the conversation so far."""
+
+    def __init__(self, trace: Trace, content: str, fallback_ns: int) -> None:
+        self.trace = trace
+        self.content = content
+        self.run_id = f"import-{digest(trace.identity)}"
+        self.process_id = f"import-{digest('process' + trace.identity)}"
+        self.times = _times(trace, fallback_ns)
+        self.facts = CHAT.request({**trace.request, "messages": _first_messages(trace)}, trace.path)
+        self.digest = digest(canonical([trace.fingerprint, IMPORT_VERSION, content]))
+        self.sites: dict[str, Site] = {}
+        self.conversation = hashlib.sha256(canonical(trace.request).encode())
+        self.messages = 0
+
+    def run(self) -> ImportedRun:
+        trace = self.trace
+        body: list[Record] = []
+        for n, turn in enumerate(trace.turns):
+            body += self._turn(n, turn)
+        decisions = self._decisions()
+        records = (*self._start(), *self.sites.values(), *decisions, *body, *self._end())
+        return ImportedRun(
+            run_id=self.run_id,
+            digest=self.digest,
+            process_id=self.process_id,
+            service=trace.service,
+            name=trace.name,
+            records=records,
+            calls=len(trace.turns),
+            rejected=sum(turn.rejection is not None for turn in trace.turns),
+            logged_calls=trace.logged_calls,
+            logged_cost_usd=trace.logged_cost_usd,
+        )
+
+    def _start(self) -> tuple[Record, ...]:
+        trace, started = self.trace, self.times[0]
+        process = Process(
+            process_id=self.process_id,
+            pid=0,
+            ts_ns=started,
+            service=trace.service,
+            script=trace.harness,
+            cwd="",
+            python="",
+            trimtab=__version__,
+            content_mode=self.content,
+        )
+        attributes = {
+            **trace.attributes,
+            IMPORT_DIGEST: self.digest,
+            "times": "logged" if trace.started_ns is not None else "file",
+        }
+        if trace.logged_calls is not None:
+            attributes["logged_calls"] = trace.logged_calls
+        if trace.logged_cost_usd is not None:
+            attributes["logged_cost_usd"] = trace.logged_cost_usd
+        run = RunStart(
+            run_id=self.run_id,
+            process_id=self.process_id,
+            ts_ns=started,
+            name=trace.name,
+            origin="import",
+            task=None if trace.task is None or self.content == "off" else self._clean(trace.task),
+            attributes=attributes,
+            harness=trace.harness,
+            service=trace.service,
+        )
+        return process, run
+
+    def _end(self) -> tuple[Record, ...]:
+        trace, ended = self.trace, self.times[-1]
+        end = RunEnd(
+            run_id=self.run_id,
+            ts_ns=ended,
+            status=trace.status,
+            rule="import",
+            error_type=trace.error_type,
+            error_message=self._short(trace.error_message),
+        )
+        if trace.success is None and trace.score is None:
+            return (end,)
+        outcome = Outcome(
+            outcome_id=f"{self.run_id}:outcome",
+            run_id=self.run_id,
+            ts_ns=ended,
+            success=trace.success,
+            score=trace.score,
+            source=trace.outcome_source,
+            comment=self._short(trace.outcome_comment),
+        )
+        return outcome, end
+
+    def _site(self, knob: str = "", quote: str = "") -> str:
+        """The site of the calls, or of one setting; every one names the harness and none has a line."""
+        quote = "" if self.content == "off" else self._clean(quote)
+        site_id = digest("\0".join(("import", self.trace.harness, self.trace.function, knob, quote)))
+        self.sites[site_id] = Site(
+            site_id=site_id,
+            file=self.trace.harness,
+            function=self.trace.function,
+            line=0,
+            end_line=0,
+            source=quote,
+            owner="library",
+        )
+        return site_id
+
+    def _decisions(self) -> list[Record]:
+        return [
+            Decision(
+                decision_id=f"{self.run_id}:{knob.name}",
+                run_id=self.run_id,
+                knob=knob.name,
+                value=knob.value,
+                source="default" if knob.value is None else "code",
+                site_id=self._site(knob.name, knob.quote),
+                ts_ns=self.times[0],
+                site_role="knob",
+            )
+            for knob in self.trace.knobs
+        ]
+
+    def _turn(self, n: int, turn: Turn) -> list[Record]:
+        call_id, attempt_id = self._call_id(n), f"{self._call_id(n)}-1"
+        ts_ns = self.times[n + 1]
+        earlier = self.messages
+        for message in turn.sent:
+            self.conversation.update(canonical(message).encode("utf-8", "replace"))
+        self.messages += len(turn.sent)
+        records: list[Record] = [
+            Attempt(
+                attempt_id=attempt_id,
+                call_id=call_id,
+                run_id=self.run_id,
+                process_id=self.process_id,
+                number=1,
+                ts_ns=ts_ns,
+                duration_ns=0,
+                api=CHAT.api,
+                method="POST",
+                host=self.trace.host,
+                path=self.trace.path,
+                site_id=self._site(),
+                end="complete",
+                model=turn.model or self.facts.model,
+                body_digest=self.conversation.hexdigest()[:16],
+            ),
+            self._exchange(n, turn, attempt_id),
+        ]
+        if turn.model is not None and turn.model != self.facts.model:
+            decision_id = f"{call_id}:model"
+            records.append(
+                Decision(decision_id, self.run_id, "model", turn.model, "code", self._site("model"), ts_ns, call_id)
+            )
+        if self.content != "off":
+            request = {**self.trace.request, "messages": list(turn.sent), "trimtab_earlier_messages": earlier}
+            for role, value in (("request", request), ("response", turn.reply)):
+                body = self._clean(json.dumps(value, ensure_ascii=False))
+                records.append(Content(attempt_id, call_id, self.run_id, role, ts_ns, body))
+        self.conversation.update(canonical(turn.reply.get("choices")).encode("utf-8", "replace"))
+        self.messages += 1
+        return records
+
+    def _exchange(self, n: int, turn: Turn, attempt_id: str) -> Exchange:
+        reply = CHAT.response(turn.reply)
+        usage = reply.usage
+        calls = reply.tool_calls if turn.tools is None else turn.tools
+        refused, refusal = self._rejection(n)
+        facts: RequestFacts = self.facts
+        return Exchange(
+            attempt_id=attempt_id,
+            call_id=self._call_id(n),
+            run_id=self.run_id,
+            api=CHAT.api,
+            model=turn.model or facts.model,
+            response_model=reply.model,
+            response_id=reply.response_id,
+            finish_reason=reply.finish_reason,
+            finish_reason_raw=reply.finish_reason_raw,
+            input_tokens=usage.input_tokens if usage else None,
+            cache_read_tokens=usage.cache_read_tokens if usage else None,
+            cache_write_tokens=usage.cache_write_tokens if usage else None,
+            output_tokens=usage.output_tokens if usage else None,
+            reasoning_tokens=usage.reasoning_tokens if usage else None,
+            usage_source="reported" if usage and usage.output_tokens is not None else "unknown",
+            cost_reported_usd=usage.cost_reported_usd if usage else None,
+            message_count=self.messages,
+            output_chars=len(reply.text),
+            output_digest=digest(reply.text) if reply.text else None,
+            prompt_digest=digest(facts.prompt) if facts.prompt else None,
+            tools_digest=digest(facts.tools_text) if facts.tools_text else None,
+            tools_offered=facts.tools_offered,
+            params=facts.params,
+            tool_requests=tuple(_tool_request(i, call) for i, call in enumerate(calls)),
+            tool_results=self._tool_results(n),
+            rejects_call_id=refused,
+            rejection_text=self._short(refusal) if self.content != "off" else None,
+        )
+
+    def _rejection(self, n: int) -> tuple[str | None, str | None]:
+        """The call that this one's request turns down. The last call of a run may name itself: no later one can."""
+        turns = self.trace.turns
+        if n and (text := turns[n - 1].rejection) is not None:
+            return self._call_id(n - 1), text
+        if n == len(turns) - 1 and (text := turns[n].rejection) is not None:
+            return self._call_id(n), text
+        return None, None
+
+    def _tool_results(self, n: int) -> tuple[ToolResult, ...]:
+        """Results that came back with this call's request; the last call also carries those that came after it."""
+        turns = self.trace.turns
+        carried = [(n - 1, self.times[n + 1])] if n else []
+        if n == len(turns) - 1:
+            carried.append((n, self.times[-1]))
+        return tuple(
+            ToolResult(
+                tool_id=f"{self._call_id(of)}:{answer.index}",
+                seen_ns=seen_ns,
+                status=answer.status,
+                error_type=answer.error_type,
+                error_message=self._short(answer.error_message) if self.content != "off" else None,
+                result_digest=digest(answer.text),
+                result_chars=len(answer.text),
+            )
+            for of, seen_ns in carried
+            for answer in turns[of].answers
+        )
+
+    def _call_id(self, n: int) -> str:
+        return f"{self.run_id}-{n + 1:04d}"
+
+    def _clean(self, text: str) -> str:
+        return text if self.content == "full" else redact(text)
+
+    def _short(self, text: str | None) -> str | None:
+        # Cleaned before it is cut, so that no half of a secret slips through; the margin bounds the work.
+        return None if text is None else self._clean(text[: 20 * MAX_TEXT])[:MAX_TEXT]
+
+
+def _times(trace: Trace, fallback_ns: int) -> list[int]:
+    """Start, each turn, end; strictly rising over the turns, because files log seconds and order must survive."""
+    now = trace.started_ns
+    if now is None:
+        now = next((t.ts_ns for t in trace.turns if t.ts_ns is not None), fallback_ns)
+    times = [now]
+    for turn in trace.turns:
+        times.append(max(turn.ts_ns or 0, times[-1] + (len(times) > 1)))
+    times.append(max(trace.ended_ns or 0, times[-1]))
+    return times
+
+
+def _first_messages(trace: Trace) -> list[dict[str, Any]]:
+    return list(trace.turns[0].sent) if trace.turns else []
+
+
+def _tool_request(index: int, call: ToolCall) -> ToolRequest:
+    written, error = call.arguments, None
+    if not call.is_free_text:
+        try:
+            # No arguments at all are an empty object, as in live capture.
+            arguments = json.loads(written) if written.strip() else {}
+            written = canonical(arguments)
+            error = None if isinstance(arguments, dict) else f"a JSON {type(arguments).__name__}, not an object"
+        except (ValueError, RecursionError) as problem:
+            error = f"{type(problem).__name__}: {str(problem)[:100]}"
+    return ToolRequest(
+        index=index,
+        provider_id=call.provider_id,
+        name=call.name,
+        args_digest=digest(written),
+        args_valid=error is None,
+        args_error=error,
+        args_chars=len(call.arguments),
+    )

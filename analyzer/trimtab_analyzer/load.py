@@ -1,0 +1,176 @@
+"""The questions to the store, and the shape of each answer.
+
+In: a DuckDB connection or cursor onto the store. Out: one polars frame per question, with exactly the columns and
+types written down here. Everything above works on these frames and knows no SQL, so each rule can be tested on a dozen rows.
+What a column means is written in the header of its query. How a question is asked, and what stops it, is in :mod:`.ask`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from .ask import Connection as Connection
+from .ask import Schema as Schema
+from .ask import ask
+from .ask import snapshot as snapshot
+
+REPEATABLE: Final = ("auth", "not_found", "bad_request", "context_overflow", "quota")
+"""Error classes that the same request meets again: sending it once more is futile. ``cancelled`` and ``other`` may
+pass, so they are in neither this list nor that of errors worth a retry."""
+
+_TEXT, _INT, _REAL, _FLAG = pl.String, pl.Int64, pl.Float64, pl.Boolean
+
+ATTEMPTS: Final[Schema] = {
+    "run_id": _TEXT,
+    "call_id": _TEXT,
+    "attempt_id": _TEXT,
+    "site_id": _TEXT,
+    "host": _TEXT,
+    "model": _TEXT,
+    "started_ns": _INT,
+    "ended_ns": _INT,
+    "call_started_ns": _INT,
+    "call_ended_ns": _INT,
+    "duration_s": _REAL,
+    "wait_s": _REAL,
+    "stream": _FLAG,
+    "is_failed": _FLAG,
+    "is_last": _FLAG,
+    "is_answer": _FLAG,
+    "is_truncated": _FLAG,
+    "is_rejected": _FLAG,
+    "futile": _TEXT,
+    "is_client_timeout": _FLAG,
+    "http_status": pl.Int32,
+    "error_class": _TEXT,
+    "error_message": _TEXT,
+    "retry_after_s": _REAL,
+    "timeout_s": _REAL,
+    "input_tokens": _INT,
+    "output_tokens": _INT,
+    "reasoning_tokens": _INT,
+    "cost_musd": _INT,
+    "rejection_text": _TEXT,
+}
+TOOL_CALLS: Final[Schema] = {
+    "run_id": _TEXT,
+    "call_id": _TEXT,
+    "tool_id": _TEXT,
+    "idx": _INT,
+    "at_ns": _INT,
+    "name": _TEXT,
+    "model": _TEXT,
+    "site_id": _TEXT,
+    "tool_site_id": _TEXT,
+    "tools_digest": _TEXT,
+    "tools_offered": pl.List(pl.String),
+    "finish_reason": _TEXT,
+    "args_error": _TEXT,
+    "is_malformed": _FLAG,
+    "is_unknown": _FLAG,
+    "origin": _TEXT,
+    "status": _TEXT,
+    "error_type": _TEXT,
+    "error_message": _TEXT,
+    "repeats": _TEXT,
+}
+TOOL_HEALTH: Final[Schema] = {"name": _TEXT, "tools_digest": _TEXT, "answered": _INT, "errors": _INT, "runs": _INT}
+DECISIONS: Final[Schema] = {"call_id": _TEXT, "knob": _TEXT, "value": _TEXT, "source": _TEXT, "site_id": _TEXT}
+OUTCOMES: Final[Schema] = {
+    "run_id": _TEXT,
+    "status": _TEXT,
+    "success": _FLAG,
+    "score": _REAL,
+    "source": _TEXT,
+    "failed": _FLAG,
+}
+RUN_ERRORS: Final[Schema] = {
+    "run_id": _TEXT,
+    "error_type": _TEXT,
+    "is_exception": _FLAG,
+    "error_message": _TEXT,
+    "site_id": _TEXT,
+    "started_ns": _INT,
+    "ended_ns": _INT,
+    "last_call_id": _TEXT,
+    "last_start_ns": _INT,
+    "from_child": _FLAG,
+}
+SITES: Final[Schema] = {
+    "site_id": _TEXT,
+    "file": _TEXT,
+    "function": _TEXT,
+    "line": pl.Int32,
+    "source": _TEXT,
+    "owner": _TEXT,
+}
+FINDINGS: Final[Schema] = {
+    "finding_id": _TEXT,
+    "rule": _TEXT,
+    "subject": _TEXT,
+    "knob": _TEXT,
+    "value": _TEXT,
+    "site_id": _TEXT,
+    "title": _TEXT,
+    "advice": _TEXT,
+    "status": _TEXT,
+    "runs": pl.Int32,
+    "failed_runs": pl.Int32,
+    "calls": pl.Int32,
+    "cost_musd": _INT,
+    "wasted_musd": _INT,
+    "evidence": _TEXT,
+    "first_seen_ns": _INT,
+    "last_seen_ns": _INT,
+    "updated_ns": _INT,
+}
+
+RunIds = Sequence[str] | None
+"""The runs to look at; None for all."""
+
+
+def _ids(run_ids: RunIds) -> list[str] | None:
+    return None if run_ids is None else list(run_ids)
+
+
+def attempts(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per attempt, ordered by start (:data:`ATTEMPTS`)."""
+    return ask(con, "attempts", ATTEMPTS, run_ids=_ids(run_ids), repeatable=list(REPEATABLE))
+
+
+def tool_calls(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per tool call, in the order of its run (:data:`TOOL_CALLS`)."""
+    return ask(con, "tool_calls", TOOL_CALLS, run_ids=_ids(run_ids))
+
+
+def tool_health(con: Connection) -> pl.DataFrame:
+    """One row per tool name and set of tools: executions and failures over all runs (:data:`TOOL_HEALTH`)."""
+    return ask(con, "tool_health", TOOL_HEALTH)
+
+
+def decisions_in_force(con: Connection, knobs: Sequence[str], run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per call and knob where a decision was recorded (:data:`DECISIONS`)."""
+    return ask(con, "decisions_in_force", DECISIONS, run_ids=_ids(run_ids), knobs=list(knobs))
+
+
+def outcomes(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per run: its effective outcome, and whether it failed (:data:`OUTCOMES`)."""
+    return ask(con, "outcomes", OUTCOMES, run_ids=_ids(run_ids))
+
+
+def run_errors(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per run that an exception ended (:data:`RUN_ERRORS`)."""
+    return ask(con, "run_errors", RUN_ERRORS, run_ids=_ids(run_ids))
+
+
+def sites(con: Connection) -> pl.DataFrame:
+    """One row per place in the user's code (:data:`SITES`)."""
+    return ask(con, "sites", SITES)
+
+
+def findings_stored(con: Connection) -> pl.DataFrame:
+    """One row per finding as last persisted (:data:`FINDINGS`)."""
+    return ask(con, "findings_stored", FINDINGS)

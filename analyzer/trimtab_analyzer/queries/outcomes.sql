@@ -1,0 +1,25 @@
+-- What came of each run: the effective outcome.
+-- Parameters: $run_ids VARCHAR[] or NULL for all runs.
+-- One row per run.
+--   success, score, source  of the outcome that counts: explicit before evaluator before inferred, the latest of the same
+--                           source; NULL where the run has none
+--   failed                  that outcome says no; where no outcome says yes or no, an exception ended the run
+WITH effective AS (
+    SELECT run_id, success, score, source
+    FROM outcomes
+    QUALIFY row_number() OVER (
+        PARTITION BY run_id
+        ORDER BY list_position(['explicit', 'evaluator', 'inferred'], source) NULLS LAST, recorded_ns DESC, outcome_id DESC
+    ) = 1
+)
+SELECT
+    r.run_id,
+    r.status,
+    e.success,
+    e.score,
+    e.source,
+    coalesce(NOT e.success, r.status = 'error', false) AS failed
+FROM runs AS r
+LEFT JOIN effective AS e USING (run_id)
+WHERE $run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCHAR[]))
+ORDER BY r.started_ns, r.run_id

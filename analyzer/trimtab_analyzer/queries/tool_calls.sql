@@ -1,0 +1,98 @@
+-- Every tool call in the order of its run, and whether it repeats an earlier one.
+-- Parameters: $run_ids VARCHAR[] or NULL for all runs.
+-- One row per tool call, ordered by run and time.
+--   idx           place in its answer, from 0
+--   at_ns         when it started; where that is unknown, when the answer that asked for it ended
+--   site_id       line of the call that asked for it; NULL where no model did
+--   tool_site_id  line of the tool's definition, where it was seen running
+--   is_malformed  its arguments are no JSON object; no arguments at all is not malformed
+--   is_unknown    the request offered no tool of this name
+--   repeats       the tool call that it repeats: same tool, arguments and result, in the same conversation, and nothing in
+--                 between that may have changed anything. What may have: a tool known to change things, and one not known
+--                 to be harmless unless it too only gave again what it had given before. NULL where it repeats none.
+WITH facts AS (
+    SELECT
+        t.*,
+        coalesce(TRY_CAST(split_part(t.tool_id, ':', -1) AS BIGINT), 0) AS idx,
+        coalesce(t.started_ns, c.ended_ns, 0) AS at_ns,
+        coalesce(c.started_ns, t.started_ns, 0) AS asked_ns,
+        c.site_id AS call_site_id,
+        c.model,
+        c.finish_reason,
+        c.tools_digest,
+        c.tools_offered,
+        a.message_count,
+        a.previous_response_id,
+        t.origin <> 'requested' AND t.result_digest IS NOT NULL AND t.args_digest IS NOT NULL AS is_comparable
+    FROM tool_calls AS t
+    LEFT JOIN calls AS c USING (call_id)
+    LEFT JOIN (
+        SELECT
+            call_id,
+            nullif(max(message_count), 0) AS message_count,
+            max(previous_response_id) AS previous_response_id
+        FROM attempts
+        GROUP BY call_id
+    ) AS a USING (call_id)
+    WHERE $run_ids::VARCHAR[] IS NULL OR t.run_id IN (SELECT unnest($run_ids::VARCHAR[]))
+),
+numbered AS (
+    SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY at_ns, asked_ns, idx, tool_id) AS seq
+    FROM facts
+),
+paired AS (
+    SELECT
+        *,
+        lag(tool_id) OVER same AS before_id,
+        lag(seq) OVER same AS before_seq,
+        lag(call_id) OVER same AS before_call_id,
+        lag(message_count) OVER same AS before_messages,
+        is_comparable AND result_digest IS NOT DISTINCT FROM lag(result_digest) OVER same AS gives_again
+    FROM numbered
+    WINDOW same AS (PARTITION BY run_id, name, args_digest, is_comparable ORDER BY seq)
+),
+moving AS (
+    -- how many tool calls up to and including this one may have changed something, and whether this one may have
+    SELECT *, sum(moves) OVER (PARTITION BY run_id ORDER BY seq) AS moved
+    FROM (SELECT *, CASE WHEN mutates OR (mutates IS NULL AND NOT gives_again) THEN 1 ELSE 0 END AS moves FROM paired)
+),
+repeated AS (
+    SELECT
+        m.*,
+        m.gives_again
+            AND m.mutates IS NOT TRUE
+            AND m.moved - m.moves = b.moved -- nothing moved between the two
+            -- a conversation grows; a request that did not grow is the start of another one, unless the server keeps its history
+            AND (
+                m.call_id IS NOT DISTINCT FROM m.before_call_id
+                OR m.message_count IS NULL
+                OR m.before_messages IS NULL
+                OR m.previous_response_id IS NOT NULL
+                OR m.message_count > m.before_messages
+            ) AS is_repeat
+    FROM moving AS m
+    LEFT JOIN moving AS b ON b.run_id = m.run_id AND b.seq = m.before_seq
+)
+SELECT
+    run_id,
+    call_id,
+    tool_id,
+    idx,
+    at_ns,
+    name,
+    model,
+    call_site_id AS site_id,
+    site_id AS tool_site_id,
+    tools_digest,
+    tools_offered,
+    finish_reason,
+    args_error,
+    args_valid IS FALSE AND coalesce(args_chars, 1) > 0 AS is_malformed,
+    offered IS FALSE AS is_unknown,
+    origin,
+    status,
+    error_type,
+    error_message,
+    CASE WHEN is_repeat THEN before_id END AS repeats
+FROM repeated
+ORDER BY run_id, seq

@@ -1,0 +1,14 @@
+"""What a store says, for people: one report as text, as JSON, and as one HTML file that needs nothing else.
+
+In: a connection to the store. Out: :func:`build` makes the :class:`Report`, :func:`as_json`, :func:`as_html` and
+:func:`print_text` show it; :func:`from_json` brings one back that travelled from a sidecar.
+"""
+
+from __future__ import annotations
+
+from .build import build
+from .html import as_html
+from .model import Report, as_json, from_json
+from .text import print_text
+
+__all__ = ["Report", "as_html", "as_json", "build", "from_json", "print_text"]

@@ -1,0 +1,91 @@
+"""What a reader has to know to trust a report's numbers.
+
+In: the rows and sums that a report was built from. Out: sentences, the gravest first; none where nothing is to be said.
+A module of its own because each is a promise of honesty: unknown costs, estimates, imports without times or lines,
+losses, data that was made up, and what the page left out are said here or nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from .model import LossLine, Totals
+from .words import count, listing, usd
+
+
+def notes(
+    rows: Sequence[dict[str, Any]],
+    totals: Totals,
+    sources: dict[str, Any],
+    losses: Sequence[LossLine],
+    *,
+    listed: int,
+    opened: int,
+) -> Iterator[str]:
+    """The sentences; where data is synthetic the first one says so.
+
+    Args:
+        rows: All runs (``queries/runs.sql``).
+        totals: Their sums.
+        sources: Where the numbers come from (``queries/sources.sql``).
+        losses: What could not be kept.
+        listed: Runs in the report's table.
+        opened: Those of them whose calls are listed.
+    """
+    requests = count(totals.attempts, "request")
+    if n := sources["scripted"]:
+        yield (
+            f"Synthetic data: {n:,} of {requests} {_were(n)} answered by trimtab's own scripted provider."
+            " Answers, faults and token counts are made up."
+        )
+    if lost := sum(loss.count for loss in losses):
+        kinds = listing([f"{loss.count:,} of kind {loss.lost_kind} ({loss.reason})" for loss in losses])
+        yield f"{count(lost, 'record')} could not be kept: {kinds}. What they held is missing here."
+    yield from _money(totals, sources, requests)
+    if n := totals.untold:
+        yield f"{count(n, 'answer')} came without token counts, which count as 0 tokens here."
+    if n := sources["unparsed"]:
+        yield (
+            f"For {n:,} of {requests} only time, status and tokens are known, because the agent's process ended before"
+            " what was said could be read."
+        )
+    yield from _imports(rows)
+    if n := totals.unjudged_runs:
+        yield (
+            f"{n:,} of {count(totals.runs, 'run')} {_were(n)} not judged: nobody recorded whether they reached their"
+            " goal, and ending without an error is not success. The agent can say so with trimtab.outcome()."
+        )
+    if listed < totals.runs or opened < listed:
+        yield (
+            f"The table shows {listed:,} of {count(totals.runs, 'run')}, and the calls of {opened:,} of them: the"
+            " failed, the blamed and the most expensive. All sums are over all runs."
+        )
+
+
+def _money(totals: Totals, sources: dict[str, Any], requests: str) -> Iterable[str]:
+    if n := totals.unpriced:
+        yield (
+            f"What {n:,} of {requests} cost is not known, because no usage was reported or no price list has the model."
+            f" {'It counts' if n == 1 else 'They count'} as $0 here."
+        )
+    if sources["estimated"]:
+        reported = f", {usd(totals.reported_musd)} was reported by the provider" if sources["reported"] else ""
+        lists = listing(sources["price_versions"])
+        yield f"{usd(totals.estimated_musd)} is computed from tokens and list prices ({lists}){reported}."
+
+
+def _imports(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
+    imported = sum(row["origin"] == "import" for row in rows)
+    if not imported:
+        return
+    undated = sum(row["times"] == "file" for row in rows)
+    yield (
+        f"{imported:,} of {count(len(rows), 'run')} {_were(imported)} imported from files. Files name no line of code,"
+        " so these are pinned to the harness and its settings, and files do not say how long a request took."
+        + (f" {count(undated, 'run')} carried no time at all; the file's own date stands in." if undated else "")
+    )
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"

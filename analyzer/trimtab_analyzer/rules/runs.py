@@ -1,0 +1,45 @@
+"""The rule about whole runs: those that an exception ended and that no other finding accounts for.
+
+In: the runs that ended in an exception, less those already named by a finding of another rule. Out: blame per line that
+the exception left through and its type. It is the last rule, so that one fault is not blamed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from ..case import Blame, Case, Group
+from ..wording import count, quoted
+
+STOPPED_BY_HAND = ("KeyboardInterrupt", "CancelledError", "GeneratorExit")
+"""Exceptions with which someone stops a run on purpose: no fault of the agent."""
+
+
+def run_error(case: Case, knob: str) -> Iterator[Blame]:
+    """Runs ended by an exception that no finding above accounts for and that did not come up from a run inside."""
+    ended = case.run_errors.filter(
+        ~pl.col("from_child")
+        & ~pl.col("run_id").is_in(list(case.explained))
+        & ~pl.col("error_type").str.split(".").list.last().is_in(STOPPED_BY_HAND)
+    )
+    last = case.attempts.filter("is_last").unique("call_id", keep="first", maintain_order=True)
+    rows = ended.rename({"last_call_id": "call_id"}).join(
+        last.select("call_id", "attempt_id", asked_at="site_id"), on="call_id", how="left", maintain_order="left"
+    )
+    # a process that vanished raised nothing: the line of its last call is the nearest that is known
+    rows = rows.with_columns(site_id=pl.when("is_exception").then("site_id").otherwise("asked_at"))
+    for part in rows.partition_by("error_type", "site_id", maintain_order=True):
+        kind, site_id = part["error_type"][0], part["site_id"][0]
+        message = quoted(next(iter(part["error_message"].drop_nulls()), None))
+        place, n = case.place(site_id), part.height
+        if part["is_exception"][0]:
+            title = f"{count(n, 'run')} ended with {kind}" + (f": {message}" if message else "")
+            advice = f"Handle {kind.rpartition('.')[2]} at {place}, or mend what raises it there."
+        else:
+            title = (
+                f"{count(n, 'run')} ended because the process was gone without a word (killed, crashed, out of memory)"
+            )
+            advice = f"Look into why the process ended after its last call at {place}: its code raised nothing."
+        yield Blame(Group(kind, knob, "null", site_id, part, part), title, advice, {"runs": n})

@@ -1,0 +1,62 @@
+"""Rules about tools as they ran: broken whoever calls them, or called again for nothing.
+
+In: the tool calls of a case and the health of each tool over all runs. Out: blame per tool. Both rules look beyond one
+call: a tool that fails most of its calls in many runs is a fault of the tool, not of the models that call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from ..case import Blame, Case, Group
+from ..statistics import Interval
+from ..wording import count, quoted
+
+
+def broken_tool(case: Case, knob: str) -> Iterator[Blame]:
+    """Tools whose error rate over all runs lies above one half (:func:`~trimtab_analyzer.cost.broken_tools`).
+
+    One finding per name and set of tools, wherever it was called from: its line is the tool's definition where the tool
+    was seen running, else the first line that offered it.
+    """
+    for name, digest, answered, errors, runs, low, high in case.broken.iter_rows():
+        same = (pl.col("name") == name) & pl.col("tools_digest").eq_missing(pl.lit(digest))
+        groups = list(case.groups(case.tools.filter(same), knob, hit=pl.col("is_broken"), subject=pl.col("name")))
+        if not groups:  # broken over all runs, but not in the ones looked at
+            continue
+        hits, exposed = (pl.concat([getattr(g, part) for g in groups]) for part in ("hits", "exposed"))
+        defined = hits["tool_site_id"].drop_nulls()
+        group = Group(name, knob, groups[0].value, defined[0] if len(defined) else groups[0].site_id, hits, exposed)
+        kinds = hits.group_by("error_type").len().sort(["len", "error_type"], descending=True, nulls_last=True)
+        said = quoted(next(iter(hits["error_message"].drop_nulls()), None) or kinds["error_type"][0])
+        interval = Interval(errors / answered, low, high)
+        line = f"line {case.place(group.site_id)}" if len(defined) else f"tools offered at {case.place(group.site_id)}"
+        yield Blame(
+            group,
+            f"The tool {name} failed {errors:,} of {count(answered, 'time')} it ran (95 % interval {interval}),"
+            f" in {count(runs, 'run')}" + (f", for example with {said}" if said else ""),
+            f"Mend {name} ({line}) or take it out of the tools: it fails whoever calls it.",
+            {**interval.numbers(errors, answered), "runs_with_errors": runs},
+        )
+
+
+def repeated_call(case: Case, knob: str) -> Iterator[Blame]:
+    """Tool calls that repeat an earlier one of their run: same tool, arguments and result, nothing changed between.
+
+    What counts as a change is written in ``queries/tool_calls.sql``. Failed calls of a broken tool are that rule's.
+    """
+    requested = case.tools.filter(pl.col("call_id").is_not_null())
+    hit = pl.col("repeats").is_not_null() & ~pl.col("is_broken")
+    for group in case.groups(requested, knob, hit=hit, subject=pl.col("name")):
+        n, total, runs = group.hits.height, group.exposed.height, group.hits["run_id"].n_unique()
+        worst = int(group.hits.group_by("run_id").len()["len"].max())  # type: ignore[arg-type]
+        yield Blame(
+            group,
+            f"{n:,} of {count(total, 'call')} of the tool {group.subject} gave again what the run had already seen"
+            f" (same arguments, same result), in {count(runs, 'run')}",
+            f"Answer a repeated {group.subject} from a cache in the loop around {case.place(group.site_id)}, or break"
+            f" the loop after the second one (up to {count(worst, 'repeat')} in a run).",
+            {"hit": n, "of": total, "most_in_a_run": worst},
+        )

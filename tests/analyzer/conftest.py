@@ -1,0 +1,187 @@
+"""Builds small stores for the tests of the analyzer: real DuckDB, real migrations, a dozen rows with counting ids and a
+clock of whole seconds. Also one story per rule that must be found (`stories`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import duckdb
+import pytest
+
+from trimtab_tracer.store import migrations
+
+SECOND = 1_000_000_000
+OF_CALL = (
+    "call_id",
+    "run_id",
+    "process_id",
+    "site_id",
+    "api",
+    "host",
+    "model",
+    "stream",
+    "tools_digest",
+    "tools_offered",
+)
+
+Row = dict[str, Any]
+
+
+class Shelf:
+    """A store being filled. Every call takes one second per attempt, and nothing overlaps unless told."""
+
+    def __init__(self) -> None:
+        self.con = duckdb.connect()
+        for _, sql in migrations():
+            self.con.execute(sql)
+        self.now = 0
+        self.calls = 0
+
+    def insert(self, table: str, row: Row) -> None:
+        names = ", ".join(f'"{name}"' for name in row)
+        self.con.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+
+    def site(self, site_id: str, line: int, source: str = "ask()", file: str = "agent.py") -> None:
+        row = {"site_id": site_id, "file": file, "function": "main", "line": line, "end_line": line, "source": source}
+        self.insert("sites", row | {"owner": "user"})
+
+    def run(self, run_id: str = "r1", **facts: Any) -> str:
+        row: Row = {"run_id": run_id, "process_id": "p", "service": "shop", "name": "shop", "origin": "explicit"}
+        row |= {"attributes": "{}", "started_ns": self.now, "status": "ok", "end_rule": "block exit"}
+        self.insert("runs", row | facts)
+        return run_id
+
+    def outcome(self, run_id: str, success: bool | None, source: str = "explicit", **facts: Any) -> None:
+        count = self.con.execute("SELECT count(*) FROM outcomes").fetchall()[0][0]
+        row = {"outcome_id": f"o{count}", "run_id": run_id, "recorded_ns": count, "success": success, "source": source}
+        self.insert("outcomes", row | facts)
+
+    def decide(self, run_id: str, knob: str, value: Any, call_id: str | None = None, **facts: Any) -> None:
+        row: Row = {"decision_id": f"{call_id or run_id}:{knob}:{self.now}", "run_id": run_id, "call_id": call_id}
+        row |= {"knob": knob, "value": json.dumps(value), "source": "code", "propensity": 1.0, "site_id": "site"}
+        self.insert("decisions", row | {"site_role": "call", "decided_ns": self.now} | facts)
+
+    def call(
+        self,
+        run_id: str = "r1",
+        *attempts: Row,
+        tools: Sequence[Row] = (),
+        decisions: Row | None = None,
+        rejected_by: str | None = None,
+        **facts: Any,
+    ) -> str:
+        """A call of one good attempt, or of ``attempts``, asking for ``tools``; ``facts`` hold for every attempt."""
+        self.calls += 1
+        call_id = f"c{self.calls}"
+        start = self.now
+        for number, own in enumerate(attempts or ({},), 1):
+            row: Row = {"attempt_id": f"{call_id}.{number}", "call_id": call_id, "run_id": run_id, "process_id": "p"}
+            row |= {"number": number, "started_ns": self.now, "api": "openai.chat", "method": "POST", "host": "llm"}
+            row |= {"path": "/v1/chat/completions", "site_id": "site", "model": "m1", "stream": False, "chunks": 0}
+            row |= {"request_bytes": 0, "response_bytes": 0, "end": "complete", "cost_musd": 100, "tools_offered": []}
+            row |= {"input_tokens": 10, "output_tokens": 5, "finish_reason": "stop", "tools_digest": "t1"} | facts | own
+            if row.get("error_class"):
+                row["finish_reason"] = None
+            self.now += int(row.pop("duration_s", 1) * SECOND)
+            row["ended_ns"] = self.now
+            self.insert("attempts", row)
+        call: Row = {name: row[name] for name in OF_CALL} | {
+            "started_ns": start,
+            "ended_ns": self.now,
+            "wait_ns": 0,
+        }
+        call |= {"attempts": row["number"], "status": "error" if row.get("error_class") else "ok"}
+        call |= {"usage_source": "reported", "cost_source": "reported", "finish_reason": row["finish_reason"]}
+        self.insert("calls", call | ({"rejected_by_call_id": rejected_by} if rejected_by else {}))
+        for knob, value in (decisions or {}).items():
+            self.decide(run_id, knob, value, call_id)
+        for index, tool in enumerate(tools):
+            self.tool(run_id, call_id, index, **tool)
+        return call_id
+
+    def tool(self, run_id: str, call_id: str | None, index: int = 0, **facts: Any) -> None:
+        row: Row = {"tool_id": f"{call_id}:{index}", "run_id": run_id, "call_id": call_id, "name": "search"}
+        row |= {"args_digest": "a", "args_valid": True, "args_chars": 9, "offered": True, "origin": "inferred"}
+        row |= {"started_ns": self.now, "ended_ns": self.now, "is_upper_bound": True, "status": "ok"}
+        self.insert("tool_calls", row | {"result_digest": f"result {call_id}:{index}"} | facts)
+
+
+RATE_LIMIT: Row = {"error_class": "rate_limit", "http_status": 429, "retry_after_s": 2.0, "cost_musd": 0}
+BAD_REQUEST: Row = {"error_class": "bad_request", "http_status": 400, "body_digest": "b", "cost_musd": 0}
+HANGS: Row = {"error_class": "timeout", "end": "error", "timeout_s": 2.0, "duration_s": 2, "cost_musd": None}
+FAILS: Row = {"status": "error", "error_type": "KeyError", "error_message": "no such row"}
+
+
+def _rate_limit(s: Shelf) -> None:
+    s.call("r1", RATE_LIMIT, decisions={"max_retries": 0})
+
+
+def _provider_error(s: Shelf) -> None:
+    s.call("r1", {"error_class": "overloaded", "http_status": 529, "cost_musd": 0}, decisions={"max_retries": 0})
+
+
+def _timeout(s: Shelf) -> None:
+    s.call("r1", HANGS, decisions={"timeout_s": 2.0})
+
+
+def _futile_retry(s: Shelf) -> None:
+    s.call("r1", BAD_REQUEST, BAD_REQUEST)
+
+
+def _truncation(s: Shelf) -> None:
+    s.call(finish_reason="length", output_tokens=120, decisions={"max_tokens": 120})
+
+
+def _parser_rejection(s: Shelf) -> None:
+    s.call(rejected_by="c2", decisions={"prompt_version": "v1"})
+    s.call(decisions={"prompt_version": "v1"})
+
+
+def _malformed_tool_args(s: Shelf) -> None:
+    s.call(tools=[{"args_valid": False, "args_error": "Expecting value", "origin": "requested"}])
+
+
+def _unknown_tool(s: Shelf) -> None:
+    s.call(tools=[{"name": "serch", "offered": False}], tools_offered=["search", "buy"])
+
+
+def _broken_tool(s: Shelf) -> None:
+    for number in range(5):
+        s.call(tools=[FAILS | {"args_digest": f"a{number}"}])
+
+
+def _repeated_call(s: Shelf) -> None:
+    s.call(tools=[{"result_digest": "same"}])
+    s.call(tools=[{"result_digest": "same"}])
+
+
+def _run_error(s: Shelf) -> None:
+    s.call()
+    s.con.execute(
+        "UPDATE runs SET status = 'error', error_type = 'KeyError', error_message = 'x', error_site_id = 'site'"
+    )
+
+
+STORIES: dict[str, Callable[[Shelf], None]] = {
+    name.removeprefix("_"): tell
+    for name, tell in globals().items()
+    if callable(tell) and getattr(tell, "__module__", None) == __name__ and name.startswith("_") and name != "_"
+}
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    """An empty store to fill; its line `site` is agent.py:14 and run `r1` has begun."""
+    made = Shelf()
+    made.site("site", 14, "client.chat.completions.create(")
+    made.run()
+    yield made
+    made.con.close()
+
+
+@pytest.fixture
+def stories() -> dict[str, Callable[[Shelf], None]]:
+    """Per rule the shortest story in which it must speak, told to a shelf."""
+    return STORIES

@@ -1,0 +1,180 @@
+"""Runs programs as their users would: a real process, a real socket, a provider that answers from a script.
+
+What the provider logged is the truth; what the tracer's spool says after it was collected is compared with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trimtab_tracer.collect import Collector
+
+from trimtab_tracer.settings import Settings
+from trimtab_tracer.store import Store
+from trimtab_tuner.provider import Provider, Scenario
+
+HERE = Path(__file__).parent
+TIMEOUT_S = 60
+AT_ONCE = 3
+"""Programs that run at the same time."""
+
+
+def environment(url: str, home: Path, extra: dict[str, str]) -> dict[str, str]:
+    """Variables of a program: SDKs find the provider, frameworks phone nobody, our own errors are not swallowed."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV", "SYSTEMROOT") if name in os.environ}
+    return {
+        **kept,
+        "HOME": str(home),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONWARNINGS": "ignore",
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": "sk-flow-0123456789abcdefghij",
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": "sk-ant-flow-0123456789abcdefghij",
+        "OPENAI_AGENTS_DISABLE_TRACING": "1",
+        "LANGSMITH_TRACING": "false",
+        "LANGCHAIN_TRACING_V2": "false",
+        "OTEL_SDK_DISABLED": "true",
+        "NO_PROXY": "*",
+        "TRIMTAB_HOME": str(home),
+        "TRIMTAB_STRICT": "1",
+        **extra,
+    }
+
+
+class Records:
+    """What the store holds after everything in a home was collected."""
+
+    def __init__(self, home: Path) -> None:
+        settings = Settings.resolve(home=home)
+        self.store = Store.open(settings.store_path)
+        self.progress = Collector(self.store, settings).collect_once()
+        self.left_in_spool = sorted(p.name for p in settings.spool_dir.glob("*")) if settings.spool_dir.exists() else []
+
+    def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a query, each as a mapping by column name."""
+        result = self.store.cursor().execute(sql, list(parameters))
+        names = [column[0] for column in result.description]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def row(self, sql: str, *parameters: Any) -> dict[str, Any]:
+        """The only row of a query."""
+        (row,) = self.rows(sql, *parameters)
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A program that ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    log: tuple[Any, ...]
+    home: Path
+
+
+class Flow:
+    """Starts programs of this folder and closes what they left open."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._homes = 0
+
+    def home(self) -> Path:
+        """A fresh home."""
+        self._homes += 1
+        path = self._folder / f"home-{self._homes}"
+        path.mkdir()
+        return path
+
+    def provider(self, scenario: dict[str, Any]) -> Provider:
+        """A running provider that answers from ``scenario``; stopped at the end of the session."""
+        return self._stack.enter_context(Provider(Scenario.from_dict(scenario)))
+
+    def start(self, script: Path, provider: Provider, home: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        """Start a program against ``provider``."""
+        return subprocess.Popen(
+            [sys.executable, script.name, *arguments],
+            cwd=script.parent,
+            env=environment(provider.url, home, env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: Path, scenario: dict[str, Any], *arguments: str, **env: str) -> Ran:
+        """Run a program to its end against a provider of its own."""
+        home = self.home()
+        provider = self.provider(scenario)
+        process = self.start(script, provider, home, *arguments, **env)
+        try:
+            stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            pytest.fail(f"{script.name} did not end within {TIMEOUT_S} s.\nstdout: {stdout}\nstderr: {stderr}")
+        return Ran(process.returncode, stdout, stderr, tuple(provider.log.entries), home)
+
+    def records(self, home: Path) -> Records:
+        """Collect what programs spooled into ``home``."""
+        records = Records(home)
+        self._stack.callback(records.store.close)
+        return records
+
+    def program(self, name: str) -> Path:
+        """A program of ours, from the folder beside the agents."""
+        return HERE / "programs" / name
+
+
+@pytest.fixture(scope="session")
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
+    """Runs programs."""
+    with ExitStack() as stack:
+        yield Flow(tmp_path_factory.mktemp("flow"), stack)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One agent, run with tracing and without, and what is expected of it."""
+
+    name: str
+    traced: Ran
+    plain: Ran
+    records: Records
+    expected: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def observations(flow: Flow, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Observed]]]:
+    """Every agent that a selected test asks for, started at once: the frameworks take seconds to import."""
+    scenario = json.loads((HERE / "scenarios" / "shop.json").read_text())
+
+    def observe(name: str) -> Observed:
+        script = HERE / "agents" / f"{name}.py"
+        traced = flow.run(script, scenario)
+        plain = flow.run(script, scenario, TRIMTAB_DISABLED="1")
+        expected = json.loads((HERE / "expected" / f"{name}.json").read_text())
+        return Observed(name, traced, plain, flow.records(traced.home), expected)
+
+    wanted = {item.callspec.params.get("agent") for item in request.session.items if hasattr(item, "callspec")}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {name: pool.submit(observe, name) for name in sorted(wanted - {None})}
+
+
+@pytest.fixture
+def observed(agent: str, observations: dict[str, Future[Observed]]) -> Observed:
+    """The agent named by the test's parameter, after it ran."""
+    return observations[agent].result()

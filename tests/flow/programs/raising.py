@@ -1,0 +1,282 @@
+"""Makes every function of ours that runs during an agent's work raise, one after the other, and compares the work.
+
+Prints JSON lines: one for each function, with what came of the work while it raised. The work of the first line was
+done without tracing. Arguments: this process's share of the functions, as ``<number> <of how many>``.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import CodeType, FrameType
+
+import anthropic
+import httpx
+import openai
+
+import trimtab
+import trimtab_tracer
+
+FOLDERS = tuple(os.path.dirname(module.__file__) + os.sep for module in (trimtab, trimtab_tracer))
+MESSAGES = [{"role": "user", "content": "Hello"}]
+CHAT = {"model": "gpt-5-mini", "messages": MESSAGES}
+Parts = tuple[Callable[[], object], ...]
+URL = os.environ["ANTHROPIC_BASE_URL"]
+
+
+class BoomError(Exception):
+    """Raised where ours would never."""
+
+
+@trimtab.tool
+def double(number: int) -> int:
+    """A tool that works."""
+    return number * 2
+
+
+@trimtab.tool
+async def halve(number: int) -> int:
+    """A tool that is awaited."""
+    return number // 2
+
+
+@trimtab.tool
+def fail(number: int) -> int:
+    """A tool that fails."""
+    raise KeyError(number)
+
+
+def chat(**options: object) -> openai.OpenAI:
+    """A client; checking certificates of a provider without any would take most of the time."""
+    return openai.OpenAI(http_client=openai.DefaultHttpxClient(verify=False), **options)
+
+
+def achat(**options: object) -> openai.AsyncOpenAI:
+    """The same, to be awaited."""
+    return openai.AsyncOpenAI(http_client=openai.DefaultAsyncHttpxClient(verify=False), **options)
+
+
+def plain() -> object:
+    """A call inside a run, with everything the door offers."""
+    with trimtab.run("walk", task="one", colour="blue") as run, chat() as client:
+        top = trimtab.knob("top", 5, choices=[3, 5])
+        answer = client.chat.completions.create(**CHAT).choices[0].message.content
+        trimtab.outcome(True, score=0.5)
+        run.outcome(comment="well")
+        return answer, top, double(4)
+
+
+def streamed() -> object:
+    """A stream, read to its end."""
+    with chat() as client:
+        return [chunk.choices[0].delta.content for chunk in client.chat.completions.create(**CHAT, stream=True)]
+
+
+def left() -> object:
+    """A stream, left early."""
+    with chat() as client, client.chat.completions.create(**CHAT, stream=True) as chunks:
+        return next(iter(chunks)).choices[0].index
+
+
+def cut() -> object:
+    """A stream that breaks."""
+    with chat() as client:
+        return list(client.chat.completions.create(model="breaks", messages=MESSAGES, stream=True))
+
+
+def refused() -> object:
+    """A call that is refused, and tried again, and refused."""
+    with chat(max_retries=1) as client:
+        return client.chat.completions.create(model="refuses", messages=MESSAGES)
+
+
+def unreachable() -> object:
+    """A call to where nobody listens."""
+    with chat(base_url="http://127.0.0.1:9/v1", max_retries=0) as client:
+        return client.chat.completions.create(**CHAT)
+
+
+def broken_tool() -> object:
+    """An exception of the user's own, through a run."""
+    with trimtab.run("fails"):
+        return fail(3)
+
+
+async def ask(client: anthropic.AsyncAnthropic) -> object:
+    """Await an answer."""
+    return (await client.messages.create(model="m", max_tokens=9, messages=MESSAGES)).content[0].text
+
+
+async def listen(client: anthropic.AsyncAnthropic) -> object:
+    """Await a stream."""
+    async with client.messages.stream(model="m", max_tokens=9, messages=MESSAGES) as events:
+        return [text async for text in events.text_stream]
+
+
+async def leave(client: openai.AsyncOpenAI) -> object:
+    """Leave a stream early."""
+    async with await client.chat.completions.create(**CHAT, stream=True) as chunks:
+        async for chunk in chunks:
+            return chunk.choices[0].index
+
+
+async def be_refused(client: openai.AsyncOpenAI) -> object:
+    """Await an exception."""
+    try:
+        return await client.chat.completions.create(model="refuses", messages=MESSAGES)
+    except openai.APIError as error:
+        return type(error).__name__
+
+
+@trimtab.run("serve")
+async def everything() -> object:
+    """Calls and streams side by side, in tasks and in a thread."""
+    http = anthropic.DefaultAsyncHttpxClient(verify=False)
+    async with achat(max_retries=0) as one, anthropic.AsyncAnthropic(http_client=http) as other:
+        return await asyncio.gather(
+            ask(other), listen(other), leave(one), be_refused(one), asyncio.to_thread(double, 21), halve(42)
+        )
+
+
+def awaited() -> object:
+    """Everything that is awaited."""
+    return asyncio.run(everything())
+
+
+def pooled() -> object:
+    """Calls in threads."""
+    with chat() as client, ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(client.chat.completions.create, **CHAT) for _ in range(2)]
+        return [one.result().choices[0].message.content for one in asked]
+
+
+def other_http() -> object:
+    """Requests that are no LLM calls."""
+    with httpx.Client(verify=False) as client:
+        return client.get(URL + "/v1/models").status_code, client.get(URL + "/nothing").status_code
+
+
+def forked() -> object:
+    """A call in a forked child."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(7 if chat().chat.completions.create(**CHAT).choices[0].message.content else 1)
+        finally:
+            os._exit(8)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def flushed() -> object:
+    """What is asked of us directly."""
+    return trimtab.flush()
+
+
+def stopped() -> object:
+    """The end."""
+    return trimtab.uninstrument()
+
+
+WORK = (
+    plain,
+    streamed,
+    left,
+    cut,
+    refused,
+    unreachable,
+    broken_tool,
+    awaited,
+    pooled,
+    other_http,
+    forked,
+    flushed,
+    stopped,
+)
+
+
+IN_BRIEF = (plain, streamed, flushed, stopped)
+"""Parts that are enough for what runs in our own thread alone, where it can't meet the agent's work."""
+
+
+def work(parts: Parts = WORK, before: Callable[[], None] = lambda: None) -> list[str]:
+    """Do everything; what each part gave or raised."""
+    results = []
+    for part in parts:
+        before()
+        try:
+            result = repr(part())
+        except Exception as error:
+            result = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
+        finally:
+            sys.settrace(None)
+        results.append(f"{part.__name__}: {result}")
+    return results
+
+
+def functions_of_ours() -> dict[str, tuple[CodeType, Parts]]:
+    """Code of every function of ours that is called during the work, and the parts of it to do, by name.
+
+    What raises inside a comprehension raises in the function around it, so those are left out.
+    """
+    threads: dict[CodeType, set[str]] = {}
+    working = False
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if working and event == "call" and frame.f_code.co_filename.startswith(FOLDERS):
+            threads.setdefault(frame.f_code, set()).add(threading.current_thread().name)
+
+    threading.setprofile(note)  # before there is a thread of ours
+    trimtab.instrument()
+    working = True
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # type: ignore[arg-type]
+    return {
+        f"{os.path.basename(code.co_filename)}:{code.co_qualname}": (
+            code,
+            IN_BRIEF if ours == {"trimtab-writer"} else WORK,
+        )
+        for code, ours in sorted(threads.items(), key=lambda item: (item[0].co_filename, item[0].co_firstlineno))
+        if not code.co_name.endswith(("comp>", "genexpr>", "<module>"))
+    }
+
+
+def work_while_raising(target: CodeType, parts: Parts) -> tuple[list[str], int]:
+    """The work with ``target`` raising at its start, in every thread; and how often it did."""
+    fired = 0
+    working = False
+
+    def trace(frame: FrameType, event: str, _: object) -> None:
+        nonlocal fired
+        if working and event == "call" and frame.f_code is target:
+            fired += 1
+            raise BoomError(target.co_qualname)
+
+    # A trace function that raises is taken out of its thread: it is put back before each part.
+    threading.settrace(trace)
+    trimtab.instrument()
+    working = True
+    try:
+        results = work(parts, lambda: sys.settrace(trace))
+    finally:
+        working = False
+        threading.settrace(None)  # type: ignore[arg-type]
+    trimtab.uninstrument()
+    return results, fired
+
+
+if __name__ == "__main__":
+    share, shares = map(int, sys.argv[1:])
+    expected = work()
+    print(json.dumps({"function": None, "results": expected, "fired": 0}))
+    work()  # what is imported late is imported now
+    functions = functions_of_ours()
+    for name in list(functions)[share::shares]:
+        results, fired = work_while_raising(*functions[name])
+        print(json.dumps({"function": name, "results": results, "fired": fired}), flush=True)

@@ -1,0 +1,46 @@
+"""Whatever goes wrong in our code, the agent gets what it would have got without us."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+SHARES = 2
+"""Processes that share the walk."""
+
+SCENARIO: dict[str, Any] = {
+    "rules": [
+        {"model": "refuses", "fault": {"status": 429, "retry_after_ms": 1}},
+        {"model": "breaks", "words": 9, "fault": {"kind": "drop_mid_stream", "after_chunks": 3}},
+        {"text": "Hello to you."},
+    ]
+}
+
+WRAPPERS = {
+    "guard.py:guarded.<locals>.decorate.<locals>.wrapper",
+    "guard.py:swallow",
+    "http_clients.py:_async_send.<locals>.send",
+    "http_clients.py:_sync_send.<locals>.send",
+}
+"""Functions that stand in for the library's own, made of nothing but a call of it and calls of guarded functions."""
+
+
+def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
+    """Every function of ours that runs during an agent's work raises in turn: results and exceptions stay the same."""
+
+    def walk(share: int) -> list[dict[str, Any]]:
+        ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(SHARES), TRIMTAB_STRICT="0")
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
+    with ThreadPoolExecutor(SHARES) as pool:
+        walks = list(pool.map(walk, range(SHARES)))
+    expected = walks[0][0]["results"]
+    assert {tuple(w[0]["results"]) for w in walks} == {tuple(expected)}
+    outcomes = [line for w in walks for line in w if line["function"] not in WRAPPERS | {None}]
+    changed = {o["function"]: [r for r in o["results"] if r not in expected] for o in outcomes}
+    assert {name: results for name, results in changed.items() if results} == {}
+    assert [o["function"] for o in outcomes if not o["fired"]] == []
+    files = {o["function"].partition(":")[0] for o in outcomes}
+    assert {"capture.py", "http_clients.py", "stainless.py", "propagation.py", "spool.py", "exchange.py"} <= files

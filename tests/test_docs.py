@@ -1,0 +1,30 @@
+"""The documentation says what the code does: its generated parts are up to date."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+GENERATOR = runpy.run_path(str(DOCS / "generate.py"))
+
+
+@pytest.mark.parametrize("name", ["api.md", "cli.md", "configuration.md"])
+def test_generated_parts_are_up_to_date(name: str) -> None:
+    """A page equals what ``python docs/generate.py`` would make of it."""
+    page = (DOCS / name).read_text(encoding="utf-8")
+    assert GENERATOR["BLOCK"].search(page)
+    assert page == GENERATOR["rewritten"](page), "run `python docs/generate.py`"
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    """The exit codes that the command line's page lists are those that errors give."""
+    from trimtab_tracer import errors
+
+    page = (DOCS / "cli.md").read_text(encoding="utf-8")
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.M)}
+    given = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")}
+    assert listed == given | {0, 130}

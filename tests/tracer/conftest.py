@@ -1,0 +1,34 @@
+"""Tracing inside the test process, with what it spooled as records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trimtab
+from trimtab_tracer.records import Record
+from trimtab_tracer.spool import list_segments, read_segment
+
+Recorded = Callable[[type], list[Record]]
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of ours are raised instead of swallowed."""
+    monkeypatch.setenv("TRIMTAB_STRICT", "1")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, strict: None) -> Iterator[Recorded]:
+    """Tracing on; gives the records of one type spooled so far."""
+    home = tmp_path / "home"
+    trimtab.instrument(home=home, flush_interval_s=0.001)
+
+    def of_type(kind: type) -> list[Record]:
+        trimtab.flush()
+        lines = [line for path in list_segments(home / "spool") for line in read_segment(path)]
+        return [line.record for line in lines if isinstance(line.record, kind)]
+
+    yield of_type
+    trimtab.uninstrument()

@@ -1,0 +1,45 @@
+"""Bodies as they came: every compression an agent may have asked for is undone, behind the queue."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from trimtab_tracer.caught import decode
+
+TEXT = b'{"answer": "' + b"word " * 500 + b'"}'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("", TEXT),
+        ("identity", TEXT),
+        ("gzip", gzip.compress(TEXT)),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", zlib.compress(TEXT)[2:-4]),
+        ("zstd", zstandard.compress(TEXT)),
+        ("gzip, zstd", zstandard.compress(gzip.compress(TEXT))),
+    ],
+)
+def test_undoes_encodings(encoding: str, body: bytes) -> None:
+    """What the provider packed is what comes out, also packed twice."""
+    assert TEXT == decode(body, encoding)
+
+
+@given(cut=st.integers(min_value=20))
+def test_cut_stream_decodes_to_what_arrived(cut: int) -> None:
+    """A stream left early gives a beginning of the text."""
+    packed = gzip.compress(TEXT)
+    decoded = decode(packed[: cut % len(packed)], "gzip")
+    assert decoded is None or TEXT.startswith(decoded)
+
+
+@given(body=st.binary(), encoding=st.sampled_from(["gzip", "deflate", "br", "zstd", "rot13", "gzip, gzip"]))
+def test_nonsense_is_none_and_never_an_exception(body: bytes, encoding: str) -> None:
+    """Bytes that are not what the header says decode to nothing or to bytes."""
+    assert isinstance(decode(body, encoding), bytes | None)

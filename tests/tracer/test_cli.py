@@ -1,0 +1,156 @@
+"""The command line: finds commands, stays light, and says in one sentence what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from trimtab.__main__ import main
+from trimtab_tracer.errors import SidecarError
+
+HEAVY = [
+    "duckdb",
+    "polars",
+    "pyarrow",
+    "fastapi",
+    "uvicorn",
+    "pydantic",
+    "streamlit",
+    "numpy",
+    "scipy",
+    "river",
+    "openai",
+    "httpx",
+    "rich",
+    "jinja2",
+]
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory without settings files, and no variables of ours."""
+    for name in list(os.environ):
+        if name.startswith("TRIMTAB_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fresh(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run code in an interpreter of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=cwd, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def blocked(*modules: str) -> str:
+    """Code that makes importing these modules fail as if they were not installed."""
+    return f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {modules!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+from trimtab.__main__ import main
+"""
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--version`` prints the installed version."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "trimtab 0.1.0\n"
+
+
+@pytest.mark.parametrize("argv", [["config"], ["config", "--json"], ["--help"]])
+def test_light_commands_load_nothing_heavy(nowhere: Path, argv: list[str]) -> None:
+    """``config`` and even ``--help``, which names every command, import no database and no web server."""
+    result = fresh(
+        f"""
+        import sys
+        from trimtab.__main__ import main
+        code = main({argv!r})
+        sys.exit(code or sorted({{name.partition(".")[0] for name in sys.modules}} & set({HEAVY!r})) or 0)
+        """,
+        nowhere,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "config" in result.stdout or "home" in result.stdout
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Light and registered commands stand in the help with a line each."""
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("config", "up", "import", "report", "provider", "demo"):
+        assert f"\n  {name} " in shown
+    assert "broken" not in shown
+
+
+def test_config_says_where_each_value_came_from(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``config`` prints value and source of each setting, as text and as JSON."""
+    monkeypatch.setenv("TRIMTAB_PORT", "7")
+    (nowhere / "pyproject.toml").write_text("[tool.trimtab]\nservice = 'shop'\n")
+    assert main(["config", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert (rows["port"]["value"], rows["port"]["source"]) == (7, "TRIMTAB_PORT")
+    assert (rows["service"]["value"], rows["service"]["source"]) == ("shop", "pyproject.toml [tool.trimtab]")
+    assert main(["config"]) == 0
+    assert "port = 7\n    from TRIMTAB_PORT" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt command exits 2 and names its neighbour; so does no command at all, with the help."""
+    assert main(["confg"]) == 2
+    assert "no command 'confg'. Did you mean 'config'?" in capsys.readouterr().err
+    assert main([]) == 2
+    with pytest.raises(SystemExit) as caught:
+        main(["config", "--nope"])
+    assert caught.value.code == 2
+
+
+def test_an_expected_error_is_one_sentence(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Errors of ours print their message and give their exit code; ``TRIMTAB_DEBUG`` shows the traceback."""
+    (nowhere / "file").write_text("")
+    argv = ["up", "--port", "0", "--home", str(nowhere / "file")]
+    assert main(argv) == SidecarError.exit_code == 3
+    error = capsys.readouterr().err
+    assert error.startswith("trimtab: The home ")
+    assert error.count("\n") == 1
+    monkeypatch.setenv("TRIMTAB_DEBUG", "1")
+    with pytest.raises(SidecarError):
+        main(argv)
+
+
+@pytest.mark.parametrize("module", ["duckdb", "fastapi", "uvicorn"])
+def test_a_missing_extra_is_named(nowhere: Path, module: str) -> None:
+    """A command whose packages are not installed says which extra brings them and exits 1, without a traceback."""
+    result = fresh(blocked(module) + "sys.exit(main(['up', '--port', '0']))", nowhere)
+    assert result.returncode == 1
+    expected = f"trimtab: trimtab up needs the sidecar extra: pip install 'trimtab[sidecar]' (the module {module!r}"
+    assert result.stderr.startswith(expected), result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_help_works_without_any_extra(nowhere: Path) -> None:
+    """With none of the extras' packages, the help is still there and every command is in it."""
+    result = fresh(blocked(*HEAVY) + "sys.exit(main(['--help']))", nowhere)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "\n  up " in result.stdout
+
+
+def test_a_bug_keeps_its_traceback(nowhere: Path) -> None:
+    """A module that is missing for no reason of an extra is a bug and is not dressed up as one."""
+    result = fresh(blocked("trimtab_tuner") + "sys.exit(main(['up']))", nowhere)
+    assert result.returncode == 1
+    assert "ModuleNotFoundError: No module named 'trimtab_tuner" in result.stderr

@@ -1,0 +1,130 @@
+"""Sites: which line is pinned, whatever runs between it and the request."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from trimtab_tracer.records import Site
+from trimtab_tracer.sites import SiteFinder, owner_of
+
+PROGRAM = """\
+import sys
+
+def ask(find):
+    return find(sys._getframe())
+
+def two_alike(find):
+    first = find(sys._getframe())
+    first2 = find(sys._getframe())
+    return first, first2
+
+def spread(find):
+    return find(
+        sys._getframe(),
+    )
+"""
+
+
+def load(path: Path, source: str) -> ModuleType:
+    path.write_text(source)
+    module = ModuleType(path.stem)
+    exec(compile(source, str(path), "exec"), module.__dict__)
+    return module
+
+
+@pytest.fixture
+def finder(tmp_path: Path) -> SiteFinder:
+    return SiteFinder(lambda site: None, str(tmp_path))
+
+
+def test_names_file_function_and_statement(tmp_path: Path, finder: SiteFinder) -> None:
+    """A site tells the file relative to the working directory, the function, the line and its text."""
+    site = load(tmp_path / "agent.py", PROGRAM).ask(finder.here)
+    assert (site.file, site.function, site.line, site.end_line) == ("agent.py", "ask", 4, 4)
+    assert site.source == "return find(sys._getframe())"
+    assert site.owner == "user"
+
+
+def test_statement_over_several_lines_is_quoted_whole(tmp_path: Path, finder: SiteFinder) -> None:
+    """A call that spans lines is quoted from its first to its last line."""
+    site = load(tmp_path / "agent.py", PROGRAM).spread(finder.here)
+    assert (site.line, site.end_line) == (12, 14)
+    assert site.source.startswith("return find(")
+    assert site.source.endswith(")")
+
+
+def test_id_survives_edits_elsewhere(tmp_path: Path, finder: SiteFinder) -> None:
+    """Lines added above a statement change its line number and not its id."""
+    before = load(tmp_path / "agent.py", PROGRAM).ask(finder.here)
+    (tmp_path / "later").mkdir()
+    later = SiteFinder(lambda site: None, str(tmp_path / "later"))
+    after = load(tmp_path / "later" / "agent.py", "# moved\n\n" + PROGRAM).ask(later.here)
+    assert (before.site_id, before.line + 2) == (after.site_id, after.line)
+
+
+def test_id_changes_with_the_statement(tmp_path: Path, finder: SiteFinder) -> None:
+    """Another statement at the same place is another site."""
+    before = load(tmp_path / "agent.py", PROGRAM).ask(finder.here)
+    (tmp_path / "later").mkdir()
+    later = SiteFinder(lambda site: None, str(tmp_path / "later"))
+    changed = PROGRAM.replace("return find(sys._getframe())", "return find(sys._getframe(0))", 1)
+    assert before.site_id != load(tmp_path / "later" / "agent.py", changed).ask(later.here).site_id
+
+
+def test_identical_statements_are_two_sites(tmp_path: Path, finder: SiteFinder) -> None:
+    """Two statements that differ in their target only, and repeats of one text, do not share an id."""
+    one, two = load(tmp_path / "agent.py", PROGRAM).two_alike(finder.here)
+    assert one.site_id != two.site_id
+    loop = load(tmp_path / "loop.py", "import sys\ndef f(find):\n    a = []\n    a.append(find(sys._getframe()))\n"
+                "    a.append(find(sys._getframe()))\n    return a\n").f(finder.here)  # fmt: skip
+    assert loop[0].site_id != loop[1].site_id
+
+
+def test_announced_once_before_use(tmp_path: Path) -> None:
+    """Each site is announced exactly once, before the caller gets it."""
+    announced: list[Site] = []
+    finder = SiteFinder(announced.append, str(tmp_path))
+    program = load(tmp_path / "agent.py", PROGRAM)
+    sites = [program.ask(finder.here) for _ in range(5)]
+    assert [sites[0]] == announced
+
+
+def test_secret_in_the_statement_is_not_quoted(tmp_path: Path, finder: SiteFinder) -> None:
+    """A key that stands in the source does not reach the site."""
+    key = "sk-proj-" + "a1B2" * 10
+    source = f"import sys\ndef f(find):\n    return find(sys._getframe()), '{key}'\n".replace(
+        "return find", "return (find"
+    )
+    source = source.replace(f"'{key}'", f"'{key}')")
+    site, _ = load(tmp_path / "agent.py", source).f(finder.here)
+    assert key not in site.source
+
+
+@pytest.mark.parametrize(
+    ("file", "owner"),
+    [
+        (str(Path(sys.prefix) / "lib/python3.11/site-packages/openai/_base_client.py"), "hidden"),
+        ("/srv/venv/lib/python3.12/site-packages/langgraph/pregel/main.py", "library"),
+        (__import__("asyncio").__file__, "hidden"),
+        ("/srv/app/agent.py", "user"),
+        ("<string>", "user"),
+        ("<frozen runpy>", "hidden"),
+    ],
+)
+def test_owner_of_a_file(file: str, owner: str) -> None:
+    """SDKs, the standard library and ourselves are nobody's choice; frameworks may be; the rest is the user's."""
+    assert owner == owner_of(file)
+
+
+def test_exception_is_pinned_to_the_innermost_user_line(tmp_path: Path, finder: SiteFinder) -> None:
+    """An exception raised in a library is pinned to the user's line that called it."""
+    program = load(tmp_path / "agent.py", "import json\ndef f():\n    return json.loads('{')\n")
+    with pytest.raises(ValueError, match="Expecting property name") as caught:
+        program.f()
+    site = finder.of_traceback(caught.value.__traceback__)
+    assert site is not None
+    assert (site.file, site.line) == ("agent.py", 3)

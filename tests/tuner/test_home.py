@@ -1,0 +1,107 @@
+"""The home: made privately, served by one sidecar, and honest about who that is."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from trimtab_tracer.errors import SidecarError
+from trimtab_tracer.settings import Settings
+from trimtab_tuner import home
+
+
+def mode(path: Path) -> int:
+    """Permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_home_is_private_and_ignored_by_git(settings: Settings) -> None:
+    """The folder is made with mode 0700 and keeps itself out of version control."""
+    home.prepare(settings.home)
+    assert mode(settings.home) == 0o700
+    assert (settings.home / ".gitignore").read_text().endswith("\n*\n")
+
+
+def test_a_home_that_is_there_is_left_as_it_is(settings: Settings) -> None:
+    """A home of the user's own making keeps its mode and its files."""
+    settings.home.mkdir(mode=0o750)
+    settings.home.chmod(0o750)
+    (settings.home / ".gitignore").write_text("mine\n")
+    home.prepare(settings.home)
+    assert mode(settings.home) == 0o750
+    assert sorted(os.listdir(settings.home)) == [".gitignore"]
+    assert (settings.home / ".gitignore").read_text() == "mine\n"
+
+
+def test_the_token_is_made_once(settings: Settings) -> None:
+    """A token is generated with mode 0600, kept as long as it is there, and never blank."""
+    home.prepare(settings.home)
+    first = home.token(settings)
+    assert len(first) >= 43
+    assert mode(settings.token_path) == 0o600
+    settings.token_path.chmod(0o644)
+    assert home.token(settings) == first
+    assert mode(settings.token_path) == 0o600
+    settings.token_path.write_text("\n")
+    assert home.token(settings) not in ("", first)
+
+
+def test_a_home_that_is_a_file_is_named(settings: Settings) -> None:
+    """A file in the home's place, or above it, is one sentence and stays untouched."""
+    settings.home.write_text("mine")
+    for place in (settings.home, settings.home / "below"):
+        with pytest.raises(SidecarError, match=r"is no folder; .*TRIMTAB_HOME"):
+            home.prepare(place)
+    assert settings.home.read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that not even root can write")
+def test_a_home_that_cannot_be_written_is_named() -> None:
+    """A place where nothing can be made is one sentence."""
+    with pytest.raises(SidecarError, match=r"The home /proc/trimtab can't be written: .*TRIMTAB_HOME"):
+        home.prepare(Path("/proc/trimtab"))
+
+
+def test_a_second_sidecar_is_told_the_first_ones_address(settings: Settings) -> None:
+    """While one process holds the home, another is refused with the address from the note."""
+    home.prepare(settings.home)
+    lock = home.HomeLock(settings)
+    home.write_note(settings, home.Note(os.getpid(), "http://127.0.0.1:4319", 1, "0.1.0"))
+    with pytest.raises(SidecarError, match=r"already serves .*http://127\.0\.0\.1:4319 \(process \d+\)"):
+        home.HomeLock(settings)
+    lock.release()
+    home.HomeLock(settings).release()
+
+
+def test_the_lock_goes_with_its_process(settings: Settings) -> None:
+    """A killed holder frees the home, and its note counts for nothing."""
+    home.prepare(settings.home)
+    code = """
+import os, sys
+from trimtab_tracer.settings import Settings
+from trimtab_tuner import home
+settings = Settings.resolve(home=sys.argv[1])
+lock = home.HomeLock(settings)
+home.write_note(settings, home.Note(os.getpid(), "http://127.0.0.1:1", 1, "0.1.0"))
+os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", code, settings.home], check=False)
+    assert killed.returncode == -9
+    assert settings.sidecar_path.exists()
+    assert home.read_note(settings) is None
+    home.HomeLock(settings).release()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "url": 1, "started_ns": 1, "version": 1}'])
+def test_a_broken_note_is_no_note(settings: Settings, text: str) -> None:
+    """Whatever a crash or a hand left in the note, it means that nobody is known to serve."""
+    home.prepare(settings.home)
+    settings.sidecar_path.write_text(text)
+    assert home.read_note(settings) is None
+    assert home.read_note(replace(settings, home=settings.home / "none")) is None

@@ -1,0 +1,66 @@
+"""Loops: go on after any exception, and tell."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from trimtab_tuner.loops import Loop
+
+
+def test_a_step_that_raises_is_repeated_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A loop whose step always fails goes on, counts every failure, and writes one line in a minute."""
+    enough = threading.Event()
+
+    def step() -> None:
+        if loop.state.failures == 4:
+            enough.set()
+        raise ValueError("secret prompt")
+
+    loop = Loop("collector", step, 0.001)
+    with caplog.at_level(logging.ERROR):
+        loop.start()
+        assert enough.wait(10)
+        loop.stop()
+    assert loop.state.failures >= 5
+    assert not loop.state.is_healthy
+    assert loop.state.error == "builtins.ValueError"
+    assert len(caplog.records) == 1
+    assert "secret" not in str(loop.state)
+
+
+def test_one_good_step_makes_a_loop_healthy_again() -> None:
+    """What ``/v1/health`` shows is the last step, with the failures before it still counted."""
+    todo = [RuntimeError("once"), None]
+
+    def step() -> None:
+        if error := todo.pop(0):
+            raise error
+
+    loop = Loop("analysis", step, 60)
+    loop.once()
+    assert not loop.state.is_healthy
+    loop.once()
+    assert loop.state.is_healthy
+    assert (loop.state.steps, loop.state.failures) == (1, 1)
+
+
+def test_stopping_waits_for_the_step_but_not_for_the_pause() -> None:
+    """A stopped loop has finished its step, and a long pause does not delay the stop."""
+    begun, done = threading.Event(), []
+
+    def step() -> None:
+        begun.set()
+        time.sleep(0.1)
+        done.append(True)
+
+    loop = Loop("collector", step, 3600)
+    loop.start()
+    assert begun.wait(10)
+    began = time.monotonic()
+    loop.stop()
+    assert done == [True]
+    assert time.monotonic() - began < 5

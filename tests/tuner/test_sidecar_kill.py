@@ -1,0 +1,101 @@
+"""SIGKILL of the whole sidecar at random moments, while an agent process writes: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from trimtab_tracer.settings import Settings
+from trimtab_tracer.store import Store
+
+KILLS = 20
+
+AGENT = """
+import os, sys, threading, time
+from trimtab_tracer.records import Attempt, Content, Exchange, Process, RunEnd, RunStart, Site, ToolRequest
+from trimtab_tracer.segments import read_boot_id
+from trimtab_tracer.spool import SpoolWriter
+
+me = Process("agent", os.getpid(), time.time_ns(), "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", read_boot_id())
+spool = SpoolWriter(sys.argv[1], me, 1 << 30, segment_bytes=40_000)
+told = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), told.set()), daemon=True).start()
+now = time.time_ns()
+kept = [spool.write(RunStart("r", "agent", now, "order", "explicit")), spool.write(Site("s", "shop.py", "main", 1, 1, "x"))]
+n = 0
+while not told.wait(0.004):
+    call, attempt = f"c{n}", f"a{n}"
+    kept.append(spool.write(Attempt(attempt, call, "r", "agent", 1, time.time_ns(), 1000, "openai.chat", "POST",
+                                    "api.openai.com", "/v1/chat/completions", "s", "complete", http_status=200)))
+    kept.append(spool.write(Exchange(attempt, call, "r", "openai.chat", "gpt-4o-mini", input_tokens=10, output_tokens=1,
+                                     usage_source="reported", cost_reported_usd="0.000007",
+                                     tool_requests=(ToolRequest(0, f"t{n}", "search", "d", True),))))
+    kept.append(spool.write(Content(attempt, call, "r", "request", time.time_ns(), "{}")))
+    n += 1
+spool.write(RunEnd("r", time.time_ns(), "ok", "block exit"))
+spool.close()
+print(n, all(kept))
+"""
+
+
+def up(settings: Settings) -> subprocess.Popen[bytes]:
+    """A sidecar on the home, quick and busy."""
+    options = ["--port", "0", "--home", str(settings.home)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "trimtab", "up", *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+
+
+def test_twenty_kills_lose_and_double_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 20 kills, some during start-up, some in full work, the store opens and has every record exactly once."""
+    monkeypatch.setenv("TRIMTAB_COLLECT_INTERVAL_S", "0.01")
+    monkeypatch.setenv("TRIMTAB_ANALYZE_INTERVAL_S", "0.3")
+    draw = random.Random(20261121)
+    agent = subprocess.Popen(
+        [sys.executable, "-c", AGENT, settings.spool_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    served = 0
+    for n in range(KILLS):
+        sidecar = up(settings)
+        settings.sidecar_path.unlink(missing_ok=True)
+        if n % 2:  # let this one come up and work before its moment comes
+            while not settings.sidecar_path.exists() and sidecar.poll() is None:
+                time.sleep(0.005)
+        time.sleep(draw.uniform(0.0, 0.6))
+        served += settings.sidecar_path.exists()
+        sidecar.send_signal(signal.SIGKILL)
+        _, log = sidecar.communicate()
+        assert sidecar.returncode == -signal.SIGKILL, log.decode()
+        assert b"Traceback" not in log, log.decode()
+    written, whole = agent.communicate("", timeout=60)[0].split()
+    assert whole == "True"
+    assert served >= KILLS // 2
+    last = up(settings)
+    while not settings.sidecar_path.exists():
+        assert last.poll() is None
+        time.sleep(0.01)
+    last.terminate()
+    _, log = last.communicate(timeout=60)
+    assert (last.returncode, log) == (0, b"")
+    check(settings, int(written))
+
+
+def check(settings: Settings, n: int) -> None:
+    """The store has ``n`` of everything, money and texts included, and the spool is empty."""
+    assert n > 500
+    assert list(settings.spool_dir.glob("*.seg")) == []
+    with Store.open(settings.store_path) as store, closing(store.cursor()) as con:
+        for table in ("attempts", "calls", "tool_calls", "content"):
+            assert con.execute(f"SELECT count(*) FROM {table}").fetchall() == [(n,)], table
+        assert con.execute("SELECT sum(cost_musd), sum(input_tokens) FROM attempts").fetchall() == [(7 * n, 10 * n)]
+        assert con.execute("SELECT count(*), max(status) FROM runs").fetchall() == [(1, "ok")]
+        assert con.execute("SELECT count(*) FROM losses").fetchall() == [(0,)]
+        con.execute(f"CREATE VIEW texts AS FROM read_parquet('{settings.content_dir}/*.parquet', filename = true)")
+        named = "(c.attempt_id, c.role) = (t.attempt_id, t.role) AND ends_with(t.filename, c.segment)"
+        assert con.execute(f"SELECT count(*) FROM content AS c JOIN texts AS t ON {named}").fetchall() == [(n,)]

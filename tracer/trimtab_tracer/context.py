@@ -1,0 +1,72 @@
+"""What the running code belongs to: its run, the tool it executes, and the user's line that spawned it.
+
+One context variable holds it all as an immutable :class:`Scope`, so it follows ``await`` and ``asyncio`` tasks by
+itself; :mod:`.instrument.propagation` carries it across threads and notes the spawning line. A thread's last carried
+scope is kept beside it, because frameworks that run work in a context copied earlier hide the newer variable.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import count
+from typing import NamedTuple
+
+from .records import Site
+
+
+class Spawned(NamedTuple):
+    """A user's line that handed work to a task or a thread."""
+
+    order: int
+    """Grows with every hand-over in this process: the later of two is nearer to what runs now."""
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where the running code belongs."""
+
+    run_id: str | None = None
+    """The innermost explicit run; None where the process is the run."""
+    tool_run_id: str | None = None
+    spawned: Spawned | None = None
+    """What created this task or thread."""
+
+
+class LastAttempt(NamedTuple):
+    """The attempt made last in this context: the SDK's next retry belongs to the same call."""
+
+    call_id: str
+    body_digest: str | None
+    number: int
+
+
+EMPTY = Scope()
+
+scope: ContextVar[Scope] = ContextVar("trimtab_scope", default=EMPTY)
+last_attempt: ContextVar[LastAttempt | None] = ContextVar("trimtab_last_attempt", default=None)
+in_send: ContextVar[bool] = ContextVar("trimtab_in_send", default=False)
+"""True while an LLM request is being sent: a client inside the client's transport is not another request."""
+
+
+class _Carried(threading.local):
+    spawned: Spawned | None = None
+
+
+carried = _Carried()
+"""Per thread: what handed this thread its present work."""
+
+_orders = count(1)
+
+
+def spawned_now(site: Site) -> Spawned:
+    """A hand-over at ``site``, later than all before."""
+    return Spawned(next(_orders), site)
+
+
+def last_spawned() -> Spawned | None:
+    """The latest hand-over that led to the running code."""
+    known = [s for s in (scope.get().spawned, carried.spawned) if s is not None]
+    return max(known, key=lambda s: s.order) if len(known) == 2 else known[0] if known else None

@@ -1,0 +1,261 @@
+"""From captured bytes to records: what an LLM call said, decided, asked of tools and got back.
+
+In: one :class:`Captured` attempt at a time, in the order in which they ended. Out: its
+:class:`~.records.Exchange`, the decisions in force and its redacted content.
+
+Runs in the writer thread of the agent, off the caller's path. A module of its own because it alone turns
+facts into records, and decides there what the content mode lets through. What links a request to earlier calls is
+remembered in :mod:`.memory`. Odd bodies yield what can be read of them; nothing raises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from .digests import canonical, digest
+from .memory import RunMemory, Setup
+from .records import Attempt, Content, Decision, Exchange, Record, ToolRequest, ToolResult
+from .redact import redact
+from .verdicts import rejection, tool_status
+from .wire import ndjson, sse
+from .wire.facts import RequestFacts, ResponseFacts, ToolAnswer, ToolCall, Usage
+from .wire.formats import WireFormat
+from .wire.values import loads, obj, text
+
+MESSAGE_CHARS = 200
+"""How much of a rejecting message or a tool's error is kept."""
+
+ERROR_CHARS = 500
+"""How much of a provider's error message is kept, whatever the content mode: without it no one can tell a full context
+from a bad parameter."""
+
+_KNOBS = ("model", "max_tokens", "temperature", "stop", "tools", "prompt_version", "stream")
+"""Decisions that hold for every conversational call, set or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """One attempt with the bytes that went over the wire."""
+
+    attempt: Attempt
+    fmt: WireFormat
+    request_body: bytes | None
+    """None where it can't be read without consuming it."""
+    response_body: bytes | None
+    """Decoded (after content-encoding); None where no response came."""
+    is_sse: bool
+    content_type: str = ""
+    prompt_version: str | None = None
+    """What the user named; the digest of the prompt counts where None."""
+
+
+class ExchangeBuilder:
+    """Turns captured attempts into records. One per process; not thread-safe, for one thread writes."""
+
+    MAX_RUNS = 256
+    """Runs whose calls are remembered at once."""
+
+    def __init__(self, content_mode: str) -> None:
+        """Keep content as ``content_mode`` says: ``off | redacted | full``."""
+        self._content_mode = content_mode
+        self._runs: OrderedDict[str, RunMemory] = OrderedDict()
+
+    def build(self, captured: Captured) -> list[Record]:
+        """The records of one attempt: exchange, then decisions (first attempt of a call), then content."""
+        attempt, fmt = captured.attempt, captured.fmt
+        sent = _Body(captured.request_body, loads(captured.request_body or b""))
+        came = _read_response(captured)
+        asked = fmt.request(obj(sent.value), attempt.path)
+        said = _without_torn_calls(fmt.response(obj(came.value)))
+        memory = self._memory(attempt.run_id)
+        setup = memory.setup(asked)
+        exchange = self._exchange(captured, asked, said, setup, memory)
+        records: list[Record] = [exchange]
+        if attempt.number == 1 and isinstance(sent.value, dict):
+            records += _decisions(captured, asked, setup, exchange.model)
+        records += self._content(attempt, sent, came)
+        memory.remember(attempt.call_id, said, setup)
+        return records
+
+    def _memory(self, run_id: str) -> RunMemory:
+        memory = self._runs.setdefault(run_id, RunMemory())
+        self._runs.move_to_end(run_id)
+        while len(self._runs) > self.MAX_RUNS:
+            self._runs.popitem(last=False)
+        return memory
+
+    def _exchange(
+        self, captured: Captured, asked: RequestFacts, said: ResponseFacts, setup: Setup, memory: RunMemory
+    ) -> Exchange:
+        attempt = captured.attempt
+        usage = said.usage or Usage()
+        last = asked.last_user_text
+        rejected = memory.answer_to(asked) if last and rejection(last) else None
+        return Exchange(
+            attempt_id=attempt.attempt_id,
+            call_id=attempt.call_id,
+            run_id=attempt.run_id,
+            api=attempt.api,
+            model=asked.model or attempt.model,
+            response_model=said.model,
+            response_id=said.response_id,
+            previous_response_id=asked.previous_response_id,
+            finish_reason=said.finish_reason,
+            finish_reason_raw=said.finish_reason_raw,
+            input_tokens=usage.input_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            usage_source="reported" if said.usage is not None else "unknown",
+            cost_reported_usd=usage.cost_reported_usd,
+            provider_error_type=said.error_type,
+            provider_error_code=said.error_code,
+            provider_error_message=redact(said.error_message[:4000])[:ERROR_CHARS] if said.error_message else None,
+            message_count=asked.message_count,
+            output_chars=len(said.text),
+            output_digest=digest(said.text) if said.text else None,
+            prompt_digest=setup.prompt_digest,
+            tools_digest=setup.tools_digest,
+            tools_offered=setup.tools_offered,
+            params=asked.params,
+            tool_requests=tuple(self._tool_request(i, c) for i, c in enumerate(said.tool_calls)),
+            tool_results=tuple(
+                self._tool_result(tool_id, answer, attempt.ts_ns)
+                for tool_id, answer in memory.answered(asked.tool_answers)
+            ),
+            rejects_call_id=rejected,
+            rejection_text=self._kept(last) if rejected else None,
+        )
+
+    def _kept(self, said: str | None) -> str | None:
+        """The beginning of a text, as the content mode allows."""
+        if said is None or self._content_mode == "off":
+            return None
+        # Redacted before it is cut, so that no half of a secret slips through; the margin bounds the work.
+        return (said if self._content_mode == "full" else redact(said[:4000]))[:MESSAGE_CHARS]
+
+    def _tool_request(self, index: int, call: ToolCall) -> ToolRequest:
+        value, error = call.arguments, None
+        is_valid = call.is_free_text
+        if not is_valid:
+            value, error = _arguments(call.arguments)
+            is_valid = error is None
+        return ToolRequest(
+            index=index,
+            provider_id=call.provider_id,
+            name=call.name,
+            args_digest=digest(value),
+            args_valid=is_valid,
+            args_error=error,
+            args_chars=len(call.arguments),
+        )
+
+    def _tool_result(self, tool_id: str, answer: ToolAnswer, seen_ns: int) -> ToolResult:
+        verdict = tool_status(answer.text, answer.is_error)
+        return ToolResult(
+            tool_id=tool_id,
+            seen_ns=seen_ns,
+            status=verdict.status,
+            error_type=verdict.error_type,
+            error_message=self._kept(verdict.message) if verdict.status == "error" else None,
+            result_digest=digest(answer.text),
+            result_chars=len(answer.text),
+        )
+
+    def _content(self, attempt: Attempt, sent: _Body, came: _Body) -> Iterator[Content]:
+        if self._content_mode == "off":
+            return
+        end_ns = attempt.ts_ns + attempt.duration_ns
+        for role, ts_ns, body in (("request", attempt.ts_ns, sent), ("response", end_ns, came)):
+            if (kept := body.as_json()) is not None:
+                kept = kept if self._content_mode == "full" else redact(kept)
+                yield Content(attempt.attempt_id, attempt.call_id, attempt.run_id, role, ts_ns, kept)
+
+
+class _Body(NamedTuple):
+    """A body as sent, and the JSON value it holds or adds up to."""
+
+    raw: bytes | None
+    value: Any
+    is_folded: bool = False
+
+    def as_json(self) -> str | None:
+        """The body as JSON text: as it was sent where that is JSON, a stream folded, anything else as a JSON string."""
+        if not self.raw:
+            return None
+        if self.is_folded:
+            return canonical(self.value)
+        if self.value is None:
+            return canonical(self.raw.decode("utf-8", "replace"))
+        try:
+            said = self.raw.decode()
+        except UnicodeDecodeError:  # JSON in UTF-16, which Python reads and no one sends
+            return canonical(self.value)
+        return said if "\0" not in said and "\ufeff" not in said[:1] else canonical(self.value)
+
+
+def _read_response(captured: Captured) -> _Body:
+    """The response's JSON value; a stream as the response it adds up to."""
+    raw, fmt = captured.response_body, captured.fmt
+    if not raw:
+        return _Body(None, None)
+    value = None if captured.is_sse else loads(raw)
+    if isinstance(value, dict):
+        said = text(value.get("message")) or text(value.get("detail"))
+        if said and "error" not in value and (captured.attempt.http_status or 0) >= 400:
+            value |= {"error": {"message": said}}  # gateways answer with envelopes of their own
+        return _Body(raw, value)
+    if isinstance(value, list):  # Gemini streams without `alt=sse` are one JSON array
+        return _Body(raw, fmt.fold([sse.ServerSentEvent(None, canonical(value))]), True)
+    if captured.is_sse or fmt.is_ndjson or raw.lstrip()[:6] in (b"data: ", b"event:"):
+        return _Body(raw, fmt.fold(ndjson.parse(raw) if fmt.is_ndjson else sse.parse(raw)), True)
+    return _Body(raw, value)
+
+
+def _without_torn_calls(said: ResponseFacts) -> ResponseFacts:
+    """Facts without the tool calls whose arguments a broken stream cut: no one wrote those wrong."""
+    if not said.incomplete:
+        return said
+    whole = tuple(c for c in said.tool_calls if c.is_free_text or _arguments(c.arguments)[1] is None)
+    return replace(said, tool_calls=whole)
+
+
+def _decisions(captured: Captured, asked: RequestFacts, setup: Setup, model: str | None) -> Iterator[Decision]:
+    """The choices that this call's code made, or left to a default."""
+    attempt = captured.attempt
+    values: dict[str, Any] = {k: asked.params.get(k) for k in _KNOBS}
+    values |= {"model": model, "tools": setup.tools_digest}
+    values["prompt_version"] = captured.prompt_version or setup.prompt_digest
+    if attempt.api == "openai.embeddings":
+        values = {"model": model}
+    if "reasoning_effort" in asked.params:
+        values["reasoning_effort"] = asked.params["reasoning_effort"]
+    for knob, value in values.items():
+        yield Decision(
+            decision_id=f"{attempt.call_id}:{knob}",
+            run_id=attempt.run_id,
+            knob=knob,
+            value=value,
+            source="default" if value is None else "code",
+            site_id=attempt.site_id,
+            ts_ns=attempt.ts_ns,
+            call_id=attempt.call_id,
+        )
+
+
+def _arguments(written: str) -> tuple[str, str | None]:
+    """The canonical text of tool arguments, and what is wrong with them; no arguments at all are an empty object."""
+    if not written.strip():
+        return "{}", None
+    try:
+        value = json.loads(written)
+    except (ValueError, RecursionError) as error:
+        return written, f"{type(error).__name__}: {str(error)[:100]}"
+    if not isinstance(value, dict):
+        return canonical(value), f"a JSON {type(value).__name__}, not an object"
+    return canonical(value), None

@@ -1,0 +1,38 @@
+"""Version of the code around the model, where the user names none: its git commit and a dirty mark.
+
+Asked once per process, in the background thread. No git, no repository, no answer in time: no version.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+GIT_TIMEOUT_S = 5.0
+"""Longest that ``git status`` may take."""
+
+
+def version_of(directory: Path) -> str | None:
+    """``git:<commit>`` with ``+dirty`` where tracked files differ from it; None outside a repository."""
+    if not any((parent / ".git").exists() for parent in (directory, *directory.parents)):
+        return None
+    commit = _git(directory, "rev-parse", "--short=12", "HEAD")
+    if commit is None:
+        return None
+    changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
+    return f"git:{commit}{'+dirty' if changes else ''}"
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), "--no-optional-locks", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=GIT_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,345 @@
+"""Records into the store: one batch is one transaction, and the same batch twice is the same as once.
+
+In: records of any kinds, in any order, from the collector or an importer. Out: rows, keyed by the records' own ids;
+calls and tool calls derived anew for every id that the batch touches; texts in Parquet; and where the batch came
+from a spool segment, the ledger row that says how far that segment is in the store. All of it is committed
+together or not at all, so a process killed anywhere leaves neither a loss nor a double.
+
+Delivery may be partial: an exchange waits for its attempt, a run whose start is missing gets a place holder that
+the start fills in later. Whatever order the records come in, the rows are the same in the end. It is a module of its
+own because collector, importers and API share it; what a row looks like is in :mod:`.ingest_rows`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from . import content, ingest_rows
+from .ingest_rows import Row
+from .prices import PriceList
+from .records import (
+    Attempt,
+    Content,
+    Decision,
+    Exchange,
+    Harness,
+    HttpSpan,
+    Loss,
+    Outcome,
+    Process,
+    Record,
+    RunEnd,
+    RunStart,
+    Site,
+    ToolRun,
+    from_dict,
+    to_dict,
+)
+from .store import Store, arrow_table, register, replace_rows, upsert_rows
+from .tool_pairs import Executed, Requested, pair
+
+
+class Segment(NamedTuple):
+    """Where in the spool a batch came from; a plain tuple of the same five does as well."""
+
+    name: str
+    """The segment's file name."""
+    process_id: str | None
+    offset: int
+    """Bytes of the segment that are in the store with this batch."""
+    records: int
+    """Lines in this batch."""
+    closed: bool
+    """Whether the segment is finished and this batch its last."""
+
+
+class Ingested(NamedTuple):
+    """What a batch did."""
+
+    records: int
+    calls: int
+    """Calls that were derived anew."""
+
+
+Groups = dict[type, list[Any]]
+
+
+def ingest(
+    store: Store,
+    records: Iterable[Record],
+    *,
+    segment: tuple[str, str | None, int, int, bool] | None = None,
+    prices: PriceList | None = None,
+) -> Ingested:
+    """Put ``records`` into the store, in one transaction.
+
+    Args:
+        store: Open for writing.
+        records: Any kinds, in any order; those that are there already change nothing.
+        segment: Where they came from (:class:`Segment`); written to the ledger in the same transaction.
+        prices: The price list; the bundled one without entries of the user's own by default.
+
+    Raises:
+        duckdb.Error, pyarrow.ArrowException, ValueError, TypeError, OverflowError: a record does not fit its table, or
+            the database failed; nothing was changed.
+        OSError: the texts could not be written; nothing was changed.
+    """
+    groups: Groups = defaultdict(list)
+    count = 0
+    for record in records:
+        groups[type(record)].append(record)
+        count += 1
+    with store.transaction() as con:
+        batch = _Batch(con, groups, prices or bundled_prices())
+        calls = batch.write()
+        _write_content(store, con, groups[Content], segment)
+        if segment is not None:
+            _write_ledger(con, Segment(*segment))
+    return Ingested(count, calls)
+
+
+@cache
+def bundled_prices() -> PriceList:
+    """The price list without entries of the user's own."""
+    return PriceList()
+
+
+class _Batch:
+    """One batch inside its transaction."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, groups: Groups, prices: PriceList) -> None:
+        self._con = con
+        self._groups = groups
+        self._prices = prices
+
+    def write(self) -> int:
+        """Write every kind, then derive; the number of calls derived."""
+        of = self._groups
+        for kind, table, row_of in _SIMPLE:
+            replace_rows(self._con, table, [row_of(record) for record in of[kind]], _KEYS[table])
+        for table, rows_of in _TOOLS:
+            replace_rows(
+                self._con, table, [row for exchange in of[Exchange] for row in rows_of(exchange)], _KEYS[table]
+            )
+        self._write_processes()
+        touched = self._write_attempts()
+        self._write_runs()
+        calls = {row["call_id"] for row in touched} | {row["rejects_call_id"] for row in touched}
+        calls.discard(None)
+        if calls:
+            register(self._con, "batch_calls", "call_id", calls)
+            self._con.execute(query("calls"))
+        self._derive_tools({row["call_id"] for row in touched})
+        return len(calls)
+
+    def _write_processes(self) -> None:
+        con = self._con
+        if rows := [ingest_rows.process_row(process) for process in self._groups[Process]]:
+            upsert_rows(con, "processes", "process_id", rows)
+        if rows := [{"process_id": h.process_id, "harness": h.version} for h in self._groups[Harness]]:
+            blank = {"pid": 0, "started_ns": 0} | dict.fromkeys(
+                ("service", "script", "cwd", "python", "trimtab", "content_mode", "boot_id"), ""
+            )
+            upsert_rows(con, "processes", "process_id", rows, blank)
+
+    def _write_runs(self) -> None:
+        con, of = self._con, self._groups
+        if rows := [ingest_rows.run_start_row(run) for run in of[RunStart]]:
+            upsert_rows(con, "runs", "run_id", rows)
+        if rows := [ingest_rows.run_end_row(run) for run in of[RunEnd]]:
+            blank = {
+                "process_id": "",
+                "service": "",
+                "name": "",
+                "origin": "unknown",
+                "attributes": "{}",
+                "started_ns": 0,
+            }
+            upsert_rows(con, "runs", "run_id", rows, blank)
+        runs = {record.run_id for kind in _OF_A_RUN for record in of[kind]}
+        processes = {record.process_id for kind in (Process, Harness) for record in of[kind]}
+        if runs or processes:
+            register(con, "batch_runs", "run_id", runs)
+            register(con, "batch_processes", "process_id", processes)
+            con.execute(query("runs"))
+
+    def _write_attempts(self) -> list[Row]:
+        """Put attempts and exchanges together, whichever came first; the rows that were written."""
+        attempts: dict[str, Attempt] = {a.attempt_id: a for a in self._groups[Attempt]}
+        exchanges: dict[str, Exchange] = {e.attempt_id: e for e in self._groups[Exchange]}
+        if not attempts and not exchanges:
+            return []
+        rows = self._rows_of(attempts.keys() ^ exchanges.keys())
+        exchanges |= self._waiting(attempts.keys() - exchanges.keys())
+        orphans = [e for i, e in exchanges.items() if i not in attempts and i not in rows]
+        for attempt_id, attempt in attempts.items():
+            if attempt_id not in rows:  # what is there already has at least what the attempt says
+                rows[attempt_id] = ingest_rows.attempt_row(attempt)
+        for attempt_id, exchange in exchanges.items():
+            if attempt_id in rows:
+                ingest_rows.apply_exchange(rows[attempt_id], exchange)
+        for row in rows.values():
+            ingest_rows.finish_attempt(row, self._prices)
+        replace_rows(self._con, "attempts", list(rows.values()), ("attempt_id",))
+        waiting = [{"attempt_id": e.attempt_id, "record": ingest_rows.json_text(to_dict(e))} for e in orphans]
+        replace_rows(self._con, "waiting_exchanges", waiting, ("attempt_id",))
+        return list(rows.values())
+
+    def _rows_of(self, attempt_ids: Iterable[str]) -> dict[str, Row]:
+        """Attempts that are in the store already."""
+        ids = list(attempt_ids)
+        if not ids:
+            return {}
+        register(self._con, "batch_ids", "attempt_id", ids)
+        found = self._con.sql("SELECT * FROM attempts SEMI JOIN batch_ids USING (attempt_id)")
+        return {row["attempt_id"]: row for row in found.to_arrow_table().to_pylist()}
+
+    def _waiting(self, attempt_ids: Iterable[str]) -> dict[str, Exchange]:
+        """Exchanges that waited for these attempts; they wait no more."""
+        ids = list(attempt_ids)
+        if not ids or self._con.execute("SELECT NOT EXISTS (FROM waiting_exchanges)").fetchall()[0][0]:
+            return {}
+        register(self._con, "batch_ids", "attempt_id", ids)
+        found = self._con.execute(
+            "DELETE FROM waiting_exchanges WHERE attempt_id IN (SELECT attempt_id FROM batch_ids) RETURNING record"
+        ).fetchall()
+        records = [from_dict(json.loads(text)) for (text,) in found]
+        return {record.attempt_id: record for record in records if isinstance(record, Exchange)}
+
+    def _derive_tools(self, touched_calls: set[str]) -> None:
+        """Pair observed executions with requests where the batch touches them, and derive the tool calls."""
+        con, of = self._con, self._groups
+        calls = touched_calls | {e.call_id for e in of[Exchange] if e.tool_requests}
+        calls |= {r.tool_id.rpartition(":")[0] for e in of[Exchange] for r in e.tool_results}
+        runs = {run.tool_run_id for run in of[ToolRun]}
+        if not calls and not runs:
+            return
+        register(con, "batch_tools", "call_id", calls)
+        register(con, "batch_tool_runs", "tool_run_id", runs)
+        groups = con.execute(query("tool_groups")).fetchall()
+        if groups:
+            con.register("batch_groups", arrow_table([{"run_id": r, "name": n} for r, n in groups], _GROUP))
+            for tool_run_id, *tool_ids in self._pair_tools():
+                runs.add(tool_run_id)
+                calls |= {tool_id.rpartition(":")[0] for tool_id in tool_ids if tool_id is not None}
+            register(con, "batch_tools", "call_id", calls)
+            register(con, "batch_tool_runs", "tool_run_id", runs)
+        con.execute(query("tool_calls"))
+
+    def _pair_tools(self) -> list[tuple[str, str | None, str | None]]:
+        """Pair requests and executions in ``batch_groups``; the executions that changed: id, tool id before and now."""
+        con = self._con
+        requests: dict[tuple[str, str], list[Requested]] = defaultdict(list)
+        for run_id, name, tool_id, asked_ns, call_id, index, *rest in con.execute(query("tool_pairing")).fetchall():
+            requests[run_id, name].append(Requested(tool_id, (asked_ns, call_id, index), *rest))
+        runs: dict[tuple[str, str], list[Executed]] = defaultdict(list)
+        before: dict[str, str | None] = {}
+        for run_id, name, tool_run_id, started_ns, args_digest, tool_id in con.execute(
+            "SELECT run_id, name, tool_run_id, started_ns, args_digest, tool_id FROM tool_runs"
+            " SEMI JOIN batch_groups USING (run_id, name)"
+        ).fetchall():
+            runs[run_id, name].append(Executed(tool_run_id, started_ns, args_digest))
+            before[tool_run_id] = tool_id
+        now: dict[str, str] = {}
+        for key, group in runs.items():
+            now |= pair(requests[key], group)
+        changed = [(run, tool_id, now.get(run)) for run, tool_id in before.items() if tool_id != now.get(run)]
+        if changed:
+            rows = [{"tool_run_id": run, "tool_id": tool_id} for run, _, tool_id in changed]
+            con.register("batch_pairs", arrow_table(rows, _PAIR))
+            con.execute(
+                "UPDATE tool_runs SET tool_id = p.tool_id FROM batch_pairs AS p"
+                " WHERE tool_runs.tool_run_id = p.tool_run_id"
+            )
+        return changed
+
+
+_OF_A_RUN = (RunStart, RunEnd, Attempt, ToolRun, HttpSpan, Decision, Outcome)
+_KEYS: dict[str, tuple[str, ...]] = {
+    "sites": ("site_id",),
+    "decisions": ("decision_id",),
+    "outcomes": ("outcome_id",),
+    "spans": ("span_id",),
+    "tool_runs": ("tool_run_id",),
+    "losses": ("process_id", "lost_kind", "reason", "ts_ns"),
+    "tool_requests": ("attempt_id", "index"),
+    "tool_results": ("tool_id", "attempt_id"),
+}
+_SIMPLE: tuple[tuple[type, str, Callable[[Any], Row]], ...] = (
+    (Site, "sites", ingest_rows.plain_row),
+    (Decision, "decisions", ingest_rows.decision_row),
+    (Outcome, "outcomes", ingest_rows.outcome_row),
+    (HttpSpan, "spans", ingest_rows.span_row),
+    (ToolRun, "tool_runs", ingest_rows.tool_run_row),
+    (Loss, "losses", ingest_rows.plain_row),
+)
+_TOOLS: tuple[tuple[str, Callable[[Exchange], list[Row]]], ...] = (
+    ("tool_requests", ingest_rows.tool_request_rows),
+    ("tool_results", ingest_rows.tool_result_rows),
+)
+_GROUP = pa.schema([("run_id", pa.string()), ("name", pa.string())])
+_PAIR = pa.schema([("tool_run_id", pa.string()), ("tool_id", pa.string())])
+
+
+@cache
+def query(name: str) -> str:
+    """Text of ``queries/<name>.sql``."""
+    return (resources.files(__package__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def close_vanished(store: Store, process_ids: Iterable[str]) -> None:
+    """End the runs that processes left open which are gone for good: ``error``, ``process vanished``."""
+    ids = list(process_ids)
+    if ids:
+        with store.transaction() as con:
+            register(con, "batch_processes", "process_id", ids)
+            con.execute(query("vanished"))
+
+
+def _write_content(
+    store: Store,
+    con: duckdb.DuckDBPyConnection,
+    records: Sequence[Content],
+    segment: tuple[str, str | None, int, int, bool] | None,
+) -> None:
+    """Texts to a Parquet segment, then its index: a crash in between leaves a file that the next try overwrites."""
+    if not records:
+        return
+    rows = [ingest_rows.content_row(record) for record in records]
+    rows = list({(row["attempt_id"], row["role"]): row for row in rows}.values())
+    if segment is None:
+        keys = " ".join(sorted(f"{row['attempt_id']}/{row['role']}" for row in rows))
+        name = content.segment_file("import-" + hashlib.sha256(keys.encode()).hexdigest()[:16], 0)
+    else:
+        found = con.execute("SELECT offset_bytes FROM ingest_ledger WHERE segment = ?", [segment[0]]).fetchall()
+        name = content.segment_file(segment[0], found[0][0] if found else 0)
+    content.write_segment(store.content_dir, name, rows)
+    index = [{key: value for key, value in row.items() if key != "body"} | {"segment": name} for row in rows]
+    replace_rows(con, "content", index, ("attempt_id", "role"))
+
+
+def _write_ledger(con: duckdb.DuckDBPyConnection, segment: Segment) -> None:
+    con.execute(
+        "INSERT INTO ingest_ledger (segment, process_id, offset_bytes, records, closed, updated_ns)"
+        " VALUES ($segment, $process_id, $offset, $records, $closed, $now)"
+        " ON CONFLICT (segment) DO UPDATE SET offset_bytes = excluded.offset_bytes, closed = excluded.closed,"
+        " records = ingest_ledger.records + excluded.records, updated_ns = excluded.updated_ns",
+        {
+            "segment": segment.name,
+            "process_id": segment.process_id,
+            "offset": segment.offset,
+            "records": segment.records,
+            "closed": segment.closed,
+            "now": time.time_ns(),
+        },
+    )

@@ -1,0 +1,117 @@
+"""Turns tracing on and off in this process: builds the tracer, installs every hook, and takes all of it out again.
+
+Libraries that are not imported yet are hooked when they are (``wrapt``'s import hooks), so that ``instrument()`` may
+stand anywhere in the program and never imports a library for the agent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import wrapt
+
+from ..errors import TrimtabError
+from ..guard import guarded
+from ..settings import Settings
+from ..tracer import Tracer
+from . import http_clients, propagation, stainless
+from .http_spans import HttpSpans
+from .patches import Patches
+from .process_exit import ProcessExit
+
+log = logging.getLogger("trimtab")
+
+HTTP_LIBRARIES = ("httpx", "httpx2")
+
+
+class Switch:
+    """Whether this process is traced. One per process (:data:`switch`)."""
+
+    def __init__(self) -> None:
+        self._tracer: Tracer | None = None
+        self._patches = Patches()
+        self._http_spans = HttpSpans(self.active)
+        self._exit = ProcessExit(ended=self._ended, forked=self._forked)
+        self._lock = threading.Lock()
+        self._waiting: set[str] = set()
+
+    def active(self) -> Tracer | None:
+        """The tracer of this process, or None while tracing is off."""
+        return self._tracer
+
+    def on(self, **arguments: Any) -> None:
+        """Start to trace; a second call changes nothing.
+
+        Settings that can't be used leave tracing off, with one log line.
+
+        Args:
+            **arguments: Fields of :class:`.settings.Settings`.
+        """
+        with self._lock:
+            if self._tracer is not None:
+                return
+            try:
+                settings = Settings.resolve(**arguments)
+                if settings.disabled:
+                    return
+                self._tracer = Tracer(settings)
+            except TrimtabError as error:
+                log.warning("trimtab stays off: %s", error)
+                return
+            except OSError as error:
+                log.warning("trimtab stays off: %s. Check TRIMTAB_HOME and the working directory.", error)
+                return
+            self._install()
+
+    def off(self) -> None:
+        """Stop to trace, restore everything that was patched, and write what is still queued."""
+        with self._lock:
+            tracer, self._tracer = self._tracer, None
+            if tracer is None:
+                return
+            self._exit.remove()
+            self._http_spans.off()
+            self._patches.undo()
+            tracer.end_process()
+
+    @guarded()
+    def _install(self) -> None:
+        propagation.patch(self._patches, self.active)
+        for name in HTTP_LIBRARIES:
+            self._when_imported(name, lambda m: http_clients.patch(self._patches, m, self.active, self._http_spans))
+        for sdk in stainless.SDKS:
+            self._when_imported(f"{sdk}._base_client", lambda m: stainless.patch(self._patches, m, self.active))
+        self._exit.install()
+
+    def _when_imported(self, name: str, patch: Callable[[ModuleType], None]) -> None:
+        @guarded()
+        def apply(module: ModuleType) -> None:
+            if self._tracer is not None:
+                patch(module)
+
+        if name in sys.modules:
+            apply(importlib.import_module(name))
+        elif name not in self._waiting:
+            self._waiting.add(name)
+            wrapt.register_post_import_hook(apply, name)
+
+    def _ended(self, error: BaseException | None) -> None:
+        tracer = self._tracer
+        if tracer is not None:
+            tracer.end_process(error)
+
+    def _forked(self) -> None:
+        self._lock = threading.Lock()
+        tracer = self._tracer
+        if tracer is not None:
+            self._tracer = tracer.child()
+
+
+switch = Switch()
+"""The one of this process."""

@@ -1,0 +1,26 @@
+-- End the runs of processes that are gone without having said so; each ends with its last record.
+-- Parameters: relation batch_processes (process_id VARCHAR).
+UPDATE runs
+SET status = 'error', end_rule = 'process vanished', ended_ns = greatest(runs.started_ns, coalesce(last.ts_ns, 0))
+FROM (
+    SELECT open.run_id, max(seen.ts_ns) AS ts_ns
+    FROM (
+        SELECT run_id
+        FROM runs
+        SEMI JOIN batch_processes USING (process_id)
+        WHERE ended_ns IS NULL AND origin != 'import'
+    ) AS open
+    LEFT JOIN (
+        SELECT run_id, ended_ns AS ts_ns FROM attempts
+        UNION ALL
+        SELECT run_id, ended_ns FROM tool_runs
+        UNION ALL
+        SELECT run_id, ended_ns FROM spans
+        UNION ALL
+        SELECT run_id, decided_ns FROM decisions
+        UNION ALL
+        SELECT run_id, recorded_ns FROM outcomes
+    ) AS seen USING (run_id)
+    GROUP BY open.run_id
+) AS last
+WHERE runs.run_id = last.run_id

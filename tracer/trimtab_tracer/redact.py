@@ -1,0 +1,225 @@
+"""Secrets out of text, before anything touches the disk.
+
+In: any text: prose, code, shell output, JSON (also JSON inside JSON strings), URLs. Out: the same text with
+secrets replaced by ``[REDACTED]``; JSON stays valid JSON.
+
+A module of its own because three writers need it (call content, source lines, URLs) and because it is the promise
+that a user checks first. Two families are found: tokens that betray themselves by their beginning (``sk-``, ``AKIA``,
+JWT, PEM …), and values that follow a telling name (``api_key=``, ``"password":``, ``?key=``). Personal data is none of
+its business. Linear in the length of the text: about 10 ms for 500 kB. What no rule knows goes through: set content
+to ``off`` where that is too little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+MARK = "[REDACTED]"
+"""What stands where a secret stood; no rule matches it in a way that changes it."""
+
+KEPT_HEADERS = frozenset(
+    {
+        "anthropic-beta",
+        "anthropic-version",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "openai-processing-ms",
+        "openai-version",
+        "request-id",
+        "retry-after",
+        "retry-after-ms",
+        "user-agent",
+        "x-request-id",
+        "x-should-retry",
+        "x-stainless-async",
+        "x-stainless-lang",
+        "x-stainless-package-version",
+        "x-stainless-read-timeout",
+        "x-stainless-retry-count",
+        "x-stainless-timeout",
+    }
+)
+"""Header names that may be kept; every other header is left out. Rate-limit headers are kept by prefix."""
+
+_RATE_LIMIT = ("x-ratelimit-", "anthropic-ratelimit-")
+
+# Beginning of a token → what follows it. A literal first keeps the search at memory speed, and every class is one run
+# without alternatives inside, so nothing is scanned twice.
+_TOKENS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (literal, re.compile(re.escape(literal) + tail))
+    for literal, tail in (
+        ("sk-", r"[A-Za-z0-9_-]{16,}+"),
+        ("sk_live_", r"[A-Za-z0-9]{10,}+"),
+        ("sk_test_", r"[A-Za-z0-9]{10,}+"),
+        ("rk_live_", r"[A-Za-z0-9]{10,}+"),
+        ("whsec_", r"[A-Za-z0-9]{16,}+"),
+        ("AIza", r"[A-Za-z0-9_-]{30,}+"),
+        ("ya29.", r"[A-Za-z0-9_-]{20,}+"),
+        ("GOCSPX-", r"[A-Za-z0-9_-]{20,}+"),
+        ("ghp_", r"[A-Za-z0-9]{20,}+"),
+        ("gho_", r"[A-Za-z0-9]{20,}+"),
+        ("ghu_", r"[A-Za-z0-9]{20,}+"),
+        ("ghs_", r"[A-Za-z0-9]{20,}+"),
+        ("ghr_", r"[A-Za-z0-9]{20,}+"),
+        ("github_pat_", r"[A-Za-z0-9_]{20,}+"),
+        ("glpat-", r"[A-Za-z0-9_-]{16,}+"),
+        ("xox", r"[abeoprs]-[A-Za-z0-9-]{8,}+"),
+        ("xapp-", r"[A-Za-z0-9-]{16,}+"),
+        ("AKIA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        ("ASIA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        ("hf_", r"[A-Za-z0-9]{20,}+"),
+        ("gsk_", r"[A-Za-z0-9]{20,}+"),
+        ("xai-", r"[A-Za-z0-9_-]{20,}+"),
+        ("pplx-", r"[A-Za-z0-9]{20,}+"),
+        ("nvapi-", r"[A-Za-z0-9_-]{20,}+"),
+        ("tvly-", r"[A-Za-z0-9_-]{16,}+"),
+        ("lsv2_", r"[A-Za-z0-9_]{20,}+"),
+        ("npm_", r"[A-Za-z0-9]{20,}+"),
+        ("pypi-", r"[A-Za-z0-9_-]{32,}+"),
+        ("SG.", r"[A-Za-z0-9_-]{16,64}+\.[A-Za-z0-9_-]{16,}+"),
+        ("eyJ", r"[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+"),
+    )
+)
+
+# An escaped line end of a JSON string counts as body, quotes and other escapes end it.
+_PEM = re.compile(
+    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=\s:,]|\\{1,8}[nrt]|-(?!-))*+"
+    r"(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"
+)
+_BEARER = re.compile(r"([Bb]earer\s{1,4})([A-Za-z0-9._~+/=-]{16,}+)")
+_USERINFO = re.compile(r"(?<=://)[^\s/@\"'\\:?#<>]{0,256}:[^\s/\"'\\<>]{1,256}@")
+
+# On lower-cased text.
+_QUERY = re.compile(
+    r"(?:[?&]|\\u0026|&amp;)(?:x-(?:amz|goog)-(?:signature|credential|security-token)|[a-z_-]{0,20}"
+    r"(?:api[_-]?key|token|secret|password|signature)|key|sig|auth)="
+)
+_QUERY_VALUE = re.compile(r"[^&\s\"'\\#<>]++")
+_NAME = re.compile(
+    r"api[_-]?key|(?:secret|private|access|account|signing|encryption)[_-]?key(?:[_-]?id)?|client[_-]?secret|secret"
+    r"|passw(?:or)?d|passphrase|pwd|credentials?|authorization|token"
+)
+_QUOTED_NAME = re.compile(r"(\\{0,8}[\"'])\s{0,8}[:=]\s{0,8}(\\{0,8}[\"'])")
+_BARE_NAME = re.compile(r"\s{0,8}[:=]\s{0,8}(\\{0,8}[\"'])?")
+_SCHEME = re.compile(r"(?:[Bb]asic|[Bb]earer|[Tt]oken|[Nn]egotiate)\s{1,4}")
+_BARE_VALUE = re.compile(r"[A-Za-z0-9_./+~%@!$^*=-]{6,}+")
+_IN_DOUBLE = re.compile(r"(?:[^\"\\\n]|\\[^\n])++")
+_IN_ESCAPED = re.compile(r"[^\"\\\n]++")
+_IN_SINGLE = re.compile(r"[^\"'\\\n]++")
+
+_AFTER_A_CLOSING_QUOTE = frozenset(",:]} \t\r\n")
+"""What may follow the end of a JSON string: a quote before one of these may close instead of open."""
+
+
+def redact(text: str) -> str:
+    """``text`` with its secrets replaced by ``[REDACTED]``. Idempotent; valid JSON stays valid."""
+    text = _redact_named(text)
+    if "PRIVATE KEY" in text:
+        text = _PEM.sub(MARK, text)
+    if "://" in text and "@" in text:
+        text = _USERINFO.sub(f"{MARK}@", text)
+    for literal, pattern in _TOKENS:
+        if literal in text:
+            text = pattern.sub(_mark_token, text)
+    if "earer" in text:
+        text = _BEARER.sub(_mark_bearer, text)
+    return text
+
+
+def redact_url(url: str) -> str:
+    """``url`` without userinfo and without the values of secret query parameters; everything else stays."""
+    return redact(url)
+
+
+def keep_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The headers that may be kept, names in lower case, values redacted."""
+    lowered = ((name.lower(), value) for name, value in headers)
+    return {n: redact(v) for n, v in lowered if n in KEPT_HEADERS or n.startswith(_RATE_LIMIT)}
+
+
+def _mark_token(found: re.Match[str]) -> str:
+    """The mark, unless the match is the tail of a longer word or has no digit (``risk-assessment-of-the-…``)."""
+    text, start = found.string, found.start()
+    before = text[start - 1] if start else " "
+    is_word = before.isalnum() or before in "_-"
+    if is_word and not (before in "nrtbf" and start > 1 and text[start - 2] == "\\"):
+        return found[0]
+    return MARK if any(c.isdecimal() for c in found[0]) else found[0]
+
+
+def _mark_bearer(found: re.Match[str]) -> str:
+    is_secret = len(found[2]) >= 32 or any(c.isdecimal() for c in found[2])
+    return found[1] + MARK if is_secret else found[0]
+
+
+def _redact_named(text: str) -> str:
+    """Values that follow a telling name: found by name first, for names are rare and a look around them is short."""
+    low = text.lower()
+    if len(low) != len(text):  # a few letters lower to two; positions must stay
+        low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    spans: list[tuple[int, int]] = []
+    for name in _NAME.finditer(low):
+        span = _value_span(text, name.end(), name[0])
+        if span is not None:
+            spans.append(span)
+    if "?" in text or "&" in text or "\\u0026" in low:
+        for query in _QUERY.finditer(low):
+            if (value := _QUERY_VALUE.match(text, query.end())) is not None:
+                spans.append(value.span())
+    if not spans:
+        return text
+    pieces: list[str] = []
+    at = 0
+    for start, end in sorted(spans):
+        if start >= at:
+            pieces += (text[at:start], MARK)
+            at = end
+        elif end > at:
+            at = end  # overlaps the one before: its rest goes too
+    pieces.append(text[at:])
+    return "".join(pieces)
+
+
+def _value_span(text: str, end: int, name: str) -> tuple[int, int] | None:
+    """Start and end of the secret that follows a name ending at ``end``, or None."""
+    quoted = _QUOTED_NAME.match(text, end)
+    if quoted is not None:
+        closing, opening, start = quoted[1], quoted[2], quoted.end()
+        # Only a JSON key may be followed by a plain quote that surely opens.
+        if opening == '"' and closing != '"' and _may_close(text, start):
+            return None
+    else:
+        bare = _BARE_NAME.match(text, end)
+        if bare is None:
+            return None
+        opening, start = bare[1] or "", bare.end()
+        if opening == '"' and _may_close(text, start):
+            return None
+    if not opening:
+        return _bare_span(text, start, name)
+    inside = _IN_DOUBLE if opening == '"' else _IN_ESCAPED if opening.endswith('"') else _IN_SINGLE
+    value = inside.match(text, start)
+    if value is None or (name == "token" and not _is_random(value[0])):
+        return None
+    return value.span()
+
+
+def _bare_span(text: str, start: int, name: str) -> tuple[int, int] | None:
+    if name == "authorization" and (scheme := _SCHEME.match(text, start)) is not None:
+        value = _BARE_VALUE.match(text, scheme.end())
+        return value.span() if value else None
+    value = _BARE_VALUE.match(text, start)
+    if value is None or not any(c.isdecimal() for c in value[0]):
+        return None  # code: `password: str`, `api_key = settings.key`
+    return value.span() if name != "token" or _is_random(value[0]) else None
+
+
+def _may_close(text: str, after: int) -> bool:
+    return after >= len(text) or text[after] in _AFTER_A_CLOSING_QUOTE
+
+
+def _is_random(value: str) -> bool:
+    """Whether a value that a plain ``token`` names looks like a secret: log probabilities name words so, too."""
+    return len(value) >= 16 and " " not in value and any(c.isdecimal() for c in value)

@@ -1,0 +1,165 @@
+"""``with trimtab.run(...)``: one execution of the agent on one task, and what came of it.
+
+Works as a context manager, sync or async, and as a decorator of functions and coroutine functions. Without a tracer
+(not instrumented, or disabled) the same code runs and records nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Token
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, TypeVar
+
+from . import context
+from .guard import guarded
+from .records import Outcome, RunEnd, RunStart
+from .redact import redact
+from .tracer import Tracer, message_of, new_id, type_name
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Active = Callable[[], Tracer | None]
+
+
+class Run:
+    """A run of the agent, made by ``trimtab.run()``.
+
+    Attributes:
+        run_id: Its id, to report an outcome later from anywhere; None while tracing is off.
+    """
+
+    def __init__(self, active: Active, name: str, task: str | None, harness: str | None, attributes: dict[str, Any]):
+        self._active = active
+        self._name = name
+        self._task = task
+        self._harness = harness
+        self._attributes = attributes
+        self._token: Token[context.Scope] | None = None
+        self.run_id: str | None = None
+
+    def __enter__(self) -> Run:
+        """Begin the run: calls made from here on belong to it."""
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the run; an exception passes through and marks it as failed."""
+        self._end(error)
+
+    async def __aenter__(self) -> Run:
+        """Begin the run."""
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the run."""
+        self._end(error)
+
+    def __call__(self, function: F) -> F:
+        """Decorate ``function``: each call of it is a run."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def run_async(*args: Any, **kwargs: Any) -> Any:
+                with self._again():
+                    return await function(*args, **kwargs)
+
+            return run_async  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def run_sync(*args: Any, **kwargs: Any) -> Any:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return run_sync  # type: ignore[return-value]
+
+    def outcome(self, success: bool | None = None, *, score: float | None = None, comment: str | None = None) -> None:
+        """Say what came of this run; see :func:`record_outcome`."""
+        if self.run_id is not None:
+            record_outcome(self._active(), self.run_id, success, score, comment)
+
+    def _again(self) -> Run:
+        return Run(self._active, self._name, self._task, self._harness, self._attributes)
+
+    @guarded()
+    def _begin(self) -> None:
+        tracer = self._active()
+        if tracer is None:
+            return
+        scope = context.scope.get()
+        self.run_id = new_id()
+        tracer.start_run(
+            RunStart(
+                run_id=self.run_id,
+                process_id=tracer.process.process_id,
+                ts_ns=time.time_ns(),
+                name=self._name,
+                origin="explicit",
+                parent_run_id=scope.run_id,
+                task=redact(self._task) if self._task is not None else None,
+                attributes=_plain(self._attributes),
+                harness=self._harness,
+            )
+        )
+        self._token = context.scope.set(replace(scope, run_id=self.run_id))
+
+    @guarded()
+    def _end(self, error: BaseException | None) -> None:
+        if self._token is None or self.run_id is None:
+            return
+        token, self._token = self._token, None
+        # Left in another context than it was entered in (an async generator, a fixture), it dies with that one's task.
+        with suppress(ValueError):
+            context.scope.reset(token)
+        tracer = self._active()
+        if tracer is None:
+            return
+        site = tracer.sites.of_traceback(error.__traceback__) if error is not None else None
+        tracer.write(
+            RunEnd(
+                run_id=self.run_id,
+                ts_ns=time.time_ns(),
+                status="ok" if error is None else "error",
+                rule="block exit",
+                error_type=type_name(error) if error is not None else None,
+                error_message=message_of(error) if error is not None else None,
+                site_id=site.site_id if site is not None else None,
+            )
+        )
+
+
+@guarded()
+def record_outcome(
+    tracer: Tracer | None, run_id: str | None, success: bool | None, score: float | None, comment: str | None
+) -> None:
+    """Spool what came of a run; without a run id, of the one that the caller is in."""
+    if tracer is None:
+        return
+    tracer.write(
+        Outcome(
+            outcome_id=new_id(),
+            run_id=run_id or tracer.run_id(),
+            ts_ns=time.time_ns(),
+            success=success,
+            score=score,
+            comment=redact(comment) if comment is not None else None,
+        )
+    )
+
+
+def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes as JSON scalars, secrets removed."""
+    plain = {}
+    for key, value in attributes.items():
+        plain[key] = value if isinstance(value, bool | int | float) or value is None else redact(str(value))
+    return plain

@@ -1,0 +1,120 @@
+"""How the value of a setting is read, wherever it came from.
+
+In: a text from the environment, a TOML value from a file, or an argument of any type. Out: the typed value,
+or :class:`Unusable` with what was expected, which :mod:`.settings` turns into an error that also names the
+setting and its source. Apart from the table so that the table stays one screen; imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PriceOverride:
+    """A price list entry of the user's own: ``[prices."my-model"]`` in a settings file. USD per million tokens."""
+
+    model: str
+    input: float
+    output: float
+    cache_read: float | None = None
+    """None: cached input costs what other input costs."""
+    cache_write: float | None = None
+    """None: writing the cache costs what other input costs."""
+
+
+class Unusable(ValueError):  # noqa: N818 - says what the value is, and never leaves settings.py
+    """A value can't be read; its text says what was expected."""
+
+
+def text(value: object) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise Unusable("a text that is not empty")
+    return value
+
+
+def path(value: object) -> Path:
+    """An absolute path; `~` is the home directory, anything relative is below the working directory."""
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise Unusable("a path")
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError as error:  # "~someone" who does not exist
+        raise Unusable("a path") from error
+
+
+def flag(value: object) -> bool:
+    """True or False, also as ``1``, ``true``, ``yes``, ``on`` and their opposites."""
+    if isinstance(value, bool):
+        return value
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if not isinstance(value, str) or value.strip().lower() not in known:
+        raise Unusable("1 or 0 (also true, false, yes, no, on, off)")
+    return known[value.strip().lower()]
+
+
+def one_of(*choices: str) -> Callable[[object], str]:
+    """A reader that accepts exactly ``choices``."""
+
+    def read(value: object) -> str:
+        if value not in choices:
+            raise Unusable(f"one of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+def integer(low: int, high: int | None = None) -> Callable[[object], int]:
+    """A reader of whole numbers from ``low`` to ``high``, both included."""
+
+    def read(value: object) -> int:
+        try:
+            number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+        except ValueError:
+            number = None
+        if number is None or number < low or (high is not None and number > high):
+            raise Unusable(
+                f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+            )
+        return number
+
+    return read
+
+
+def seconds(low: float, high: float) -> Callable[[object], float]:
+    """A reader of times in seconds from ``low`` to ``high``, both included."""
+
+    def read(value: object) -> float:
+        try:
+            number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+        except ValueError:
+            number = None
+        if number is None or not low <= number <= high:
+            raise Unusable(f"seconds from {low:g} to {high:g}")
+        return number
+
+    return read
+
+
+def prices(value: object) -> tuple[PriceOverride, ...]:
+    """Price overrides from ``{model: {input, output, cache_read, cache_write}}`` in USD per million tokens."""
+    expected = (
+        'tables like [prices."my-model"] with input, output and if needed cache_read, cache_write: USD per million'
+    )
+    if isinstance(value, tuple) and all(isinstance(p, PriceOverride) for p in value):
+        return value
+    if not isinstance(value, Mapping):
+        raise Unusable(expected)
+    out = []
+    for model, rates in value.items():
+        known = {"input", "output", "cache_read", "cache_write"}
+        if not isinstance(rates, Mapping) or not {"input", "output"} <= set(rates) <= known:
+            raise Unusable(expected)
+        if any(isinstance(r, bool) or not isinstance(r, int | float) or not 0 <= r < 1e6 for r in rates.values()):
+            raise Unusable(expected)
+        out.append(PriceOverride(model=str(model), **{k: float(r) for k, r in rates.items()}))
+    return tuple(out)

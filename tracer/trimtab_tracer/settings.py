@@ -1,0 +1,285 @@
+"""Every setting of trimtab in one table, and the order in which its value is found.
+
+In: arguments, ``TRIMTAB_*`` environment variables, ``trimtab.toml`` in the home and ``[tool.trimtab]`` of the
+``pyproject.toml`` in the working directory, in this order of precedence. Out: one frozen :class:`Settings`,
+resolved once and passed down, and for ``trimtab config`` where each value came from.
+
+The fields of :class:`Settings` are the table: name, type, default, environment variable, how a value is read,
+and the sentence that the documentation prints. This runs when the user's agent starts, so TOML is only
+imported where a settings file exists. A key or a value that can't be used raises
+:class:`~.errors.SettingsError`; the agent side turns that into one log line and stays off.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from . import setting_values as read
+from .errors import SettingsError
+from .setting_values import PriceOverride, Unusable
+
+HOME_FILE = "trimtab.toml"
+"""Settings file inside the home."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Addresses the sidecar may listen on: it serves prompts, so it never leaves the machine."""
+
+
+def _script() -> str:
+    """Name of the running script: what an agent is called if nobody says otherwise."""
+    name = Path((getattr(sys, "argv", None) or [""])[0]).stem
+    return name if name not in ("", "-c", "-m") else "python"
+
+
+def _row(env: str | None, reader: Callable[[object], object], sentence: str) -> dict[str, object]:
+    """The rest of a row of the table; the field itself gives name, type and default."""
+    return {"env": env, "read": reader, "sentence": sentence}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, resolved. Build it with :meth:`resolve`; tests may build it directly."""
+
+    home: Path = field(
+        default_factory=lambda: Path(".trimtab").absolute(),
+        metadata=_row(
+            "TRIMTAB_HOME",
+            read.path,
+            "Folder that holds spool, store, content, token and `trimtab.toml`;"
+            " by default `.trimtab` in the working directory.",
+        ),
+    )
+    service: str = field(
+        default_factory=_script,
+        metadata=_row(
+            "TRIMTAB_SERVICE", read.text, "Name of the agent, shown with its runs; by default the script's name."
+        ),
+    )
+    content: str = field(
+        default="redacted",
+        metadata=_row(
+            "TRIMTAB_CONTENT",
+            read.one_of("off", "redacted", "full"),
+            "Which texts of requests and responses are kept: `off` none, `redacted` without secrets, `full` all of it.",
+        ),
+    )
+    disabled: bool = field(
+        default=False,
+        metadata=_row(
+            "TRIMTAB_DISABLED",
+            read.flag,
+            "Turns everything inside the agent into a no-op: nothing patched, nothing written.",
+        ),
+    )
+    harness: str | None = field(
+        default=None,
+        metadata=_row(
+            "TRIMTAB_HARNESS",
+            read.text,
+            "Version of the code around the model; by default the git commit, with a mark if the tree was changed.",
+        ),
+    )
+    spool_max_bytes: int = field(
+        default=1 << 30,
+        metadata=_row(
+            "TRIMTAB_SPOOL_MAX_BYTES",
+            read.integer(1 << 16),
+            "Upper bound of the spool on disk, in bytes; near it content is dropped first, and every drop is counted.",
+        ),
+    )
+    flush_interval_s: float = field(
+        default=0.2,
+        metadata=_row(
+            "TRIMTAB_FLUSH_INTERVAL_S",
+            read.seconds(0.001, 60),
+            "Longest time that a parsed exchange or content waits in the agent before it is written, in seconds.",
+        ),
+    )
+    host: str = field(
+        default="127.0.0.1",
+        metadata=_row(
+            "TRIMTAB_HOST", read.one_of(*LOOPBACK), "Address the sidecar listens on; loopback only, it serves prompts."
+        ),
+    )
+    port: int = field(
+        default=4319,
+        metadata=_row("TRIMTAB_PORT", read.integer(0, 65535), "Port of the sidecar's API; 0 picks a free one."),
+    )
+    dashboard_port: int = field(
+        default=4320,
+        metadata=_row(
+            "TRIMTAB_DASHBOARD_PORT", read.integer(0, 65535), "Port of the dashboard, whose pages may call the API."
+        ),
+    )
+    collect_interval_s: float = field(
+        default=0.25,
+        metadata=_row(
+            "TRIMTAB_COLLECT_INTERVAL_S",
+            read.seconds(0.01, 3600),
+            "Pause of the sidecar between two looks into the spool, in seconds.",
+        ),
+    )
+    analyze_interval_s: float = field(
+        default=3.0,
+        metadata=_row(
+            "TRIMTAB_ANALYZE_INTERVAL_S",
+            read.seconds(0.01, 86400),
+            "Pause of the sidecar between two analyses, in seconds; it only analyses if something new came in.",
+        ),
+    )
+    prices: tuple[PriceOverride, ...] = field(
+        default=(),
+        metadata=_row(
+            None,
+            read.prices,
+            'Your own prices: a table `[prices."my-model"]` with `input` and `output` (and `cache_read`, `cache_write`)'
+            " in USD per million tokens.",
+        ),
+    )
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where agents write their segments."""
+        return self.home / "spool"
+
+    @property
+    def store_path(self) -> Path:
+        """The DuckDB file."""
+        return self.home / "trimtab.duckdb"
+
+    @property
+    def content_dir(self) -> Path:
+        """Parquet segments with request and response texts."""
+        return self.home / "content"
+
+    @property
+    def token_path(self) -> Path:
+        """The API's bearer token, readable by this user only."""
+        return self.home / "token"
+
+    @property
+    def policy_path(self) -> Path:
+        """The published policy document."""
+        return self.home / "policy.json"
+
+    @property
+    def sidecar_path(self) -> Path:
+        """Who serves this home now: ``{"pid", "url", ...}``, written by a running sidecar."""
+        return self.home / "sidecar.json"
+
+    @classmethod
+    def resolve(cls, **arguments: Any) -> Self:
+        """The settings in force here and now; an argument that is None was not given.
+
+        Raises:
+            SettingsError: an unknown setting, or a value that can't be used; names where it was found.
+        """
+        values = {name: found.value for name, found in _find_all(arguments).items()}
+        return cls(**values)
+
+
+class Setting(NamedTuple):
+    """One row of the table, as documentation and ``trimtab config`` show it."""
+
+    name: str
+    env: str | None
+    default: object
+    type: str
+    sentence: str
+    read: Callable[[object], object]
+
+
+TABLE: tuple[Setting, ...] = tuple(
+    Setting(
+        f.name,
+        f.metadata["env"],
+        f.default_factory if callable(f.default_factory) else f.default,
+        str(f.type),
+        f.metadata["sentence"],
+        f.metadata["read"],
+    )
+    for f in fields(Settings)
+)
+"""Name, environment variable, default (or the function that gives it), type, sentence and reader of each setting."""
+
+
+class Found(NamedTuple):
+    """A setting's value and where it came from: ``argument``, a variable's name, a file, or ``default``."""
+
+    value: Any
+    source: str
+
+
+def provenance(**arguments: Any) -> dict[str, Found]:
+    """Each setting's value with its source, in the order of the table; raises like :meth:`Settings.resolve`."""
+    return _find_all(arguments)
+
+
+def _find_all(arguments: Mapping[str, Any]) -> dict[str, Found]:
+    names = [row.name for row in TABLE]
+    for key in arguments:
+        if key not in names:
+            raise SettingsError.unknown_key(key, "argument", names)
+    project = _read_toml(Path("pyproject.toml"), "tool", "trimtab")
+    home = _find(TABLE[0], arguments, (project,))
+    files = (_read_toml(home.value / HOME_FILE), project)
+    if "home" in files[0].values:
+        message = "it can't be set in the file that lies in it; use TRIMTAB_HOME or [tool.trimtab] of pyproject.toml"
+        raise SettingsError(f"{files[0].source}: setting 'home': {message}.")
+    for file in files:
+        for key in file.values:
+            if key not in names:
+                raise SettingsError.unknown_key(key, file.source, names)
+    return {row.name: home if row.name == "home" else _find(row, arguments, files) for row in TABLE}
+
+
+class _File(NamedTuple):
+    source: str
+    values: Mapping[str, Any]
+
+
+def _find(row: Setting, arguments: Mapping[str, Any], files: tuple[_File, ...]) -> Found:
+    """The value of one setting from the first place that has it."""
+    places: list[tuple[object, str]] = []
+    if arguments.get(row.name) is not None:
+        places.append((arguments[row.name], "argument"))
+    if row.env and os.environ.get(row.env):
+        places.append((os.environ[row.env], row.env))
+    places += [(file.values[row.name], file.source) for file in files if row.name in file.values]
+    if not places:
+        return Found(row.default() if callable(row.default) else row.default, "default")
+    value, source = places[0]
+    try:
+        return Found(row.read(value), source)
+    except Unusable as error:
+        raise SettingsError.bad_value(row.name, value, str(error), source) from None
+
+
+def _read_toml(path: Path, *table: str) -> _File:
+    """The settings in ``path`` (below ``[a.b]`` for ``table`` a, b); empty where there is no such file."""
+    source = f"{path} [{'.'.join(table)}]" if table else str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return _File(source, {})
+    except (OSError, UnicodeDecodeError) as error:
+        if table:  # someone else's file: an agent may run in a folder whose pyproject.toml is none of our business
+            return _File(source, {})
+        raise SettingsError.unreadable_file(path, error) from None
+    if table and table[-1] not in text:
+        return _File(source, {})
+    import tomllib
+
+    try:
+        values: Any = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError.unreadable_file(path, error) from None
+    for name in table:
+        values = values.get(name, {}) if isinstance(values, dict) else {}
+    if not isinstance(values, dict):
+        raise SettingsError.bad_value(".".join(table), values, "a table", str(path))
+    return _File(source, values)

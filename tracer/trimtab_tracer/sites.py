@@ -1,0 +1,192 @@
+"""Finds the user's line behind what is happening now.
+
+In: the running stack (``sys._getframe``), cut at the current asyncio task's first frame, because what lies below it
+belongs to the event loop. Out: a :class:`.records.Site`, cached per instruction, so that a site costs a file read
+once and a dictionary look-up ever after. Where no frame is the user's own, the line that spawned the task or thread
+stands in (:mod:`.context`), then the innermost library frame that is not plumbing, marked ``owner="library"``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import os
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+from . import context
+from .digests import digest
+from .records import Site
+from .redact import redact
+
+MAX_FRAMES = 256
+"""Frames looked at before giving up."""
+
+MAX_SOURCE_LINES = 12
+"""Lines of a statement that are quoted."""
+
+MAX_SITES = 20_000
+"""Cached sites; beyond it the cache starts anew (code made at runtime would grow it without end)."""
+
+PLUMBING = (
+    "httpx", "httpx2", "httpcore", "httpcore2", "openai", "anthropic", "wrapt", "opentelemetry", "anyio", "trio",
+    "tenacity", "pydantic", "aiohttp", "sniffio", "uvloop",
+)  # fmt: skip
+"""Installed packages that carry calls for others: never the one who made the choice."""
+
+UNKNOWN = Site(
+    site_id="unknown", file="<unknown>", function="<unknown>", line=0, end_line=0, source="", owner="library"
+)
+"""Stands in where the stack says nothing at all."""
+
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_DOOR = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "trimtab") + os.sep
+_STDLIB = tuple({os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")})
+
+USER, LIBRARY, HIDDEN = "user", "library", "hidden"
+
+
+def owner_of(filename: str) -> str:
+    """Whose code a file is: ``user``, ``library`` (may have made a choice) or ``hidden`` (plumbing, ours)."""
+    if filename.startswith("<"):
+        return HIDDEN if filename.startswith(("<frozen", "<attrs")) else USER
+    path = os.path.abspath(filename)
+    if path.startswith(_OWN) or path.startswith(_DOOR):
+        return HIDDEN
+    for marker in (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"):
+        if marker in path:
+            package = path.rsplit(marker, 1)[1].split(os.sep, 1)[0].removesuffix(".py")
+            return HIDDEN if package in PLUMBING else LIBRARY
+    return HIDDEN if path.startswith(_STDLIB) else USER
+
+
+class SiteFinder:
+    """Turns frames into sites and hands each new one to ``announce`` before anyone can refer to it."""
+
+    def __init__(self, announce: Callable[[Site], object], directory: str) -> None:
+        self._announce = announce
+        self._directory = directory
+        self._owners: dict[str, str] = {}
+        self._sites: dict[tuple[int, int], tuple[CodeType, Site]] = {}
+
+    def here(self, frame: FrameType | None) -> Site:
+        """The site that ``frame`` runs on behalf of; :data:`UNKNOWN` where nothing tells."""
+        site = self.user_site(frame)
+        if site is not None:
+            return site
+        spawned = context.last_spawned()
+        if spawned is not None:
+            return spawned.site
+        found = self._walk(frame, LIBRARY)
+        return self._site(*found, LIBRARY) if found else UNKNOWN
+
+    def user_site(self, frame: FrameType | None) -> Site | None:
+        """The innermost frame of the user's own code in the current task, or None."""
+        found = self._walk(frame, USER)
+        return self._site(*found, USER) if found else None
+
+    def of_traceback(self, traceback: TracebackType | None) -> Site | None:
+        """The innermost user line that an exception passed through, or None."""
+        found: tuple[CodeType, int, int] | None = None
+        while traceback is not None:
+            code = traceback.tb_frame.f_code
+            if self._owner(code.co_filename) == USER:
+                found = code, traceback.tb_lasti, traceback.tb_lineno
+            traceback = traceback.tb_next
+        return self._site(*found, USER) if found else None
+
+    def of_function(self, function: Any) -> Site | None:
+        """The definition of a Python function, or None for anything else."""
+        code = getattr(function, "__code__", None)
+        if not isinstance(code, CodeType):
+            return None
+        return self._site(code, -1, code.co_firstlineno, self._owner(code.co_filename))
+
+    def _owner(self, filename: str) -> str:
+        owner = self._owners.get(filename)
+        if owner is None:
+            owner = self._owners[filename] = owner_of(filename)
+        return owner
+
+    def _walk(self, frame: FrameType | None, wanted: str) -> tuple[CodeType, int, int] | None:
+        owners = self._owners
+        last = _task_frame()
+        for _ in range(MAX_FRAMES):
+            if frame is None:
+                return None
+            filename = frame.f_code.co_filename
+            if (owners.get(filename) or self._owner(filename)) == wanted:
+                return frame.f_code, frame.f_lasti, frame.f_lineno
+            if frame is last:
+                return None
+            frame = frame.f_back
+        return None
+
+    def _site(self, code: CodeType, instruction: int, line: int, owner: str) -> Site:
+        # Keyed by identity, which is cheap: a code object's own hash reads all of its constants.
+        key = (id(code), instruction)
+        cached = self._sites.get(key)
+        if cached is not None and cached[0] is code:
+            return cached[1]
+        if len(self._sites) >= MAX_SITES:
+            self._sites.clear()
+        site = describe(code, instruction, line, "user" if owner == USER else "library", self._directory)
+        self._announce(site)
+        self._sites[key] = code, site
+        return site
+
+
+def describe(code: CodeType, instruction: int, line: int, owner: str, directory: str) -> Site:
+    """The site of one instruction of ``code``.
+
+    Args:
+        code: Where it is.
+        instruction: Offset as in ``frame.f_lasti``; -1 for the definition of the function itself.
+        line: Fallback where the code object holds no positions (``python -X no_debug_ranges``).
+        owner: ``user`` or ``library``.
+        directory: Files below it are named relative to it.
+    """
+    first, last = line, line
+    if instruction >= 0:
+        position = next(itertools.islice(code.co_positions(), instruction // 2, None), (None, None, None, None))
+        if position[0] is not None:
+            first, last = position[0], max(position[1] or position[0], position[0])
+    last = min(last, first + MAX_SOURCE_LINES - 1)
+    lines = linecache.getlines(code.co_filename)
+    statement = lines[first - 1 : last]
+    source = redact(textwrap.dedent("".join(statement)).rstrip())
+    file = _relative(code.co_filename, directory)
+    twin = _earlier_twins(lines, code.co_firstlineno, first) if statement else first
+    site_id = digest("\0".join((file, code.co_qualname, " ".join(source.split()), str(twin))))
+    return Site(
+        site_id=site_id, file=file, function=code.co_qualname, line=first, end_line=last, source=source, owner=owner
+    )
+
+
+def _earlier_twins(lines: list[str], start: int, line: int) -> int:
+    """How many lines of the same text stand before ``line`` in its function: tells identical statements apart."""
+    text = lines[line - 1].strip()
+    return sum(1 for other in lines[start - 1 : line - 1] if other.strip() == text)
+
+
+def _relative(filename: str, directory: str) -> str:
+    if filename.startswith("<"):
+        return filename
+    path = Path(filename).absolute()
+    base = Path(directory)
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
+
+
+def _task_frame() -> FrameType | None:
+    """First frame of the running asyncio task, None outside of one."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is None:
+        return None
+    task = asyncio.current_task()
+    coroutine = task.get_coro() if task is not None else None
+    return getattr(coroutine, "cr_frame", None)

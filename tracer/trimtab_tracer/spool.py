@@ -1,0 +1,345 @@
+"""The writing end of the spool: appends records to segment files, inside the user's agent.
+
+In: records from any thread. Out: lines in ``<spool>/<process_id>-<number>.seg`` (format: :mod:`.segments`). One
+record is one ``os.write`` on an append-only descriptor under a lock, so a killed process loses no record whose
+:meth:`SpoolWriter.write` returned True, and a record costs the caller about 10 us. (Process death, not power
+loss: nothing is synced.)
+
+It is a module of its own because everything the agent says goes through it, and because it must hold when the
+disk does not: full, read-only, failing, or gone. Then ``write`` returns False, never raises and never blocks;
+what was lost is counted by kind and reason, and written as :class:`~.records.Loss` once there is room. Disk use is
+bounded: near the bound content is given up first, then spans of other HTTP requests, then parsed exchanges; only
+at the bound itself the oldest finished segments go, and after them new records.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+import weakref
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from .records import Content, Exchange, HttpSpan, Loss, Process, Record, kind_of
+from .segments import (
+    END_LINE,
+    SUFFIX,
+    Line,
+    claim,
+    encode,
+    hold,
+    is_closed,
+    list_segments,
+    looks_closed,
+    read_process,
+    read_segment,
+    segment_name,
+)
+
+__all__ = ["Line", "SpoolWriter", "is_closed", "list_segments", "read_process", "read_segment"]
+
+
+class SpoolWriter:
+    """Appends the records of one process to the spool. Thread-safe; a forked child makes its own.
+
+    Args:
+        directory: The spool; made (0700) with the first record where it is missing.
+        process: Written as the first record of every segment.
+        max_bytes: Bound on all segments in ``directory``, whoever wrote them.
+        segment_bytes: A segment that has grown to this is finished and the next one begun; at most an eighth of
+            ``max_bytes``, so that the oldest can go without taking everything.
+    """
+
+    KEEP_BELOW: dict[type, float] = {Content: 0.80, HttpSpan: 0.85, Exchange: 0.90}  # noqa: RUF012
+    """Share of ``max_bytes`` from which a kind is given up. Kinds not named here are kept up to the bound."""
+    MAX_RECORD_BYTES = 16 * 1024 * 1024
+    """Longest line written; a longer one is lost and counted."""
+    SCAN_INTERVAL_S = 1.0
+    """Least time between two looks at the directory's real size; longer where the look itself takes long."""
+    RETRY_INTERVAL_S = 0.25
+    """Pause before a segment is opened again after that failed."""
+    LOSS_INTERVAL_S = 1.0
+    """Least time between two reports of losses, so that a full disk does not fill with them."""
+
+    def __init__(self, directory: Path, process: Process, max_bytes: int, segment_bytes: int = 16 << 20) -> None:
+        """Touch nothing yet: the first record begins the first segment."""
+        self.directory = Path(directory)
+        self._process = process
+        self._max_bytes = max_bytes
+        self._segment_bytes = max(1, min(segment_bytes, max_bytes // 8))
+        self._limits = {kind: int(max_bytes * share) for kind, share in self.KEEP_BELOW.items()}
+        # Reentrant: a signal handler or a finalizer may record something while this thread is writing.
+        self._lock = threading.RLock()
+        self._fd = -1
+        self._path: Path | None = None
+        self._number = 0
+        self._size = 0
+        self._held: dict[str, int] = {}
+        self._total = 0
+        self._next_scan = 0.0
+        self._retry_at = 0.0
+        self._losses: dict[tuple[str, str], list[int]] = {}
+        self._report_at = 0.0
+        self._last_loss_ns = 0
+        _writers.add(self)
+
+    def write(self, record: Record) -> bool:
+        """Append ``record``; True once the operating system has it, False if it is lost (and counted). Never raises."""
+        try:
+            line = encode(record)
+        except Exception:
+            line = b""
+        try:
+            with self._lock:
+                if not line:
+                    return self._lose(record, "not encodable", 0)
+                return self._append(record, line)
+        except Exception:  # of ours: the agent must not see it
+            return False
+
+    def unreported(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """What was lost and not yet written as losses: ``{(kind, reason): (records, bytes)}``."""
+        with self._lock:
+            return {key: (count, size) for key, (count, size) in self._losses.items()}
+
+    def close(self) -> None:
+        """Report open losses and finish the segment. A record written later begins a new one. Never raises."""
+        with self._lock, suppress(Exception):
+            if self._losses and (self._fd >= 0 or self._open()):
+                self._report_losses(force=True)
+            self._finish(END_LINE)
+
+    def _after_fork(self) -> None:
+        """In a forked child: the segment is the parent's, and the lock may be held by a thread that is not here."""
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
+        self._lock = threading.RLock()
+        self._fd, self._path, self._size, self._held, self._number = -1, None, 0, {}, 0
+        self._losses = {}
+        self._process = replace(self._process, process_id=os.urandom(16).hex(), pid=os.getpid(), ts_ns=time.time_ns())
+
+    # --- below: under the lock ---------------------------------------------------------------------------------
+
+    def _append(self, record: Record, line: bytes) -> bool:
+        size = len(line)
+        if size > self.MAX_RECORD_BYTES:
+            return self._lose(record, "too large", size)
+        now = time.monotonic()
+        if now >= self._next_scan:
+            self._scan(now)
+        limit = self._limits.get(type(record))
+        if limit is not None and self._total + size > limit:
+            return self._lose(record, "spool nearly full", size)
+        if self._total + size > self._max_bytes and not self._make_room(size):
+            return self._lose(record, "spool full", size)
+        if self._size >= self._segment_bytes:
+            self._finish(END_LINE)
+        reason = self._put(line, now)
+        if reason is not None:
+            return self._lose(record, reason, size)
+        kind = kind_of_cached(record)
+        self._held[kind] = self._held.get(kind, 0) + 1
+        if self._losses and now >= self._report_at:
+            self._report_losses()
+        return True
+
+    def _put(self, line: bytes, now: float) -> str | None:
+        """Write one line, in a new segment if the present one fails; None, or why it could not be kept."""
+        for last_try in (False, True):
+            if self._fd < 0:
+                if now < self._retry_at:
+                    return "spool not writable"
+                if not self._open():
+                    self._retry_at = now + self.RETRY_INTERVAL_S
+                    return "spool not writable"
+            try:
+                written = os.write(self._fd, line)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    return "disk full"  # nothing was written: the segment is whole and may go on later
+                self._abandon()
+                if last_try:
+                    self._retry_at = now + self.RETRY_INTERVAL_S
+                    return "spool not writable"
+                continue
+            self._size += written
+            self._total += written
+            if written == len(line):
+                return None
+            # Torn: whatever is appended now would be read as part of the broken line, so begin a new segment.
+            self._abandon()
+        self._retry_at = now + self.RETRY_INTERVAL_S
+        return "disk full"
+
+    def _open(self) -> bool:
+        """Begin the next segment with the process record; False where that fails. Leaves nothing half-made."""
+        try:
+            _make_private(self.directory)
+            head = encode(self._process)
+            while True:
+                self._number += 1
+                path = self.directory / segment_name(self._process.process_id, self._number)
+                try:
+                    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+                    fd = os.open(path, flags, 0o600)
+                    break
+                except FileExistsError:
+                    continue
+        except (OSError, ValueError):
+            return False
+        hold(fd)
+        try:
+            whole = os.write(fd, head) == len(head)
+        except OSError:
+            whole = False
+        if not whole:
+            os.close(fd)
+            with suppress(OSError):
+                path.unlink()
+            self._number -= 1
+            return False
+        self._fd, self._path, self._size, self._held = fd, path, len(head), {}
+        self._total += len(head)
+        return True
+
+    def _finish(self, end: bytes = b"") -> None:
+        """Close the present segment, with its end line unless it is broken."""
+        if self._fd < 0:
+            return
+        with suppress(OSError):
+            if end:
+                self._total += os.write(self._fd, end)
+        with suppress(OSError):
+            os.close(self._fd)
+        self._fd, self._path, self._size, self._held = -1, None, 0, {}
+
+    def _abandon(self) -> None:
+        """Close a segment that broke; one that holds no record yet is removed, so that failing leaves no litter."""
+        path, useless = self._path, not self._held
+        self._finish()
+        if useless and path is not None:
+            with suppress(OSError):
+                path.unlink()
+
+    def _scan(self, now: float) -> None:
+        """Take the directory's real size, and notice if our segment was taken from under us."""
+        total = 0
+        with suppress(OSError), os.scandir(self.directory) as entries:
+            for entry in entries:
+                if entry.name.endswith(SUFFIX):
+                    with suppress(OSError):
+                        total += entry.stat(follow_symlinks=False).st_size
+        self._total = total
+        if self._fd >= 0 and self._path is not None and not self._path.exists():
+            for kind, count in self._held.items():
+                self._count(kind, "segment deleted", count, 0)
+            self._finish()
+        done = time.monotonic()
+        self._next_scan = done + max(self.SCAN_INTERVAL_S, 200 * (done - now))
+
+    def _make_room(self, size: int) -> bool:
+        """At the bound: give up the oldest finished segments, counting what they held, until ``size`` fits."""
+        self._scan(time.monotonic())
+        for path in sorted(list_segments(self.directory), key=_age):
+            if self._total + size <= self._max_bytes:
+                break
+            with suppress(Exception), claim(path) as mine:  # neither ours, nor one that a collector is taking in
+                if mine and looks_closed(path, read_process(path)):
+                    freed, held = path.stat().st_size, _what_goes(path)
+                    path.unlink()
+                    self._total -= freed
+                    for (kind, reason), (count, length) in held.items():
+                        self._count(kind, reason, count, length)
+        return self._total + size <= self._max_bytes
+
+    def _lose(self, record: Record, reason: str, size: int) -> bool:
+        if isinstance(record, Loss):  # a loss that can't be written is still a loss of what it counts
+            self._count(record.lost_kind, record.reason, record.count, record.size_bytes)
+        else:
+            self._count(kind_of_cached(record), reason, 1, size)
+        return False
+
+    def _count(self, kind: str, reason: str, count: int, size: int) -> None:
+        entry = self._losses.setdefault((kind, reason), [0, 0])
+        entry[0] += count
+        entry[1] += size
+
+    def _report_losses(self, force: bool = False) -> None:
+        now = time.monotonic()
+        self._report_at = now + self.LOSS_INTERVAL_S
+        losses, self._losses = self._losses, {}
+        for (kind, reason), (count, size) in losses.items():
+            # Their time is part of their identity in the store: make it unique.
+            self._last_loss_ns = max(self._last_loss_ns + 1, time.time_ns())
+            loss = Loss(self._process.process_id, kind, reason, count, size, self._last_loss_ns)
+            line = encode(loss)
+            room = force or self._total + len(line) <= self._max_bytes
+            if not room or self._put(line, now) is not None:
+                self._count(kind, reason, count, size)
+
+
+_writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for writer in list(_writers):
+        writer._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+_KINDS: dict[type, str] = {}
+
+
+def kind_of_cached(record: Record) -> str:
+    """Name of the record's kind, without making it up anew for each record."""
+    shape = type(record)
+    kind = _KINDS.get(shape)
+    if kind is None:
+        kind = _KINDS[shape] = kind_of(shape)
+    return kind
+
+
+def _make_private(directory: Path) -> None:
+    """Make ``directory`` and its missing parents, for this user only."""
+    missing = []
+    at = directory
+    while not at.exists():
+        missing.append(at)
+        at = at.parent
+    for path in reversed(missing):
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return float("inf")
+
+
+def _what_goes(path: Path) -> dict[tuple[str, str], list[int]]:
+    """What giving up a segment loses: kind, reason, records and bytes. Losses reported in it stay what they were."""
+    goes: dict[tuple[str, str], list[int]] = {}
+    at = 0
+    for line in read_segment(path):
+        size, at = line.next_offset - at, line.next_offset
+        if line.is_end or isinstance(line.record, Process):
+            continue
+        key, count = ("record", "spool full"), 1
+        if isinstance(line.record, Loss):
+            key = (line.record.lost_kind, line.record.reason)
+            count, size = line.record.count, line.record.size_bytes
+        elif line.record is not None:
+            key = (kind_of_cached(line.record), "spool full")
+        entry = goes.setdefault(key, [0, 0])
+        entry[0] += count
+        entry[1] += size
+    return goes

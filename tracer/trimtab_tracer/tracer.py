@@ -1,0 +1,183 @@
+"""The tracer of one process: its settings, its spool, its sites, and the run that the process itself is.
+
+Built by ``trimtab.instrument()``; hooks, runs, tools and knobs write through it. A forked child gets one of its own
+on first sight of its new pid (a segment and a thread belong to one process). Nothing here raises into the agent:
+where the home can't be written, one sentence is logged and records are counted as lost.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from . import context, harness
+from .exchange import ExchangeBuilder
+from .guard import guarded
+from .records import Decision, Harness, Process, Record, RunEnd, RunStart, Site
+from .redact import redact
+from .settings import Settings
+from .sites import SiteFinder
+from .spool import SpoolWriter
+from .writer import Writer
+
+CLOSE_TIMEOUT_S = 2.0
+"""Longest that we hold up the agent's exit to write what is still queued."""
+
+
+def new_id() -> str:
+    """A fresh random id."""
+    return uuid.uuid4().hex
+
+
+def type_name(error: BaseException | type[BaseException]) -> str:
+    """``module.Name`` of an exception's class, without ``builtins``."""
+    cls = error if isinstance(error, type) else type(error)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def message_of(error: BaseException) -> str:
+    """An exception's text, redacted and cut to 500 characters."""
+    return redact(str(error)[:2000])[:500]
+
+
+class Tracer:
+    """Everything of ours in one process.
+
+    Args:
+        settings: As resolved when ``instrument()`` was called.
+        parent_run_id: The run of the process that forked this one.
+    """
+
+    def __init__(self, settings: Settings, parent_run_id: str | None = None) -> None:
+        self.settings = settings
+        self.pid = os.getpid()
+        self.process = describe_process(settings)
+        self.spool = SpoolWriter(settings.spool_dir, self.process, settings.spool_max_bytes)
+        self.writer = Writer(self.spool, ExchangeBuilder(settings.content), settings.flush_interval_s)
+        self.sites = SiteFinder(self.spool.write, self.process.cwd)
+        self._run_id = new_id()
+        self._parent_run_id = parent_run_id
+        self._run_open = False
+        self._explicit_runs = 0
+        self._sticky: set[tuple[str, str, str, str]] = set()
+        self.writer.run(self._describe_harness)
+
+    def run_id(self) -> str:
+        """The run that the calling code belongs to; opens the process's own run where none was declared."""
+        run_id = context.scope.get().run_id
+        if run_id is not None:
+            return run_id
+        if not self._run_open:
+            self._open_process_run()
+        return self._run_id
+
+    def start_run(self, run: RunStart) -> None:
+        """Record an explicit run."""
+        self._explicit_runs += 1
+        self.spool.write(run)
+
+    def decide(self, knob: str, value: Any, site: Site, *, source: str, run_id: str) -> None:
+        """Record a run's decision, once for each value it takes."""
+        key = (run_id, knob, site.site_id, repr(value))
+        if key in self._sticky:
+            return
+        if len(self._sticky) > 100_000:
+            self._sticky.clear()
+        self._sticky.add(key)
+        self.spool.write(
+            Decision(
+                decision_id=new_id(),
+                run_id=run_id,
+                knob=knob,
+                value=value,
+                source=source,
+                site_id=site.site_id,
+                ts_ns=time.time_ns(),
+                site_role="knob",
+            )
+        )
+
+    @guarded()
+    def end_process(self, error: BaseException | None = None) -> None:
+        """Close the process's run and write everything that is still queued."""
+        if not self._run_open and self._explicit_runs == 0:
+            # A process that was traced and called no model at all is a fact worth keeping.
+            self._open_process_run()
+        if self._run_open:
+            self._run_open = False
+            site = self.sites.of_traceback(error.__traceback__) if error is not None else None
+            self.write(
+                RunEnd(
+                    run_id=self._run_id,
+                    ts_ns=time.time_ns(),
+                    status="ok" if error is None else "error",
+                    rule="process exit",
+                    error_type=type_name(error) if error is not None else None,
+                    error_message=message_of(error) if error is not None else None,
+                    site_id=site.site_id if site is not None else None,
+                )
+            )
+        self.writer.close(CLOSE_TIMEOUT_S)
+        self.spool.close()
+
+    def write(self, record: Record) -> None:
+        """Spool one record now."""
+        self.spool.write(record)
+
+    def child(self) -> Tracer:
+        """The tracer of a forked child of this process."""
+        return Tracer(self.settings, parent_run_id=self._run_id if self._run_open else None)
+
+    def _open_process_run(self) -> None:
+        self._run_open = True
+        self.spool.write(
+            RunStart(
+                run_id=self._run_id,
+                process_id=self.process.process_id,
+                ts_ns=self.process.ts_ns,
+                name=self.process.service,
+                origin="process",
+                parent_run_id=self._parent_run_id,
+                harness=self.settings.harness,
+            )
+        )
+
+    def _describe_harness(self) -> list[Record]:
+        version = self.settings.harness or harness.version_of(Path(self.process.cwd))
+        return [Harness(self.process.process_id, version)] if version else []
+
+
+def describe_process(settings: Settings) -> Process:
+    """What a segment says about the process that writes it."""
+    script = sys.argv[0] if sys.argv and sys.argv[0] else "<interactive>"
+    return Process(
+        process_id=new_id(),
+        pid=os.getpid(),
+        ts_ns=time.time_ns(),
+        service=settings.service,
+        script=redact(script),
+        cwd=os.getcwd(),
+        python=platform.python_version(),
+        trimtab=_version(),
+        content_mode=settings.content,
+        boot_id=_boot_id(),
+    )
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _version() -> str:
+    # importlib.metadata reads files; the package's own constant costs nothing.
+    from . import __version__ as version
+
+    return version

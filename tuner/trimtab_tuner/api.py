@@ -1,0 +1,288 @@
+"""The sidecar's HTTP API, version 1: reads of the store, and records in from ``trimtab import``.
+
+In: HTTP requests that passed :mod:`.gate`. Out: the models of :mod:`.models`; errors as problem documents. All work
+on DuckDB happens in plain functions, which FastAPI runs in its thread pool, each request with a cursor of its own
+inside one transaction, so that the parts of an answer fit together. The only write is ``POST /v1/import``; it takes
+the sidecar's write lock, because two transactions that upsert the same rows would fail each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import duckdb
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+
+from trimtab_tracer import __version__
+from trimtab_tracer.content import read as read_content
+from trimtab_tracer.records import SCHEMA_VERSION, Record, from_dict, kind_of
+from trimtab_tracer.settings import Settings
+from trimtab_tracer.store import Store
+
+from . import models, paging, problems, reads
+from .paging import MAX_LIMIT
+
+MAX_BODY_BYTES = 64 << 20
+"""Largest body of an import; clients split what is larger."""
+
+Item = TypeVar("Item", bound=models.Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the routes need from the sidecar."""
+
+    settings: Settings
+    store: Store
+    health: Callable[[], models.Health]
+    take: Callable[[str, int, list[Record]], None]
+    """Ingest the records of a body of so many bytes under an import id; returns when they are committed."""
+
+    @contextmanager
+    def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor that sees one state of the store."""
+        con = self.store.cursor()
+        try:
+            con.begin()
+            yield con
+        finally:
+            con.close()
+
+
+def create_app(backend: Backend) -> FastAPI:
+    """The application, not yet behind its gate."""
+    app = FastAPI(
+        title="trimtab sidecar",
+        version=__version__,
+        description="Runs, calls, costs and findings of the agents on this machine. See docs/api.md.",
+        docs_url=None,  # these pages load scripts from a CDN; nothing here may reach out
+        redoc_url=None,
+    )
+    problems.install(app)
+    for router in (_about(backend), _traffic(backend), _results(backend), _imports(backend)):
+        app.include_router(router)
+    return app
+
+
+def _router(*, is_open: bool = False) -> APIRouter:
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": models.Problem, "description": text, "content": {problems.MEDIA_TYPE: {}}}
+        for status, text in {
+            400: "Unknown query parameter or bad cursor; nothing was done",
+            401: "No token or a wrong one",
+            403: "Asked by a page of another origin",
+            404: "There is no such thing",
+            421: "The Host header names someone else",
+            422: "A value can't be used",
+            503: "The store can't do this now",
+        }.items()
+    }
+    # The gate has checked the token before; this only puts it into the OpenAPI document.
+    documented = [] if is_open else [Depends(HTTPBearer(auto_error=False, description="The home's `token` file"))]
+    return APIRouter(prefix="/v1", responses=refusals, dependencies=documented)
+
+
+def _about(backend: Backend) -> APIRouter:
+    router = _router(is_open=True)
+
+    @router.get("/health")
+    def health(_: Annotated[paging.NoParameters, Query()]) -> models.Health:
+        """Whether the sidecar works. Needs no token and holds no data."""
+        return backend.health()
+
+    return router
+
+
+def _traffic(backend: Backend) -> APIRouter:
+    router = _router()
+
+    @router.get("/version")
+    def version(_: Annotated[paging.NoParameters, Query()]) -> models.Version:
+        """Versions of the program, the record shapes and the store."""
+        with backend.snapshot() as con:
+            rows = reads.fetch(con, "SELECT name FROM migrations ORDER BY name")
+        names = [row["name"] for row in rows]
+        return models.Version(version=__version__, record_schema=SCHEMA_VERSION, migrations=names)
+
+    @router.get("/runs")
+    def runs(p: Annotated[paging.RunParameters, Query()]) -> models.Page[models.Run]:
+        """Runs, newest first."""
+        chosen = p.model_dump(exclude={"limit", "cursor"})
+        with backend.snapshot() as con:
+            rows = reads.runs(con, **chosen, after=p.after, limit=p.limit + 1)
+        return _page_behind(models.Run, rows, p, "run_id")
+
+    @router.get("/runs/{run_id}")
+    def run(run_id: str, _: Annotated[paging.NoParameters, Query()]) -> models.RunDetail:
+        """One run with its calls, attempts, tool calls, decisions and outcomes."""
+        with backend.snapshot() as con:
+            found = reads.runs(con, run_id=run_id, limit=1)
+            if not found:
+                raise HTTPException(404, f"There is no run {run_id!r}; /v1/runs lists them.")
+            parts = {
+                table: reads.of_run(con, table, run_id, MAX_LIMIT + 1)
+                for table in ("calls", "attempts", "tool_calls", "decisions", "outcomes")
+            }
+            truncated = [table for table, rows in parts.items() if len(rows) > MAX_LIMIT]
+            parts = {table: rows[:MAX_LIMIT] for table, rows in parts.items()}
+            sites = reads.sites_named(con, _site_ids(found, *parts.values()))
+        return models.RunDetail.model_validate({"run": found[0], **parts, "sites": sites, "truncated": truncated})
+
+    @router.get("/calls")
+    def calls(p: Annotated[paging.CallParameters, Query()]) -> models.Page[models.Call]:
+        """Logical calls, newest first."""
+        chosen = p.model_dump(exclude={"limit", "cursor", "run"})
+        with backend.snapshot() as con:
+            rows = reads.calls(con, **chosen, run_id=p.run, after=p.after, limit=p.limit + 1)
+        return _page_behind(models.Call, rows, p, "call_id")
+
+    @router.get("/calls/{call_id}")
+    def call(call_id: str, _: Annotated[paging.NoParameters, Query()]) -> models.CallDetail:
+        """One call with its attempts, tool calls, decisions and kept content."""
+        with backend.snapshot() as con:
+            found = reads.calls(con, call_id=call_id, limit=1)
+            if not found:
+                raise HTTPException(404, f"There is no call {call_id!r}; /v1/calls lists them.")
+            parts = {
+                table: reads.of_call(con, table, call_id, MAX_LIMIT)
+                for table in ("attempts", "tool_calls", "decisions")
+            }
+            sites = reads.sites_named(con, _site_ids(found, *parts.values()))
+        content = _texts(backend, call_id)
+        return models.CallDetail.model_validate({"call": found[0], **parts, "sites": sites, "content": content})
+
+    return router
+
+
+def _results(backend: Backend) -> APIRouter:
+    router = _router()
+
+    @router.get("/sites")
+    def sites(p: Annotated[paging.SiteParameters, Query()]) -> models.Page[models.Site]:
+        """Places in the user's code, the most expensive first."""
+        with backend.snapshot() as con:
+            rows = reads.sites(con, site=p.site, service=p.service, limit=p.limit, offset=p.offset)
+        return _page_at(models.Site, rows, p)
+
+    @router.get("/findings")
+    def findings(p: Annotated[paging.FindingParameters, Query()]) -> models.Page[models.Finding]:
+        """Findings with the line of code each is pinned to: open ones first, what lost most runs and money on top."""
+        with backend.snapshot() as con:
+            rows = reads.findings(con, status=p.status, rule=p.rule, site=p.site, limit=p.limit, offset=p.offset)
+        return _page_at(models.Finding, rows, p)
+
+    @router.get("/ledger")
+    def ledger(p: Annotated[paging.LedgerParameters, Query()]) -> models.Ledger:
+        """Where the money went: every part of every attempt's cost in exactly one class."""
+        from .ledger import read_ledger  # brings polars, which health and runs need not wait for
+
+        with backend.snapshot() as con:
+            return read_ledger(con, p)
+
+    @router.get("/losses")
+    def losses(p: Annotated[paging.PageParameters, Query()]) -> models.Page[models.Loss]:
+        """Records that could not be kept, counted exactly."""
+        with backend.snapshot() as con:
+            rows = reads.losses(con, limit=p.limit, offset=p.offset)
+        return _page_at(models.Loss, rows, p)
+
+    @router.get("/report")
+    def report(p: Annotated[paging.ReportParameters, Query()]) -> dict[str, Any]:
+        """What `trimtab report --json` prints."""
+        from trimtab_analyzer.report.build import build
+        from trimtab_analyzer.report.model import as_json
+
+        with backend.snapshot() as con:
+            try:
+                return as_json(build(con, p.run))
+            except LookupError:
+                raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
+
+    return router
+
+
+async def _bounded_body(request: Request) -> bytes:
+    """The request's body, refused as soon as it is larger than :data:`MAX_BODY_BYTES`."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes; send it in several requests.")
+    return bytes(body)
+
+
+def _imports(backend: Backend) -> APIRouter:
+    router = _router()
+    lines = {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
+
+    @router.post("/import", openapi_extra=lines)
+    def take(
+        p: Annotated[paging.ImportParameters, Query()], body: Annotated[bytes, Depends(_bounded_body)]
+    ) -> models.Imported:
+        """Take records, one JSON object per line. The same ones again change nothing; one bad line refuses all."""
+        records = _parse(body)
+        try:
+            backend.take(p.import_id, len(body), records)
+        except (ValueError, TypeError, OverflowError, duckdb.DataError, duckdb.IntegrityError) as error:
+            raise HTTPException(400, f"A record does not fit the store: {error}. Nothing was imported.") from None
+        kinds = Counter(kind_of(type(record)) for record in records)
+        return models.Imported(records=len(records), by_kind=dict(sorted(kinds.items())))
+
+    return router
+
+
+def _parse(body: bytes) -> list[Record]:
+    records = []
+    for number, line in enumerate(body.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line)
+            if not isinstance(data, dict):
+                raise ValueError(f"expected a JSON object, got {type(data).__name__}")
+            records.append(from_dict(data))
+        except (ValueError, TypeError) as error:
+            detail = f"Line {number} is no record: {error}. Nothing was imported; `trimtab import` writes such lines."
+            raise HTTPException(400, detail) from None
+    return records
+
+
+def _texts(backend: Backend, call_id: str) -> list[dict[str, Any]]:
+    """Kept texts of a call."""
+    try:
+        return read_content(backend.store, backend.settings.content_dir, call_id)
+    except FileNotFoundError:  # the collector has just joined small files into one: the index names that one now
+        return read_content(backend.store, backend.settings.content_dir, call_id)
+
+
+def _page_behind(
+    model: type[Item], rows: list[reads.Row], p: paging.PageParameters, id_column: str
+) -> models.Page[Item]:
+    """A page of a list that continues behind its last row; ``rows`` holds one more than fits if there is more."""
+    shown, more = rows[: p.limit], rows[p.limit :]
+    following = paging.encode(shown[-1]["started_ns"], shown[-1][id_column]) if more else None
+    return _page(model, shown, following)
+
+
+def _page_at(model: type[Item], rows: list[reads.Row], p: paging.PageParameters) -> models.Page[Item]:
+    """A page of a list that continues at an offset."""
+    end = p.offset + len(rows)
+    return _page(model, rows, paging.encode(end) if rows and end < rows[0]["total"] else None)
+
+
+def _page(model: type[Item], rows: list[reads.Row], following: str | None) -> models.Page[Item]:
+    items = [model.model_validate(row) for row in rows]
+    return models.Page[model](items=items, total=rows[0]["total"] if rows else 0, next=following)  # type: ignore[valid-type]
+
+
+def _site_ids(*tables: list[reads.Row]) -> set[str]:
+    """Every site that any of the rows names."""
+    columns = ("site_id", "error_site_id")
+    return {row[c] for rows in tables for row in rows for c in columns if row.get(c) is not None}

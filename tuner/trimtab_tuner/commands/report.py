@@ -1,0 +1,105 @@
+"""``trimtab report``: what the agents cost, what failed, and which line is to blame.
+
+In: the store, through a running sidecar, or opened here after the spool was collected. Out: text on the terminal, JSON,
+or one HTML file. The report itself is made by :mod:`trimtab_analyzer.report`, in the sidecar or here, by the same code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trimtab_tracer.commands import Command
+from trimtab_tracer.errors import TrimtabError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from trimtab_analyzer.report import Report
+    from trimtab_tracer.settings import Settings
+
+PIPE_COLUMNS = 120
+"""Width of the text where stdout is no terminal."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of the command."""
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    form.add_argument("--html", metavar="FILE", type=Path, help="write one HTML file that needs nothing else")
+    parser.add_argument("--run", metavar="ID", help="report on this run only")
+    parser.add_argument("--home", help="report on this home instead of the one in force here")
+
+
+def run(args: Namespace) -> int:
+    """Make the report and show it."""
+    from trimtab_analyzer.report import as_html, as_json, print_text
+    from trimtab_tracer.settings import Settings
+
+    report = _report(Settings.resolve(home=args.home), args.run)
+    if args.json:
+        print(json.dumps(as_json(report), indent=2, ensure_ascii=False))
+    elif args.html:
+        _write(args.html, as_html(report))
+        print(f"Wrote {args.html}: one file, made to be opened in any browser and sent to anyone.")
+    else:
+        from rich.console import Console
+
+        width = None if sys.stdout.isatty() else PIPE_COLUMNS
+        print_text(report, Console(width=width))
+    return 0
+
+
+def _report(settings: Settings, run_id: str | None) -> Report:
+    """The report of a running sidecar, else the one made here."""
+    from trimtab_analyzer.report import from_json
+
+    from .. import client
+
+    sidecar = client.connect(settings)
+    if sidecar is None:
+        return _own(settings, run_id)
+    return from_json(sidecar.get("/v1/report", run=run_id))
+
+
+def _own(settings: Settings, run_id: str | None) -> Report:
+    """Collect what the agents have left in the spool, analyse it, and report."""
+    from trimtab_analyzer.findings import analyze, persist
+    from trimtab_analyzer.report import build
+    from trimtab_tracer.collect import Collector
+    from trimtab_tracer.store import Store
+
+    if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
+        raise TrimtabError(
+            f"There is nothing to report: {settings.home} holds no recording. Add `trimtab.instrument()` to an agent"
+            " and run it here, bring recorded runs in with `trimtab import`, or name another home with --home."
+        )
+    with Store.open(settings.store_path) as store:
+        Collector(store, settings).collect_once()
+        with closing(store.cursor()) as con:
+            found = analyze(con)
+        with store.transaction() as con:
+            persist(con, found)
+        with closing(store.cursor()) as con:
+            try:
+                return build(con, run_id)
+            except LookupError:
+                raise TrimtabError(
+                    f"There is no run {run_id!r} in {settings.store_path}; `trimtab report --json` lists all run ids."
+                ) from None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TrimtabError(
+            f"{path}: can't be written: {error.strerror or error}; name a file in a folder that exists and is yours."
+        ) from None
+
+
+command = Command("report", "Say what the agents cost, what failed, and which line is to blame", add_arguments, run)
+"""Registered in the entry-point group ``trimtab.commands``."""

@@ -1,0 +1,165 @@
+"""The home as the sidecar finds and leaves it: folder, token, lock, and the note that says who serves it.
+
+In: resolved settings. Out: a home that exists and belongs to one sidecar at a time; for clients, the address
+and token of that sidecar. Apart from :mod:`.sidecar` because clients need the second half without a database.
+
+The lock is the kernel's (``flock`` on ``sidecar.lock``): it goes with the process however that ends, so a note
+left behind by a killed sidecar is recognised as stale even if its pid was given to someone else. What can't be
+made or written raises :class:`~trimtab_tracer.errors.SidecarError` with the next step; nothing is deleted here
+except our own note.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from trimtab_tracer.errors import SidecarError
+from trimtab_tracer.settings import Settings
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows: the store's own lock decides, its message names no address
+    fcntl = None  # type: ignore[assignment]
+
+TOKEN_BYTES = 32
+"""Entropy of a generated token."""
+NOTE_WAIT_S = 3.0
+"""How long a second sidecar waits for the first one's note, which is written last, to be able to name its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Contents of ``sidecar.json``: who serves this home."""
+
+    pid: int
+    url: str
+    started_ns: int
+    version: str
+
+
+def prepare(home: Path) -> None:
+    """Make the home if it is missing, for this user only, and check that it can be written.
+
+    Raises:
+        SidecarError: the path is taken by a file, or can't be written.
+    """
+    try:
+        if not home.is_dir():
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ignore = home / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# prompts and the token do not belong into version control\n*\n")
+        probe = home / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise SidecarError.home_is_file(home) from None
+    except OSError as error:
+        raise SidecarError.home_not_writable(home, error) from None
+
+
+class HomeLock:
+    """The right to serve a home; held from construction until :meth:`release` or the end of the process.
+
+    Raises:
+        SidecarError: another living sidecar holds it; the message names its address.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._fd = os.open(settings.home / "sidecar.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if fcntl is not None:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            note = _wait_for_note(settings)
+            raise SidecarError.already_running(
+                settings.home, note.url if note else None, note.pid if note else None
+            ) from None
+
+    def release(self) -> None:
+        """Let another sidecar have the home."""
+        os.close(self._fd)
+
+
+def token(settings: Settings) -> str:
+    """The API's token; generated and kept in a file of mode 0600 if there is none yet."""
+    path = settings.token_path
+    try:
+        found = read_token(settings)
+        if found:
+            path.chmod(0o600)
+            return found
+        fresh = secrets.token_urlsafe(TOKEN_BYTES)
+        _replace(path, fresh + "\n")
+    except OSError as error:
+        raise SidecarError.home_not_writable(settings.home, error) from None
+    return fresh
+
+
+def read_token(settings: Settings) -> str | None:
+    """The token on disk, or None where there is none."""
+    try:
+        return settings.token_path.read_text(encoding="ascii").strip() or None
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def write_note(settings: Settings, note: Note) -> None:
+    """Tell clients who serves this home."""
+    _replace(settings.sidecar_path, json.dumps(asdict(note)) + "\n")
+
+
+def remove_note(settings: Settings) -> None:
+    """Take the note away again."""
+    settings.sidecar_path.unlink(missing_ok=True)
+
+
+def read_note(settings: Settings) -> Note | None:
+    """The note of a sidecar whose process is alive; None for no note, a broken one or a dead process."""
+    try:
+        data = json.loads(settings.sidecar_path.read_text(encoding="utf-8"))
+        note = Note(
+            pid=int(data["pid"]),
+            url=str(data["url"]),
+            started_ns=int(data["started_ns"]),
+            version=str(data["version"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return note if is_alive(note.pid) else None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this number exists."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it does, but belongs to another user
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _wait_for_note(settings: Settings) -> Note | None:
+    """The holder's note; it may have taken the lock only just now."""
+    end = time.monotonic() + NOTE_WAIT_S
+    while (note := read_note(settings)) is None and time.monotonic() < end:
+        time.sleep(0.05)
+    return note
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write ``path`` whole or not at all, readable by this user only."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

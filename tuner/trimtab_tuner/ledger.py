@@ -1,0 +1,35 @@
+"""The analyzer's cost ledger as the API answers it: sums by class, and the parts page by page.
+
+In: a cursor and which run. Out: :class:`~.models.Ledger`. Apart from :mod:`.api` because it brings polars, which a
+sidecar that has just started need not load before it can answer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from trimtab_analyzer.cost import by_class, ledger
+
+from . import models, paging
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def read_ledger(con: duckdb.DuckDBPyConnection, p: paging.LedgerParameters) -> models.Ledger:
+    """The ledger of one run or of all; the classes sum to the total exactly, whatever page of the parts is shown."""
+    frame = ledger(con, None if p.run is None else [p.run])
+    shown = frame.slice(p.offset, p.limit)
+    end = p.offset + shown.height
+    parts = [
+        models.LedgerPart.model_validate(row | {"value": None if row["value"] is None else json.loads(row["value"])})
+        for row in shown.iter_rows(named=True)
+    ]
+    return models.Ledger(
+        total_musd=int(frame["cost_musd"].sum()),
+        classes=[models.LedgerClass.model_validate(row) for row in by_class(frame).iter_rows(named=True)],
+        parts=models.Page[models.LedgerPart](
+            items=parts, total=frame.height, next=paging.encode(end) if parts and end < frame.height else None
+        ),
+    )

@@ -1,0 +1,128 @@
+"""Query parameters of lists, and the cursor that leads from one page to the next.
+
+In: what the client asked for, refused if it names a parameter that the route does not know. Out: typed filters.
+A cursor is opaque to clients. Lists that grow at the top while they are read (runs, calls) continue behind the last
+row that was seen, the others at an offset. A cursor of another list or of no list is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+MAX_LIMIT = 1000
+"""Most rows of one page."""
+
+
+class NoParameters(BaseModel):
+    """For routes without any: an unknown one is still refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PageParameters(NoParameters):
+    """What every list takes."""
+
+    limit: int = Field(100, ge=1, le=MAX_LIMIT, description="Rows per page")
+    cursor: str | None = Field(None, description="`next` of the page before")
+
+    @property
+    def after(self) -> tuple[int, str] | None:
+        """Time and id of the last row that the client has, for lists that continue behind a row."""
+        found = _decode(self.cursor)
+        if found is None:
+            return None
+        if len(found) != 2 or not isinstance(found[0], int) or not isinstance(found[1], str):
+            raise _bad_cursor()
+        return found[0], found[1]
+
+    @property
+    def offset(self) -> int:
+        """Rows that the client has, for lists that continue at an offset."""
+        found = _decode(self.cursor)
+        if found is None:
+            return 0
+        if len(found) != 1 or not isinstance(found[0], int) or found[0] < 0:
+            raise _bad_cursor()
+        return found[0]
+
+
+class _Traffic(PageParameters):
+    service: str | None = Field(None, description="Name of the agent")
+    since_ns: int | None = Field(None, description="Started at or after this time")
+    until_ns: int | None = Field(None, description="Started before this time")
+    site: str | None = Field(None, description="Id of a site that made a request")
+    model: str | None = Field(None, description="Model as asked for or as answered")
+
+
+class RunParameters(_Traffic):
+    """Which runs."""
+
+    status: Literal["ok", "error", "running"] | None = None
+    outcome: Literal["success", "failure", "unknown"] | None = None
+
+
+class CallParameters(_Traffic):
+    """Which calls."""
+
+    run: str | None = Field(None, description="Id of a run")
+    status: Literal["ok", "error", "abandoned"] | None = None
+
+
+class SiteParameters(PageParameters):
+    """Which sites."""
+
+    site: str | None = Field(None, description="Id of one site")
+    service: str | None = Field(None, description="Only what this agent spent there")
+
+
+class FindingParameters(PageParameters):
+    """Which findings."""
+
+    status: Literal["open", "resolved"] | None = None
+    rule: str | None = None
+    site: str | None = Field(None, description="Id of a site")
+
+
+class LedgerParameters(PageParameters):
+    """Which parts of the cost ledger."""
+
+    run: str | None = Field(None, description="Id of a run; all runs without it")
+
+
+class ReportParameters(NoParameters):
+    """What the report is about."""
+
+    run: str | None = Field(None, description="Id of a run; all runs without it")
+
+
+class ImportParameters(NoParameters):
+    """What is imported."""
+
+    import_id: str = Field(min_length=1, max_length=200, description="Identity of the source, such as its digest")
+
+
+def encode(*position: int | str) -> str:
+    """The cursor for a position: ``(time, id)`` or ``(offset,)``."""
+    return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str | None) -> list[object] | None:
+    if cursor is None:
+        return None
+    try:
+        found = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        raise _bad_cursor() from None
+    if not isinstance(found, list):
+        raise _bad_cursor()
+    return found
+
+
+def _bad_cursor() -> HTTPException:
+    return HTTPException(400, "This cursor is not one of this list; begin again without `cursor`.")

@@ -1,0 +1,15 @@
+-- Purpose: what the analysis found, open ones first, then what lost most runs and money, with the line of code it is pinned to.
+-- Parameters, NULL for "any": $status VARCHAR open | resolved; $rule, $site VARCHAR; $limit, $offset BIGINT.
+-- One row per finding. *_ns nanoseconds, *_musd micro-USD; total is the number of findings that match.
+WITH matching AS (
+    SELECT f.*, s.file, s.function, s.line, s.source
+    FROM findings AS f
+    LEFT JOIN sites AS s USING (site_id)
+    WHERE ($status IS NULL OR f.status = $status)
+      AND ($rule IS NULL OR f.rule = $rule)
+      AND ($site IS NULL OR f.site_id = $site)
+)
+SELECT *, (SELECT count(*) FROM matching) AS total
+FROM matching
+ORDER BY status, failed_runs DESC, wasted_musd DESC, cost_musd DESC, calls DESC, finding_id
+LIMIT $limit OFFSET $offset

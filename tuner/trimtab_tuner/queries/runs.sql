@@ -1,0 +1,69 @@
+-- Purpose: runs with what they cost and what came of them, newest first.
+-- Parameters, NULL for "any": $run_id, $service VARCHAR; $status VARCHAR ok | error | running; $outcome VARCHAR
+--   success | failure | unknown; $since_ns, $until_ns BIGINT: started in [since, until); $site, $model VARCHAR: made a
+--   request from this site or asked for or got this model; $after_ns BIGINT and $after_id VARCHAR: continue behind this
+--   run; $limit BIGINT.
+-- One row per run. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts the rest;
+--   total is the number of runs that match, whatever the page.
+WITH best AS (
+    SELECT run_id, success, score, source
+    FROM outcomes
+    QUALIFY row_number() OVER (
+        PARTITION BY run_id
+        ORDER BY CASE source WHEN 'explicit' THEN 0 WHEN 'evaluator' THEN 1 ELSE 2 END, recorded_ns DESC, outcome_id
+    ) = 1
+),
+matching AS (
+    SELECT r.*, best.success, best.score, best.source AS outcome_source
+    FROM runs AS r
+    LEFT JOIN best USING (run_id)
+    WHERE ($run_id IS NULL OR r.run_id = $run_id)
+      AND ($service IS NULL OR r.service = $service)
+      AND ($status IS NULL OR coalesce(r.status, 'running') = $status)
+      AND ($outcome IS NULL OR CASE WHEN best.success IS NULL THEN 'unknown'
+                                    WHEN best.success THEN 'success' ELSE 'failure' END = $outcome)
+      AND ($since_ns IS NULL OR r.started_ns >= $since_ns)
+      AND ($until_ns IS NULL OR r.started_ns < $until_ns)
+      AND ($site IS NULL OR r.run_id IN (SELECT run_id FROM attempts WHERE site_id = $site))
+      AND ($model IS NULL OR r.run_id IN (SELECT run_id FROM attempts WHERE model = $model OR response_model = $model))
+),
+page AS (
+    SELECT *
+    FROM matching
+    WHERE $after_ns IS NULL OR started_ns < $after_ns OR (started_ns = $after_ns AND run_id < $after_id)
+    ORDER BY started_ns DESC, run_id DESC
+    LIMIT $limit
+),
+spent AS (
+    SELECT
+        run_id,
+        count(*) AS attempts,
+        count(DISTINCT call_id) AS calls,
+        sum(input_tokens)::BIGINT AS input_tokens,
+        sum(output_tokens)::BIGINT AS output_tokens,
+        coalesce(sum(cost_musd), 0)::BIGINT AS cost_musd,
+        count(*) FILTER (WHERE cost_musd IS NULL) AS attempts_unpriced
+    FROM attempts
+    WHERE run_id IN (SELECT run_id FROM page)
+    GROUP BY run_id
+),
+tools AS (
+    SELECT run_id, count(*) AS tool_calls
+    FROM tool_calls
+    WHERE run_id IN (SELECT run_id FROM page)
+    GROUP BY run_id
+)
+SELECT
+    page.* REPLACE (coalesce(page.status, 'running') AS status),
+    coalesce(spent.calls, 0) AS calls,
+    coalesce(spent.attempts, 0) AS attempts,
+    coalesce(tools.tool_calls, 0) AS tool_calls,
+    spent.input_tokens,
+    spent.output_tokens,
+    coalesce(spent.cost_musd, 0) AS cost_musd,
+    coalesce(spent.attempts_unpriced, 0) AS attempts_unpriced,
+    (SELECT count(*) FROM matching) AS total
+FROM page
+LEFT JOIN spent USING (run_id)
+LEFT JOIN tools USING (run_id)
+ORDER BY page.started_ns DESC, page.run_id DESC

@@ -1,0 +1,154 @@
+"""Reads of the store for the API: one thin typed function per question, each over one file in ``queries/``.
+
+In: a cursor that belongs to the caller's thread, and filters (None for "any"). Out: rows as plain mappings with
+JSON columns decoded, which :mod:`.models` check. The statements themselves are in the ``.sql`` files; only plain
+"all rows of this table for this id" are spelled here. A column that is not there, a store that is gone: DuckDB's
+own error leaves here, and the API answers 500 without quoting it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+Row = dict[str, Any]
+
+
+@cache
+def statement(name: str) -> str:
+    """Text of ``queries/<name>.sql``."""
+    return (resources.files(__package__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def fetch(con: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> list[Row]:
+    """All rows of ``sql``, JSON columns decoded."""
+    result = con.execute(sql, parameters)
+    columns = [(str(name), str(kind) == "JSON") for name, kind, *_ in result.description or ()]
+    return [
+        {
+            name: json.loads(v) if is_json and v is not None else v
+            for (name, is_json), v in zip(columns, row, strict=True)
+        }
+        for row in result.fetchall()
+    ]
+
+
+def runs(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    run_id: str | None = None,
+    service: str | None = None,
+    status: str | None = None,
+    outcome: str | None = None,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    site: str | None = None,
+    model: str | None = None,
+    after: tuple[int, str] | None = None,
+    limit: int,
+) -> list[Row]:
+    """Runs, newest first; columns as in ``queries/runs.sql``."""
+    after_ns, after_id = after or (None, None)
+    return fetch(
+        con,
+        statement("runs"),
+        run_id=run_id,
+        service=service,
+        status=status,
+        outcome=outcome,
+        since_ns=since_ns,
+        until_ns=until_ns,
+        site=site,
+        model=model,
+        after_ns=after_ns,
+        after_id=after_id,
+        limit=limit,
+    )
+
+
+def calls(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    call_id: str | None = None,
+    run_id: str | None = None,
+    service: str | None = None,
+    status: str | None = None,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    site: str | None = None,
+    model: str | None = None,
+    after: tuple[int, str] | None = None,
+    limit: int,
+) -> list[Row]:
+    """Logical calls, newest first; columns as in ``queries/calls.sql``."""
+    after_ns, after_id = after or (None, None)
+    return fetch(
+        con,
+        statement("calls"),
+        call_id=call_id,
+        run_id=run_id,
+        service=service,
+        status=status,
+        since_ns=since_ns,
+        until_ns=until_ns,
+        site=site,
+        model=model,
+        after_ns=after_ns,
+        after_id=after_id,
+        limit=limit,
+    )
+
+
+def sites(
+    con: duckdb.DuckDBPyConnection, *, site: str | None, service: str | None, limit: int, offset: int
+) -> list[Row]:
+    """Sites, the most expensive first; columns as in ``queries/sites.sql``."""
+    return fetch(con, statement("sites"), site=site, service=service, limit=limit, offset=offset)
+
+
+def findings(
+    con: duckdb.DuckDBPyConnection, *, status: str | None, rule: str | None, site: str | None, limit: int, offset: int
+) -> list[Row]:
+    """Findings, what lost most first; columns as in ``queries/findings.sql``."""
+    return fetch(con, statement("findings"), status=status, rule=rule, site=site, limit=limit, offset=offset)
+
+
+def losses(con: duckdb.DuckDBPyConnection, *, limit: int, offset: int) -> list[Row]:
+    """Losses, the latest first; columns as in ``queries/losses.sql``."""
+    return fetch(con, statement("losses"), limit=limit, offset=offset)
+
+
+_ORDER = {
+    "attempts": "started_ns, attempt_id",
+    "calls": "started_ns, call_id",
+    "decisions": "decided_ns, decision_id",
+    "outcomes": "recorded_ns, outcome_id",
+    "tool_calls": "started_ns NULLS LAST, tool_id",
+}
+
+
+def of_run(con: duckdb.DuckDBPyConnection, table: _Table, run_id: str, limit: int) -> list[Row]:
+    """The first ``limit`` rows of a core table that belong to a run, in the order in which they happened."""
+    return fetch(con, f"SELECT * FROM {table} WHERE run_id = $id ORDER BY {_ORDER[table]} LIMIT $n", id=run_id, n=limit)
+
+
+def of_call(con: duckdb.DuckDBPyConnection, table: _Table, call_id: str, limit: int) -> list[Row]:
+    """The first ``limit`` rows of a core table that belong to a call, in the order in which they happened."""
+    return fetch(
+        con, f"SELECT * FROM {table} WHERE call_id = $id ORDER BY {_ORDER[table]} LIMIT $n", id=call_id, n=limit
+    )
+
+
+def sites_named(con: duckdb.DuckDBPyConnection, site_ids: set[str]) -> list[Row]:
+    """The sites with these ids, without their costs."""
+    return fetch(
+        con, "SELECT * FROM sites WHERE site_id IN (SELECT unnest($ids)) ORDER BY site_id", ids=sorted(site_ids)
+    )
+
+
+_Table = Literal["attempts", "calls", "decisions", "outcomes", "tool_calls"]

@@ -1,0 +1,272 @@
+"""The sidecar: one process beside the agents that collects, prices, analyses and answers questions.
+
+In: a home (:class:`~trimtab_tracer.settings.Settings`) with whatever agents spooled into it, since seconds or days.
+Out: the store, kept up to date, and the API on loopback. Two loops work at their own pace: the collector looks into
+the spool, the analysis runs only when something new came in. Both go on after any single exception.
+
+It may be killed at any moment: what counts is committed in the store or still in the spool, and the next start goes
+on from there. A store that DuckDB itself has given up (disk full in the middle of a commit) can't be repaired from
+inside; then the sidecar ends with one sentence, and again nothing is lost. What stands in the way of a start (port,
+home, lock, store) raises an error with the next step before anything is changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import socket
+import threading
+import time
+from contextlib import ExitStack, closing, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import duckdb
+
+from trimtab_tracer import __version__
+from trimtab_tracer.collect import Collector
+from trimtab_tracer.errors import SidecarError, StoreError
+from trimtab_tracer.ingest import ingest
+from trimtab_tracer.prices import PriceList
+from trimtab_tracer.records import Record
+from trimtab_tracer.settings import Settings
+from trimtab_tracer.store import Store
+
+from . import home, reads
+from .loops import Loop, LoopState
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from .models import Health, LoopHealth
+
+
+class Sidecar:
+    """A sidecar in this process; a context manager that serves between entering and leaving.
+
+    Building it takes the home, the port and the store, or raises. :meth:`start` serves, :meth:`stop` takes a last
+    look into the spool, analyses it and leaves everything closed.
+
+    Raises:
+        SidecarError: the home is served already or can't be used; the port is taken.
+        StoreError: the store is locked, newer than this version, or damaged.
+    """
+
+    STOP_S = 3.0
+    """How long requests in flight may take to finish when the sidecar stops."""
+    START_S = 60.0
+    """How long the API may take to answer after it was started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._started_ns = time.time_ns()
+        self._records = 0
+        self._analyses = 0
+        self._problems = 0
+        self._has_news = threading.Event()
+        self._has_news.set()  # a sidecar that was killed may have left something unanalysed
+        self._ends: queue.SimpleQueue[StoreError | None] = queue.SimpleQueue()
+        self._server: uvicorn.Server | None = None
+        self._serving: threading.Thread | None = None
+        home.prepare(settings.home)
+        with ExitStack() as undo:
+            lock = home.HomeLock(settings)
+            undo.callback(lock.release)
+            self._socket = listen(settings.host, settings.port)
+            undo.callback(self._socket.close)
+            self._token = home.token(settings)
+            self._store = Store.open(settings.store_path)
+            undo.callback(self._close_store)
+            self._prices = PriceList(settings.prices)
+            self._collector = Collector(self._store, settings)
+            self._undo = undo.pop_all()
+        self._collecting = Loop("collector", self._collect, settings.collect_interval_s)
+        self._analysing = Loop("analysis", self._analyze, settings.analyze_interval_s)
+        self.url = _url(settings.host, self._socket.getsockname()[1])
+
+    def start(self) -> Self:
+        """Collect, serve and analyse in threads of their own; returns when the API answers."""
+        self._collecting.start()
+        self._serve()
+        note = home.Note(os.getpid(), self.url, self._started_ns, __version__)
+        home.write_note(self.settings, note)
+        self._undo.callback(home.remove_note, self.settings)
+        self._analysing.start()
+        return self
+
+    def wait(self) -> None:
+        """Block until someone calls :meth:`request_stop`.
+
+        Raises:
+            StoreError: the store has failed for good.
+        """
+        error = self._ends.get()
+        if error is not None:
+            raise error
+
+    def request_stop(self) -> None:
+        """Let :meth:`wait` return. Safe in a signal handler: a SimpleQueue may be re-entered."""
+        self._ends.put(None)
+
+    def stop(self) -> None:
+        """Stop serving, take in and analyse what is still in the spool, close everything."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            self._serving.join()
+        self._collecting.stop()
+        self._analysing.stop()
+        self._collecting.once()
+        self._analysing.once()
+        self._undo.close()
+
+    @property
+    def problems(self) -> int:
+        """What the last look into the spool could not take; it stays there, and the log says why."""
+        return self._problems
+
+    def health(self) -> Health:
+        """What ``/v1/health`` says."""
+        from .models import Health
+
+        both = (self._collecting.state, self._analysing.state)
+        return Health(
+            status="ok" if not self._problems and all(state.is_healthy for state in both) else "degraded",
+            version=__version__,
+            pid=os.getpid(),
+            started_ns=self._started_ns,
+            records=self._records,
+            spool_problems=self._problems,
+            analyses=self._analyses,
+            collector=_health_of(both[0]),
+            analysis=_health_of(both[1]),
+        )
+
+    def __enter__(self) -> Self:
+        """Start."""
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _close_store(self) -> None:
+        with suppress(duckdb.Error):  # a store that has failed can't be closed either; its log is replayed on opening
+            self._store.close()
+
+    def _collect(self) -> None:
+        progress = self._collector.collect_once()
+        self._records += progress.records
+        self._problems = len(progress.errors)
+        if progress.records or progress.segments:  # a removed segment may have ended the runs of a dead process
+            self._has_news.set()
+        if progress.errors:
+            self._end_if_failed()
+
+    def _end_if_failed(self) -> None:
+        """Let :meth:`wait` raise if DuckDB has given up the store: then nothing can be read or written any more."""
+        try:
+            with closing(self._store.cursor()) as con:
+                con.execute("SELECT 1 FROM ingest_ledger LIMIT 1").fetchall()
+        except duckdb.FatalException as error:
+            self._ends.put(StoreError.failed(self.settings.store_path, error))
+
+    def _analyze(self) -> None:
+        if not self._has_news.is_set():
+            return
+        # Brings polars and scipy, which collecting and answering need not wait for.
+        from trimtab_analyzer.findings import analyze, persist
+
+        self._has_news.clear()
+        try:
+            with closing(self._store.cursor()) as con:
+                found = analyze(con)
+            with self._store.transaction() as con:
+                persist(con, found)
+            self._analyses += 1
+        except BaseException:
+            self._has_news.set()
+            raise
+
+    def _take(self, import_id: str, size_bytes: int, records: list[Record]) -> None:
+        ingest(self._store, records, prices=self._prices)
+        with self._store.transaction() as con:
+            con.execute(
+                reads.statement("record_import"), [f"import:{import_id}", size_bytes, len(records), time.time_ns()]
+            )
+        self._has_news.set()
+
+    def _serve(self) -> None:
+        """Run the API in a thread, so that signals and the end of the process stay ours."""
+        import uvicorn
+
+        from .api import Backend, create_app
+        from .gate import Gate, own_hosts, own_origins
+
+        port = self._socket.getsockname()[1]
+        app = create_app(Backend(self.settings, self._store, self.health, self._take))
+        gate = Gate(app, self._token, own_hosts(port), own_origins(port, self.settings.dashboard_port))
+        config = uvicorn.Config(
+            gate,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(self.STOP_S),
+        )
+        self._server = uvicorn.Server(config)
+        self._serving = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="trimtab-api", daemon=True
+        )
+        self._serving.start()
+        end = time.monotonic() + self.START_S
+        while not self._server.started:
+            if not self._serving.is_alive() or time.monotonic() > end:
+                raise SidecarError(f"The API did not start on {self.url}; the log above says why.")
+            time.sleep(0.005)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 picks a free one.
+
+    Raises:
+        SidecarError: the port is taken, or the address can't be used.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections must not block a restart
+        listener.bind((host, port))
+        listener.listen(128)  # at once: two sockets may be bound to one port as long as neither listens
+    except OSError as error:
+        with suppress(OSError):
+            listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise SidecarError.port_in_use(host, port) from None
+        raise SidecarError.cannot_listen(host, port, error) from None
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _health_of(state: LoopState) -> LoopHealth:
+    from .models import LoopHealth
+
+    return LoopHealth(
+        steps=state.steps,
+        failures=state.failures,
+        ok_ns=state.ok_ns,
+        failed_ns=state.failed_ns,
+        error=state.error,
+    )
