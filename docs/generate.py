@@ -51,8 +51,10 @@ def _route(path: str, method: str, operation: dict[str, Any]) -> str:
     shape = re.sub(r"^Page_(\w+)_$", r"page of \1", shape)
     lines = [f"### {method} {path}", "", f"{operation['description']} Answer: {shape}.", ""]
     for p in operation.get("parameters", []):
-        schema = next((s for s in p["schema"].get("anyOf", [p["schema"]]) if s.get("type") != "null"), {})
-        kind = " \\| ".join(schema["enum"]) if "enum" in schema else schema.get("type", "text")
+        schema: dict[str, Any] = next(
+            (s for s in p["schema"].get("anyOf", [p["schema"]]) if s.get("type") != "null"), {}
+        )
+        kind = " | ".join(schema["enum"]) if "enum" in schema else schema.get("type", "text")
         note = p.get("description", "")
         if "default" in schema or "default" in p["schema"]:
             note += f" (default {p['schema'].get('default')}, at most {schema.get('maximum')})"
@@ -71,10 +73,14 @@ def commands() -> str:
     for name, command in sorted(found.items()):
         parser = argparse.ArgumentParser(prog=f"trimtab {name}", add_help=False)
         command.add_arguments(parser)
-        lines = [f"### trimtab {name}", "", f"{command.help}.", ""]
-        lines += [f"- `{_usage(action)}`: {action.help}" for action in parser._actions]
+        lines = [f"### trimtab {name}", "", f"{command.help[0].upper()}{command.help[1:]}.", ""]
+        lines += [f"- `{_usage(action)}`: {_help(action)}" for action in parser._actions]
         parts.append("\n".join(lines).rstrip())
     return "\n\n".join(parts)
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "") % vars(action)
 
 
 def _usage(action: argparse.Action) -> str:

@@ -101,7 +101,9 @@ class Case:
     def place(self, site_id: str | None) -> str:
         """``agent.py:14``, or words that say that the line is not known."""
         site = self.sites.get(site_id or "")
-        return f"{site['file']}:{site['line']}" if site else "a line that is not known"
+        if not site:
+            return "a line that is not known"
+        return f"{site['file']}:{site['line']}" if site["line"] else f"{site['file']}, {site['function']}"
 
     def groups(self, rows: pl.DataFrame, knob: str, *, hit: pl.Expr, subject: pl.Expr) -> Iterator[Group]:
         """The hits among ``rows``, by subject, value of ``knob`` in force and the line that decided it.
@@ -112,10 +114,12 @@ class Case:
             hit: which rows the rule blames; NULL counts as no.
             subject: what the finding is about beyond the line; NULL counts as the empty text.
         """
-        marked = cost.in_force(
-            rows.with_columns(knob=pl.lit(knob), hit=hit.fill_null(False), subject=subject.fill_null("")),
-            self.decisions,
-        )
+        marked = rows.with_columns(knob=pl.lit(knob), hit=hit.fill_null(False), subject=subject.fill_null(""))
+        subjects = marked.filter("hit").select("subject").unique()
+        if subjects.is_empty():  # the usual case, and the lookup of decisions is the dear part
+            return
+        marked = marked.join(subjects, on="subject", how="semi", maintain_order="left")
+        marked = cost.in_force(marked, self.decisions.filter(pl.col("knob") == knob))
         values = pl.col("value").filter("hit").n_unique().over("subject", "site_id")
         marked = marked.with_columns(value=pl.when(values > MAX_VALUES).then(pl.lit("null")).otherwise("value"))
         keys = ["subject", "value", "site_id"]

@@ -153,8 +153,9 @@ def _ended_runs(case: Case, hits: pl.DataFrame, by_tool: bool) -> pl.Series:
     """Runs that an exception ended right after a hit: no call of theirs began after the one that was hit."""
     last = hits if by_tool else hits.filter("is_last")
     until = pl.col("at_ns" if by_tool else "call_ended_ns")
-    after = case.run_errors.filter("is_exception").join(last.select("run_id", until=until), on="run_id")
-    after = after.filter(pl.col("last_start_ns") <= pl.col("until"))
+    after = case.run_errors.filter("is_exception").join(last.select("run_id", "call_id", until=until), on="run_id")
+    is_last = (pl.col("last_call_id") == pl.col("call_id")) | (pl.col("last_start_ns") < pl.col("until"))
+    after = after.filter(is_last)
     return after["run_id"].unique(maintain_order=True)
 
 

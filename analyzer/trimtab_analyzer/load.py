@@ -1,8 +1,9 @@
 """The questions to the store, and the shape of each answer.
 
 In: a DuckDB connection or cursor onto the store. Out: one polars frame per question, with exactly the columns and
-types written down here. Everything above works on these frames and knows no SQL, so each rule can be tested on a dozen rows.
-What a column means is written in the header of its query. How a question is asked, and what stops it, is in :mod:`.ask`.
+types written down here. Everything above works on these frames and knows no SQL, so each rule can be tested on a
+dozen rows. What a column means is written in the header of its query; how a question is asked, and what stops it,
+is in :mod:`.ask`.
 """
 
 from __future__ import annotations

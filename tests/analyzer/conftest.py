@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -107,6 +108,39 @@ class Shelf:
         row |= {"started_ns": self.now, "ended_ns": self.now, "is_upper_bound": True, "status": "ok"}
         self.insert("tool_calls", row | {"result_digest": f"result {call_id}:{index}"} | facts)
 
+    def load_mini_swe(self, folder: Path) -> None:
+        """Real calls, one attempt each; a call that was rejected is rejected by the next one of its run."""
+        for name in ("calls", "runs"):
+            file = str(folder / f"{name}.parquet")
+            self.con.execute(f"CREATE TEMP TABLE real_{name} AS FROM read_parquet($file)", {"file": file})
+        self.con.execute(MINI_SWE)
+
+
+MINI_SWE = """
+    CREATE TEMP TABLE real AS SELECT
+        *, printf('%s:%05d', instance_id, step) AS call_id, printf('%s:%05d', instance_id, step + 1) AS next_id,
+        instance_id AS run_id, created * 1000000000 AS at_ns, 'p' AS process_id, 'default.py' AS site_id,
+        'openai.chat' AS api, 'openrouter.ai' AS host, false AS stream
+    FROM real_calls;
+    INSERT INTO attempts BY NAME SELECT
+        call_id || '.1' AS attempt_id, call_id, run_id, process_id, site_id, api, host, stream, 1 AS number,
+        at_ns AS started_ns, at_ns AS ended_ns, 'POST' AS method, '/' AS path, 'complete' AS "end", 0 AS chunks,
+        0 AS request_bytes, 0 AS response_bytes, model, lower(finish_reason) AS finish_reason,
+        prompt_tokens AS input_tokens, completion_tokens AS output_tokens, round(cost * 1e6)::BIGINT AS cost_musd
+    FROM real;
+    INSERT INTO calls BY NAME SELECT
+        call_id, run_id, process_id, site_id, api, host, stream, model, at_ns AS started_ns, at_ns AS ended_ns,
+        1 AS attempts, 0 AS wait_ns, 'ok' AS status, 'reported' AS usage_source, 'reported' AS cost_source,
+        CASE WHEN format_error THEN next_id END AS rejected_by_call_id
+    FROM real;
+    INSERT INTO runs BY NAME SELECT
+        instance_id AS run_id, 'p' AS process_id, 'mini' AS service, instance_id AS name, 'import' AS origin,
+        '{}' AS attributes, 0 AS started_ns
+    FROM real_runs;
+    INSERT INTO outcomes BY NAME SELECT
+        instance_id AS outcome_id, instance_id AS run_id, 0 AS recorded_ns, resolved AS success, 'evaluator' AS source
+    FROM real_runs;
+"""
 
 RATE_LIMIT: Row = {"error_class": "rate_limit", "http_status": 429, "retry_after_s": 2.0, "cost_musd": 0}
 BAD_REQUEST: Row = {"error_class": "bad_request", "http_status": 400, "body_digest": "b", "cost_musd": 0}

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -98,7 +97,7 @@ def test_a_broken_tool_names_the_line_that_defines_it(shelf: Any) -> None:
     """Where the tool was seen running, its definition is the place, not the call that offered it."""
     for _ in range(5):
         shelf.call(tools=[{"status": "error", "site_id": "tool", "origin": "observed"}])
-    assert {("broken_tool", "tools", "tool")} == set(parts(shelf, "cls", "knob", "site_id"))
+    assert {("broken_tool", "tools", "tool")} == set(_parts(shelf, "cls", "knob", "site_id"))
 
 
 def test_unknown_cost_counts_nothing_and_is_counted(shelf: Any) -> None:
@@ -175,39 +174,9 @@ def test_the_parts_of_a_run_sum_to_its_total(shelf: Any, calls: list[Any]) -> No
     assert all((part >= 0).all() for part in found.select(amounts).iter_columns())
 
 
-def load_real_calls(con: duckdb.DuckDBPyConnection, parquet: Path) -> None:
-    """One attempt per call, in the store's own tables; a call is rejected by the next one of its run."""
-    con.execute(
-        """
-        CREATE TEMP TABLE real AS SELECT
-            instance_id AS run_id, printf('%s:%05d', instance_id, step) AS call_id, created * 1000000000 AS at_ns, *,
-            printf('%s:%05d', instance_id, step + 1) AS next_id
-        FROM read_parquet($file)
-        """,
-        {"file": str(parquet)},
-    )
-    con.execute(
-        """
-        INSERT INTO attempts BY NAME SELECT
-            call_id || '.1' AS attempt_id, call_id, run_id, 'p' AS process_id, 1 AS number, at_ns AS started_ns,
-            at_ns AS ended_ns, 'openai.chat' AS api, 'POST' AS method, 'openrouter.ai' AS host, '/' AS path,
-            'default.py' AS site_id, 'complete' AS "end", false AS stream, 0 AS chunks, 0 AS request_bytes,
-            0 AS response_bytes, model, lower(finish_reason) AS finish_reason, prompt_tokens AS input_tokens,
-            completion_tokens AS output_tokens, round(cost * 1e6)::BIGINT AS cost_musd
-        FROM real;
-        INSERT INTO calls BY NAME SELECT
-            call_id, run_id, 'p' AS process_id, 'default.py' AS site_id, 'openai.chat' AS api, 'openrouter.ai' AS host,
-            model, at_ns AS started_ns, at_ns AS ended_ns, 1 AS attempts, 0 AS wait_ns, 'ok' AS status,
-            false AS stream, 'reported' AS usage_source, 'reported' AS cost_source,
-            CASE WHEN format_error THEN next_id END AS rejected_by_call_id
-        FROM real;
-        """
-    )
-
-
 def test_real_rejected_calls_cost_what_was_measured(shelf: Any, real_data: Path) -> None:
     """500 runs of mini-SWE-agent: its own parser turned 684 answers down, USD 15.80 of 224.49."""
-    load_real_calls(shelf.con, real_data / "mini_swe_agent" / "calls.parquet")
+    shelf.load_mini_swe(real_data / "mini_swe_agent")
     classes = {row["cls"]: row for row in by_class(ledger(shelf.con)).iter_rows(named=True)}
     rejected = classes["rejected_output"]
     assert (rejected["calls"], rejected["attempts"], rejected["unknown"]) == (684, 684, 23)

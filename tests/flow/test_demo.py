@@ -148,7 +148,7 @@ def test_the_readme_shows_what_the_demo_prints(shown: tuple[dict[str, Any], floa
 
 
 @pytest.mark.parametrize(
-    ("number", "moment"), [(signal.SIGINT, "demo/requests.jsonl"), (signal.SIGTERM, "demo/up.log")]
+    ("number", "moment"), [(signal.SIGINT, "demo/agent-1.log"), (signal.SIGTERM, "demo/provider.log")]
 )
 def test_an_interrupted_demo_leaves_no_process(tmp_path: Path, number: signal.Signals, moment: str) -> None:
     """Ctrl-C while agents work and SIGTERM while things start end every child; exit code 130, no traceback."""

@@ -18,12 +18,46 @@ SCENARIO: dict[str, Any] = {
 }
 
 WRAPPERS = {
+    # the guard itself
     "guard.py:guarded.<locals>.decorate.<locals>.wrapper",
     "guard.py:swallow",
+    # in place of a library's own function
     "http_clients.py:_async_send.<locals>.send",
     "http_clients.py:_sync_send.<locals>.send",
+    "http_clients.py:make_tees.<locals>.AsyncTee.__aiter__",
+    "http_clients.py:make_tees.<locals>.AsyncTee.__getattr__",
+    "http_clients.py:make_tees.<locals>.AsyncTee.aclose",
+    "http_clients.py:make_tees.<locals>.SyncTee.__getattr__",
+    "http_clients.py:make_tees.<locals>.SyncTee.__iter__",
+    "http_clients.py:make_tees.<locals>.SyncTee.close",
+    "http_span_recorder.py:_private.<locals>.Private._handle_async_request_wrapper",
+    "http_span_recorder.py:_private.<locals>.Private._handle_request_wrapper",
+    "propagation.py:Carried.__call__",
+    "propagation.py:_bootstrap.<locals>._bootstrap_inner",
+    "propagation.py:_create_task.<locals>.create_task",
+    "propagation.py:_start.<locals>.start",
+    "propagation.py:_submit.<locals>.submit",
+    "stainless.py:_build_request.<locals>.build",
+    "stainless.py:_init.<locals>.__init__",
+    # around the user's own function
+    "tools.py:observe.<locals>.run_async",
+    "tools.py:observe.<locals>.run_sync",
+    "runs.py:Run.__call__.<locals>.run_async",
+    # the door, and what it opens
+    "__init__.py:flush",
+    "__init__.py:knob",
+    "__init__.py:outcome",
+    "__init__.py:run",
+    "__init__.py:uninstrument",
+    "knobs.py:read",
+    "runs.py:Run.__enter__",
+    "runs.py:Run.__exit__",
+    "runs.py:Run.__init__",
+    "runs.py:Run._again",
+    "runs.py:Run.outcome",
+    "switch.py:Switch.off",
 }
-"""Functions that stand in for the library's own, made of nothing but a call of it and calls of guarded functions."""
+"""Functions that consist of a call of what they stand for and calls of guarded functions: these can't be guarded."""
 
 
 def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:

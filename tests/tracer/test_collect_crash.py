@@ -9,7 +9,7 @@ import pytest
 from trimtab_tracer.content import read
 from trimtab_tracer.store import Store
 
-ROUNDS, SEGMENTS, CALLS = 20, 3, 150
+ROUNDS, SEGMENTS, CALLS = 20, 2, 25
 """Kills; segments written before each; calls in a segment."""
 
 HERD = """
@@ -19,12 +19,14 @@ import os, random, signal, sys, time
 from pathlib import Path
 from trimtab_tracer import records as r
 from trimtab_tracer.collect import Collector
+from trimtab_tracer.prices import PriceList
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.spool import SpoolWriter
 from trimtab_tracer.store import Store
 
 home, rounds, segments, calls = Path(sys.argv[1]), *map(int, sys.argv[2:])
 settings = Settings(home=home)
+PriceList().cost("openai.chat", "api.openai.com", "/", ("gpt-4o",), 0, None)  # loads the list once, before forking
 
 
 def spool(name):
@@ -45,7 +47,7 @@ def spool(name):
 def collect():
     with Store.open(settings.store_path) as store:
         collector = Collector(store, settings)
-        collector.BATCH_RECORDS = 40
+        collector.BATCH_RECORDS = 20
         while collector.collect_once().segments:
             pass
 
@@ -58,7 +60,7 @@ for round in range(rounds):
     if pid == 0:
         collect()
         os._exit(0)
-    time.sleep(moments.uniform(0.01, 0.7))
+    time.sleep(moments.uniform(0.05, 0.5))
     os.kill(pid, signal.SIGKILL)
     print(os.waitpid(pid, 0)[1] == signal.SIGKILL, flush=True)
 print(len(list(settings.spool_dir.iterdir())))

@@ -13,7 +13,7 @@ import httpx2
 import openai
 import pytest
 import trimtab
-from trimtab_tracer.records import Attempt, Exchange
+from trimtab_tracer.records import Attempt, Exchange, HttpSpan
 from trimtab_tuner.provider import Provider, Scenario
 
 Recorded = Callable[[type], list[Any]]
@@ -42,7 +42,9 @@ def client(provider: Provider, **options: Any) -> openai.OpenAI:
 
 def test_call_is_one_attempt_with_its_usage(recorded: Recorded, serve: Any) -> None:
     """A plain call leaves one attempt and one exchange that agree with what the provider sent."""
-    provider = serve({"rules": [{"text": "hello", "usage": {"input_tokens": 9, "cached_tokens": 4, "output_tokens": 3}}]})
+    provider = serve(
+        {"rules": [{"text": "hello", "usage": {"input_tokens": 9, "cached_tokens": 4, "output_tokens": 3}}]}
+    )
     answer = client(provider).chat.completions.create(**ASK)
     (attempt,), (exchange,), (entry,) = recorded(Attempt), recorded(Exchange), provider.log.entries
     assert "hello" == answer.choices[0].message.content
@@ -95,7 +97,10 @@ def test_stream_left_early_is_abandoned(recorded: Recorded, serve: Any) -> None:
 def test_stream_dropped_without_closing_is_recorded_when_collected(recorded: Recorded, serve: Any) -> None:
     """An iterator that the agent forgets is recorded by the garbage collector's visit at the latest."""
     provider = serve({"rules": [{"words": 50, "chunks": 50, "chunk_delay_s": 0.002}]})
-    with httpx2.Client() as http, http.stream("POST", provider.url + "/v1/chat/completions", json={**ASK, "stream": True}) as r:
+    with (
+        httpx2.Client() as http,
+        http.stream("POST", provider.url + "/v1/chat/completions", json={**ASK, "stream": True}) as r,
+    ):
         iterator = r.iter_raw()
         next(iterator)
         del iterator
@@ -167,6 +172,15 @@ def test_generator_body_is_left_alone(recorded: Recorded, serve: Any) -> None:
     assert (None, 200) == (attempt.body_digest, attempt.http_status)
 
 
+def test_path_that_merely_looks_alike_is_no_call(recorded: Recorded, serve: Any) -> None:
+    """Another service's /responses is not an LLM call: its body names no model."""
+    provider = serve({})
+    with httpx2.Client() as http:
+        http.post(provider.url + "/surveys/7/responses", json={"answers": [1, 2]})
+    assert [] == recorded(Attempt)
+    assert 1 == len(recorded(HttpSpan))
+
+
 def test_client_inside_a_transport_is_not_a_second_call(recorded: Recorded, serve: Any) -> None:
     """A transport that forwards through another client makes one attempt, not two."""
     provider = serve({})
@@ -174,7 +188,9 @@ def test_client_inside_a_transport_is_not_a_second_call(recorded: Recorded, serv
     class Forwarding(httpx2.BaseTransport):
         def handle_request(self, request: httpx2.Request) -> httpx2.Response:
             with httpx2.Client() as inner:
-                answer = inner.post(str(request.url), content=request.content, headers={"content-type": "application/json"})
+                answer = inner.post(
+                    str(request.url), content=request.content, headers={"content-type": "application/json"}
+                )
             return httpx2.Response(answer.status_code, content=answer.content)
 
     with httpx2.Client(transport=Forwarding()) as http:
@@ -185,8 +201,9 @@ def test_client_inside_a_transport_is_not_a_second_call(recorded: Recorded, serv
 def test_hook_that_raises_for_a_status_still_tells_it(recorded: Recorded, serve: Any) -> None:
     """A user's event hook may raise inside send: the attempt keeps the status."""
     provider = serve({"rules": [{"fault": {"status": 503}}]})
-    with httpx2.Client(event_hooks={"response": [lambda r: r.raise_for_status()]}) as http, pytest.raises(
-        httpx2.HTTPStatusError
+    with (
+        httpx2.Client(event_hooks={"response": [lambda r: r.raise_for_status()]}) as http,
+        pytest.raises(httpx2.HTTPStatusError),
     ):
         http.post(provider.url + "/v1/chat/completions", json=ASK)
     assert [(503, "error")] == [(a.http_status, a.end) for a in recorded(Attempt)]

@@ -17,7 +17,7 @@ REJECTIONS = [
     "Could not parse LLM output: `I think we should …`",
     "Error: Could not parse output. Please follow the thought-action-input format. Try again.",
     "Failed to parse your response as JSON: Expecting value: line 1 column 1 (char 0)",
-    "Error parsing LLM output, agent will retry: I did it wrong. Invalid Format: I missed the 'Action:' after 'Thought:'.",
+    "Error parsing LLM output, agent will retry: I did it wrong. Invalid Format: I missed the 'Action:'.",
     "Invalid Format: Missing 'Action:' after 'Thought:'",
     "Invalid or incomplete response. Please use the required format.",
     "Your response must contain exactly one bash code block.",
@@ -29,9 +29,13 @@ REJECTIONS = [
     "Previous response had parsing errors:\nERROR: no JSON\n\nPlease fix these issues.",
     "I didn't see any properly formatted edits in your reply?!",
     "# 1 SEARCH/REPLACE block failed to match!",
-    "New task:\nx\nError:\nError in code parsing:\nYour code snippet is invalid, because the regex pattern was not found "
-    "in it.\nNow let's retry: take care not to repeat previous errors!",
+    "New task:\nx\nError:\nError in code parsing:\nYour code snippet is invalid, because the regex pattern was not "
+    "found in it.\nNow let's retry: take care not to repeat previous errors!",
 ]
+RESULT = st.dictionaries(
+    st.sampled_from(["error", "isError", "status", "exit_code", "success"]),
+    st.none() | st.text() | st.booleans() | st.lists(st.integers()) | st.integers(),
+)
 NO_REJECTIONS = [
     "",
     "Please fix the failing test in parser.py.",
@@ -51,7 +55,7 @@ NO_REJECTIONS = [
     "<returncode>0</returncode>\n<output>\nCould not parse LLM output\n</output>",
     "<returncode>0</returncode>\n<warning>\nThe output of your last command was too long.\n</warning>",
     "Traceback (most recent call last):\n  File …\nValueError: Failed to parse your response",
-    "New task:\nx\nError:\nError executing tool 'add' with arguments {}: ValueError: boom\nPlease try again or use another tool\n"
+    "New task:\nx\nError:\nError executing tool 'add' with arguments {}: ValueError: boom\nPlease try again\n"
     "Now let's retry: take care not to repeat previous errors!",
     "Observation: 5",
 ]
@@ -92,15 +96,15 @@ def test_near_misses_are_none(text: str) -> None:
         ("error-free, exit code 1 of 2 known", None, "unknown", None),
         # Tracebacks and exceptions.
         ("Traceback (most recent call last):\n  File x\nValueError: boom", None, "error", "ValueError"),
-        ("Execution error in add: \nTraceback (most recent call last):\n  f\nrequests.exceptions.HTTPError: 5", None, "error", "HTTPError"),
+        ("Execution error: \nTraceback (most recent call last):\n  f\na.b.HTTPError: 5", None, "error", "HTTPError"),
         ("The docs show `Traceback (most recent call last):` for errors.", None, "unknown", None),
         ("KeyError: 'x'", None, "error", "KeyError"),
         ("ErrorHandling: a guide", None, "unknown", None),
         # Frameworks.
         ("Error: Unterminated string starting at: line 1 column 17 (char 16)", None, "error", "error"),
         ("Error executing tool: boom-xyz", None, "error", "error"),
-        ("Error executing tool: Tool 'add' arguments validation failed: 2 validation errors for Add", None, "error", "validation"),
-        ("Error invoking tool 'add' with kwargs {} with error:\n a: Field required\n Please fix", None, "error", "validation"),
+        ("Error executing tool: Tool 'add' arguments validation failed: 2 validation", None, "error", "validation"),
+        ("Error invoking tool 'add' with kwargs {} with error:\n a: Field required", None, "error", "validation"),
         ("An error occurred while running the tool. Please try again.", None, "error", "error"),
         ("Failed to invoke function add with converted arguments {}", None, "error", "error"),
         ("2 validation errors for addargs\na\n  Input should be", None, "error", "validation"),
@@ -139,7 +143,7 @@ def test_tool_status(text: str, is_error: bool | None, status: str, kind: str | 
     [
         ("<returncode>1</returncode>\n<output>\nls: no such file\n</output>", "ls: no such file"),
         ("Traceback (most recent call last):\n  x\nValueError: boom\n", "ValueError: boom"),
-        ("Traceback (most recent call last):\n  x\npkg.ValidationError: 2 errors\na\n  Field required", "pkg.ValidationError: 2 errors"),
+        ("Traceback (most recent call last):\n  x\np.DataError: 2\na\n  Field required", "p.DataError: 2"),
         ('{"error": {"message": "no such city"}}', "no such city"),
         ("Error: " + "x" * 500, "Error: " + "x" * (MESSAGE_CHARS - 7)),
     ],
@@ -150,8 +154,7 @@ def test_message_is_the_line_that_says_it(text: str, message: str) -> None:
 
 
 @settings(deadline=None)
-@given(text=st.text() | st.dictionaries(st.sampled_from(["error", "isError", "status", "exit_code"]), st.none() | st.text() |
-       st.booleans() | st.lists(st.integers())).map(json.dumps), is_error=st.none() | st.booleans())  # fmt: skip
+@given(text=st.text() | RESULT.map(json.dumps), is_error=st.none() | st.booleans())
 def test_verdicts_never_raise(text: str, is_error: bool | None) -> None:
     """Any text has a verdict, and an error flag is never overruled to ok."""
     verdict = tool_status(text, is_error)

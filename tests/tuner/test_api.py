@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 
@@ -174,7 +175,15 @@ def test_no_route_takes_an_unknown_parameter(seven: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"limit": 1001}, {"limit": 0}, {"limit": "many"}, {"status": "odd"}, {"since_ns": "yesterday"}]
+    "parameters",
+    [
+        {"limit": 1001},
+        {"limit": 0},
+        {"limit": "many"},
+        {"status": "odd"},
+        {"since_ns": "yesterday"},
+        {"until_ns": 2**63},
+    ],
 )
 def test_a_value_that_cannot_be_used_is_422(seven: httpx.Client, parameters: dict[str, object]) -> None:
     """A bad value is refused with its name."""
@@ -189,6 +198,16 @@ def test_a_made_up_cursor_is_refused(seven: httpx.Client, cursor: str) -> None:
     """Whatever is passed as a cursor, it is one of this list or refused with 400."""
     for path in ("/v1/runs", "/v1/sites"):
         assert seven.get(path, params={"cursor": cursor.encode("utf-8", "replace")}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "position", [[10**30, "r"], [-1, "r"], [True, "r"], [1.5, "r"], [10**30], [-1], ["1"], {}, None]
+)
+def test_a_forged_cursor_is_refused(seven: httpx.Client, position: object) -> None:
+    """A cursor of the right form with numbers that no page ever gave is refused as well."""
+    cursor = base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+    for path in ("/v1/runs", "/v1/sites"):
+        assert seven.get(path, params={"cursor": cursor}).status_code == 400
 
 
 def test_a_cursor_of_another_list_is_refused(seven: httpx.Client) -> None:
@@ -244,6 +263,11 @@ def test_the_published_document_fits_the_answers(seven: httpx.Client) -> None:
     for path in document["paths"]:
         assert path.startswith("/v1/")
     assert document["components"]["schemas"]["Run"]["required"]
+    refusals = document["paths"]["/v1/runs"]["get"]["responses"]
+    assert {"400", "401", "403", "421", "422"} < set(refusals)
+    assert list(refusals["400"]["content"]) == ["application/problem+json"]
+    assert document["paths"]["/v1/runs"]["get"]["security"] == [{"HTTPBearer": []}]
+    assert "security" not in document["paths"]["/v1/health"]["get"]
     assert seven.get("/docs").status_code == 404
 
 

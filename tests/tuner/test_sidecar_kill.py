@@ -22,12 +22,13 @@ from trimtab_tracer.records import Attempt, Content, Exchange, Process, RunEnd, 
 from trimtab_tracer.segments import read_boot_id
 from trimtab_tracer.spool import SpoolWriter
 
-me = Process("agent", os.getpid(), time.time_ns(), "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", read_boot_id())
+now = time.time_ns()
+me = Process("agent", os.getpid(), now, "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", read_boot_id())
 spool = SpoolWriter(sys.argv[1], me, 1 << 30, segment_bytes=40_000)
 told = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), told.set()), daemon=True).start()
-now = time.time_ns()
-kept = [spool.write(RunStart("r", "agent", now, "order", "explicit")), spool.write(Site("s", "shop.py", "main", 1, 1, "x"))]
+kept = [spool.write(RunStart("r", "agent", now, "order", "explicit"))]
+kept.append(spool.write(Site("s", "shop.py", "main", 1, 1, "x")))
 n = 0
 while not told.wait(0.004):
     call, attempt = f"c{n}", f"a{n}"
@@ -76,6 +77,7 @@ def test_twenty_kills_lose_and_double_nothing(settings: Settings, monkeypatch: p
     written, whole = agent.communicate("", timeout=60)[0].split()
     assert whole == "True"
     assert served >= KILLS // 2
+    settings.sidecar_path.unlink(missing_ok=True)
     last = up(settings)
     while not settings.sidecar_path.exists():
         assert last.poll() is None

@@ -138,13 +138,13 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
     start: Start, settings: Settings, spool: SpoolWriter, some_run: SomeRun
 ) -> None:
     """While the store can't grow, records stay in the spool and the log says so; with room again each is there once."""
-    for n in range(200):
+    for n in range(400):
         for record in some_run(n):
             assert spool.write(record)
     spool.close()
     code = """
 import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))
 from trimtab.__main__ import main
 sys.exit(main(["up", "--port", "0", "--home", sys.argv[1]]))
 """
@@ -160,4 +160,4 @@ sys.exit(main(["up", "--port", "0", "--home", sys.argv[1]]))
     again.terminate()
     assert "the spool is collected" in again.communicate(timeout=60)[0]
     with Store.open(settings.store_path) as store, closing(store.cursor()) as con:
-        assert con.execute("SELECT count(*), count(DISTINCT attempt_id) FROM attempts").fetchall() == [(400, 400)]
+        assert con.execute("SELECT count(*), count(DISTINCT attempt_id) FROM attempts").fetchall() == [(800, 800)]

@@ -46,9 +46,7 @@ def uninstrument() -> None:
 
 def flush(timeout_s: float = 2.0) -> None:
     """Wait until everything recorded so far is in the spool, at most ``timeout_s`` seconds. Exit does it by itself."""
-    tracer = _switch.active()
-    if tracer is not None:
-        tracer.writer.flush(timeout_s)
+    _switch.flush(timeout_s)
 
 
 def run(name: str, *, task: str | None = None, harness: str | None = None, **attributes: Any) -> Run:

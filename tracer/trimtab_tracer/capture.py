@@ -15,10 +15,11 @@ from typing import Any
 
 from . import context
 from .caught import Caught, decode
+from .decisions import of_the_sdk
 from .digests import digest
 from .guard import guarded
 from .instrument import stainless
-from .records import Attempt, Decision, Site
+from .records import Attempt, Site
 from .redact import redact_url
 from .tracer import Tracer, message_of, new_id, type_name
 from .wire import formats, sse, usage
@@ -37,15 +38,25 @@ class Capture:
     stream methods end it. Ending twice is harmless: the first end counts.
     """
 
-    def __init__(self, tracer: Tracer, fmt: formats.WireFormat, request: Any, stream: bool, site: Site) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        fmt: formats.WireFormat,
+        request: Any,
+        body: bytes | None,
+        model: str | None,
+        stream: bool,
+        site: Site,
+    ) -> None:
         self.tracer = tracer
         self.fmt = fmt
+        self.body = body
+        self.model = model
         self.stream = stream
         self.site = site
         self.method: str = request.method
         self.host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
         self.path = redact_url(request.url.path)
-        self.body = _body(request)
         self.digest = digest(self.body) if self.body is not None else None
         self.sdk_retry = _integer(request.headers.get("x-stainless-retry-count"))
         timeout = request.extensions.get("timeout")
@@ -53,7 +64,9 @@ class Capture:
         self.hint = stainless.hint_for(request)
         self.run_id = tracer.run_id()
         self.call_id, self.number = self._call()
-        self.decisions = self._decisions() if self.number == 1 else ()
+        self.decisions = (
+            of_the_sdk(self.call_id, self.run_id, self.timeout_s, self.hint, site) if self.number == 1 else ()
+        )
         self._chunks: list[bytes] = []
         self._chunk_count = 0
         self._body_size = 0
@@ -74,35 +87,6 @@ class Capture:
             call_id, number = new_id(), 1
         context.last_attempt.set(context.LastAttempt(call_id, self.digest, number))
         return call_id, number
-
-    def _decisions(self) -> tuple[Decision, ...]:
-        """The knobs that the request's body does not show."""
-        timeout_site, timeout_source, timeout_role = self.site, "code", "call"
-        retries_site, retries_source, retries_role = self.site, "default", "call"
-        retries: int | None = None
-        if self.hint is not None:
-            retries = self.hint.max_retries.value
-            retries_site, retries_source, retries_role = self.hint.max_retries.pin(self.site)
-            timeout_site, timeout_source, timeout_role = self.hint.timeout.pin(self.site)
-        now = time.time_ns()
-
-        def decision(knob: str, value: Any, site: Site, source: str, role: str) -> Decision:
-            return Decision(
-                decision_id=f"{self.call_id}:{knob}",
-                run_id=self.run_id,
-                knob=knob,
-                value=value,
-                source=source,
-                site_id=site.site_id,
-                ts_ns=now,
-                call_id=self.call_id,
-                site_role=role,
-            )
-
-        return (
-            decision("timeout_s", self.timeout_s, timeout_site, timeout_source, timeout_role),
-            decision("max_retries", retries, retries_site, retries_source, retries_role),
-        )
 
     @guarded()
     def fail(self, error: BaseException) -> None:
@@ -214,7 +198,7 @@ class Capture:
             request_id=headers.get("x-request-id") or headers.get("request-id"),
             retry_after_s=_retry_after(headers),
             sdk_retry=self.sdk_retry,
-            model=usage.model_of(self.body, self.path) if self.body is not None else None,
+            model=self.model,
             usage_fragment=usage.fragment(self._tail(), self._chunks[0]) if self._chunks else None,
             timeout_s=self.timeout_s,
             max_retries=self.hint.max_retries.value if self.hint is not None else None,
@@ -242,10 +226,15 @@ def begin(tracer: Tracer, request: Any, stream: bool) -> Capture | None:
     """Start to capture ``request``, or None where it is no LLM call or lies within another one."""
     if context.in_send.get():
         return None
-    fmt = formats.match(request.method, request.url.path)
+    path = request.url.path
+    fmt = formats.match(request.method, path)
     if fmt is None:
         return None
-    return Capture(tracer, fmt, request, stream, tracer.sites.here(sys._getframe(1)))
+    body = _body(request)
+    model = usage.model_of(body, path) if body is not None else None
+    if body is not None and model is None:
+        return None  # a path that merely looks alike: other services have a /responses too
+    return Capture(tracer, fmt, request, body, model, stream, tracer.sites.here(sys._getframe(1)))
 
 
 def _body(request: Any) -> bytes | None:

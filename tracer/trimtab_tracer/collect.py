@@ -116,9 +116,8 @@ class Collector:
         try:
             paths = list_segments(self._spool)
         except OSError as error:
-            return Progress(
-                0, 0, (self._say(f"The spool {self._spool} can't be read: {error}; check its permissions."),)
-            )
+            sentence = f"{self._spool}: the spool can't be read: {error}. Make it a folder that this user can read."
+            return Progress(0, 0, (self._say(sentence),))
         last = {parsed[0]: parsed[1] for path in paths if (parsed := parse_name(path.name))}
         for path in paths:
             if self._stopping.is_set():

@@ -63,15 +63,10 @@ def read(store: Store, content_dir: Path, call_id: str) -> list[dict[str, Any]]:
 
     Texts whose file is gone are left out.
     """
-    con = store.cursor()
-    try:
-        found = con.execute(
-            "SELECT c.segment, c.attempt_id, c.role, coalesce(a.number, 0) FROM content AS c"
-            " LEFT JOIN attempts AS a USING (attempt_id) WHERE c.call_id = ? ORDER BY ALL",
-            [call_id],
-        ).fetchall()
-    finally:
-        con.close()
+    for _ in range(2):  # between index and file, compact() may have moved a text: then ask the index again
+        found = _where(store, call_id)
+        if all((content_dir / segment).exists() for segment, *_ in found):
+            break
     texts = []
     for segment, attempt_id, role, number in found:
         path = content_dir / segment
@@ -81,6 +76,19 @@ def read(store: Store, content_dir: Path, call_id: str) -> list[dict[str, Any]]:
         for body in pq.read_table(path, columns=["body"], filters=key).column("body").to_pylist():
             texts.append({"role": role, "body": body, "attempt": number})
     return sorted(texts, key=lambda text: (text["attempt"], text["role"]))
+
+
+def _where(store: Store, call_id: str) -> list[tuple[str, str, str, int]]:
+    """File, attempt id, role and attempt number of a call's texts."""
+    con = store.cursor()
+    try:
+        return con.execute(
+            "SELECT c.segment, c.attempt_id, c.role, coalesce(a.number, 0) FROM content AS c"
+            " LEFT JOIN attempts AS a USING (attempt_id) WHERE c.call_id = ? ORDER BY ALL",
+            [call_id],
+        ).fetchall()
+    finally:
+        con.close()
 
 
 def compact(store: Store) -> int:

@@ -196,7 +196,8 @@ class _Body(NamedTuple):
             said = self.raw.decode()
         except UnicodeDecodeError:  # JSON in UTF-16, which Python reads and no one sends
             return canonical(self.value)
-        return said if "\0" not in said and "\ufeff" not in said[:1] else canonical(self.value)
+        is_strict = not any(odd in said for odd in ("\0", "\ufeff", "NaN", "Infinity"))
+        return said if is_strict else canonical(self.value)
 
 
 def _read_response(captured: Captured) -> _Body:
@@ -204,7 +205,9 @@ def _read_response(captured: Captured) -> _Body:
     raw, fmt = captured.response_body, captured.fmt
     if not raw:
         return _Body(None, None)
-    value = None if captured.is_sse else loads(raw)
+    start = raw.lstrip()[:6]
+    # Errors come as plain JSON also where a stream was asked for and announced.
+    value = None if captured.is_sse and start[:1] not in (b"{", b"[") else loads(raw)
     if isinstance(value, dict):
         said = text(value.get("message")) or text(value.get("detail"))
         if said and "error" not in value and (captured.attempt.http_status or 0) >= 400:
@@ -212,7 +215,7 @@ def _read_response(captured: Captured) -> _Body:
         return _Body(raw, value)
     if isinstance(value, list):  # Gemini streams without `alt=sse` are one JSON array
         return _Body(raw, fmt.fold([sse.ServerSentEvent(None, canonical(value))]), True)
-    if captured.is_sse or fmt.is_ndjson or raw.lstrip()[:6] in (b"data: ", b"event:"):
+    if captured.is_sse or fmt.is_ndjson or start in (b"data: ", b"event:"):
         return _Body(raw, fmt.fold(ndjson.parse(raw) if fmt.is_ndjson else sse.parse(raw)), True)
     return _Body(raw, value)
 

@@ -168,8 +168,13 @@ class _Batch:
             upsert_rows(con, "runs", "run_id", rows, blank)
         runs = {record.run_id for kind in _OF_A_RUN for record in of[kind]}
         processes = {record.process_id for kind in (Process, Harness) for record in of[kind]}
-        if runs or processes:
-            register(con, "batch_runs", "run_id", runs)
+        register(con, "batch_runs", "run_id", runs)
+        if runs and con.execute(_PLACES_NEEDED).fetchall()[0][0]:
+            con.execute(query("run_places"))
+            runs_changed = True
+        else:
+            runs_changed = bool(of[RunStart] or processes)
+        if runs_changed:
             register(con, "batch_processes", "process_id", processes)
             con.execute(query("runs"))
 
@@ -286,6 +291,9 @@ _SIMPLE: tuple[tuple[type, str, Callable[[Any], Row]], ...] = (
 _TOOLS: tuple[tuple[str, Callable[[Exchange], list[Row]]], ...] = (
     ("tool_requests", ingest_rows.tool_request_rows),
     ("tool_results", ingest_rows.tool_result_rows),
+)
+_PLACES_NEEDED = (
+    "SELECT count(*) FROM batch_runs LEFT JOIN runs USING (run_id) WHERE runs.run_id IS NULL OR runs.origin = 'unknown'"
 )
 _GROUP = pa.schema([("run_id", pa.string()), ("name", pa.string())])
 _PAIR = pa.schema([("tool_run_id", pa.string()), ("tool_id", pa.string())])

@@ -6,7 +6,7 @@ secrets replaced by ``[REDACTED]``; JSON stays valid JSON.
 A module of its own because three writers need it (call content, source lines, URLs) and because it is the promise
 that a user checks first. Two families are found: tokens that betray themselves by their beginning (``sk-``, ``AKIA``,
 JWT, PEM …), and values that follow a telling name (``api_key=``, ``"password":``, ``?key=``). Personal data is none of
-its business. Linear in the length of the text: about 10 ms for 500 kB. What no rule knows goes through: set content
+its business. Linear in the length of the text: about 15 ms for 500 kB. What no rule knows goes through: set content
 to ``off`` where that is too little.
 """
 
@@ -79,9 +79,11 @@ _TOKENS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("npm_", r"[A-Za-z0-9]{20,}+"),
         ("pypi-", r"[A-Za-z0-9_-]{32,}+"),
         ("SG.", r"[A-Za-z0-9_-]{16,64}+\.[A-Za-z0-9_-]{16,}+"),
-        ("eyJ", r"[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+"),
+        ("eyJ", r"[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]++){0,2}+"),
     )
 )
+
+_JWT = re.compile(r"eyJ[^.]+\.eyJ[^.]+\.[^.]+")
 
 # An escaped line end of a JSON string counts as body, quotes and other escapes end it.
 _PEM = re.compile(
@@ -91,20 +93,36 @@ _PEM = re.compile(
 _BEARER = re.compile(r"([Bb]earer\s{1,4})([A-Za-z0-9._~+/=-]{16,}+)")
 _USERINFO = re.compile(r"(?<=://)[^\s/@\"'\\:?#<>]{0,256}:[^\s/\"'\\<>]{1,256}@")
 
-# On lower-cased text.
-_QUERY = re.compile(
-    r"(?:[?&]|\\u0026|&amp;)(?:x-(?:amz|goog)-(?:signature|credential|security-token)|[a-z_-]{0,20}"
-    r"(?:api[_-]?key|token|secret|password|signature)|key|sig|auth)="
+# On lower-cased text. Plain words are searched instead of one pattern of alternatives: five times as fast.
+_NAMES = (
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "credential",
+    "credentials",
+    "authorization",
+    "token",
+    "key",
 )
+_KEYS = tuple(
+    word + joint
+    for word in ("api", "secret", "private", "access", "account", "signing", "encryption", "subscription")
+    for joint in ("", "_", "-")
+)
+"""What makes a secret of a word that ends in ``key``."""
+_QUERY_NAME = (
+    r"(?:x-(?:amz|goog)-(?:signature|credential|security-token)"
+    r"|[a-z_-]{0,20}(?:api[_-]?key|token|secret|password|signature)|key|sig|auth)="
+)
+_QUERY = re.compile("[?&]" + _QUERY_NAME)
+_QUERY_IN_JSON = re.compile(r"(?:[?&]|\\u0026)" + _QUERY_NAME)
 _QUERY_VALUE = re.compile(r"[^&\s\"'\\#<>]++")
-_NAME = re.compile(
-    r"api[_-]?key|(?:secret|private|access|account|signing|encryption)[_-]?key(?:[_-]?id)?|client[_-]?secret|secret"
-    r"|passw(?:or)?d|passphrase|pwd|credentials?|authorization|token"
-)
 _QUOTED_NAME = re.compile(r"(\\{0,8}[\"'])\s{0,8}[:=]\s{0,8}(\\{0,8}[\"'])")
 _BARE_NAME = re.compile(r"\s{0,8}[:=]\s{0,8}(\\{0,8}[\"'])?")
 _SCHEME = re.compile(r"(?:[Bb]asic|[Bb]earer|[Tt]oken|[Nn]egotiate)\s{1,4}")
-_BARE_VALUE = re.compile(r"[A-Za-z0-9_./+~%@!$^*=-]{6,}+")
+_BARE_VALUE = re.compile(r"[A-Za-z0-9_./+~%@!$^*=-]++")
 _IN_DOUBLE = re.compile(r"(?:[^\"\\\n]|\\[^\n])++")
 _IN_ESCAPED = re.compile(r"[^\"\\\n]++")
 _IN_SINGLE = re.compile(r"[^\"'\\\n]++")
@@ -146,6 +164,9 @@ def _mark_token(found: re.Match[str]) -> str:
     is_word = before.isalnum() or before in "_-"
     if is_word and not (before in "nrtbf" and start > 1 and text[start - 2] == "\\"):
         return found[0]
+    if found[0].startswith("eyJ"):
+        # Checked here, for a pattern that failed at its end would scan a run of beginnings once for each of them.
+        return MARK if _JWT.fullmatch(found[0]) else found[0]
     return MARK if any(c.isdecimal() for c in found[0]) else found[0]
 
 
@@ -154,20 +175,51 @@ def _mark_bearer(found: re.Match[str]) -> str:
     return found[1] + MARK if is_secret else found[0]
 
 
+class _Runs:
+    """Ends of runs of one pattern's characters, each run scanned once however many names point into it."""
+
+    def __init__(self, pattern: re.Pattern[str], text: str) -> None:
+        self._pattern, self._text = pattern, text
+        self._start = self._end = self._last_digit = -1
+
+    def end(self, start: int) -> int:
+        """Where the run that ``start`` lies in ends; ``start`` itself where there is none."""
+        if not self._start <= start < self._end:
+            found = self._pattern.match(self._text, start)
+            if found is None:
+                return start
+            self._start, self._end = found.span()
+            self._last_digit = max(self._text.rfind(d, start, self._end) for d in "0123456789")
+        return self._end
+
+    def has_digit(self, start: int) -> bool:
+        """Whether the run that :meth:`end` was last asked about has a digit from ``start`` on."""
+        return self._last_digit >= start
+
+
 def _redact_named(text: str) -> str:
-    """Values that follow a telling name: found by name first, for names are rare and a look around them is short."""
+    """Values that follow a telling name: found by name first, for names are rare and a look behind them is short."""
     low = text.lower()
     if len(low) != len(text):  # a few letters lower to two; positions must stay
         low = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
     spans: list[tuple[int, int]] = []
-    for name in _NAME.finditer(low):
-        span = _value_span(text, name.end(), name[0])
-        if span is not None:
-            spans.append(span)
-    if "?" in text or "&" in text or "\\u0026" in low:
-        for query in _QUERY.finditer(low):
-            if (value := _QUERY_VALUE.match(text, query.end())) is not None:
-                spans.append(value.span())
+    bare = _Runs(_BARE_VALUE, text)
+    for name in _NAMES:
+        end = 0
+        while (at := low.find(name, end)) >= 0:
+            end = at + len(name)
+            if name == "key":
+                if not low.endswith(_KEYS, 0, at):
+                    continue
+                end += 3 if low.startswith(("_id", "-id"), end) else 0
+            if (span := _value_span(text, end, name, bare)) is not None:
+                spans.append(span)
+    is_escaped = "\\u0026" in low
+    if is_escaped or "?" in text or "&" in text:
+        values = _Runs(_QUERY_VALUE, text)
+        for query in (_QUERY_IN_JSON if is_escaped else _QUERY).finditer(low):
+            if (end := values.end(query.end())) > query.end():
+                spans.append((query.end(), end))
     if not spans:
         return text
     pieces: list[str] = []
@@ -175,14 +227,12 @@ def _redact_named(text: str) -> str:
     for start, end in sorted(spans):
         if start >= at:
             pieces += (text[at:start], MARK)
-            at = end
-        elif end > at:
-            at = end  # overlaps the one before: its rest goes too
+        at = max(at, end)  # what overlaps the one before goes with it
     pieces.append(text[at:])
     return "".join(pieces)
 
 
-def _value_span(text: str, end: int, name: str) -> tuple[int, int] | None:
+def _value_span(text: str, end: int, name: str, runs: _Runs) -> tuple[int, int] | None:
     """Start and end of the secret that follows a name ending at ``end``, or None."""
     quoted = _QUOTED_NAME.match(text, end)
     if quoted is not None:
@@ -198,7 +248,7 @@ def _value_span(text: str, end: int, name: str) -> tuple[int, int] | None:
         if opening == '"' and _may_close(text, start):
             return None
     if not opening:
-        return _bare_span(text, start, name)
+        return _bare_span(text, start, name, runs)
     inside = _IN_DOUBLE if opening == '"' else _IN_ESCAPED if opening.endswith('"') else _IN_SINGLE
     value = inside.match(text, start)
     if value is None or (name == "token" and not _is_random(value[0])):
@@ -206,14 +256,14 @@ def _value_span(text: str, end: int, name: str) -> tuple[int, int] | None:
     return value.span()
 
 
-def _bare_span(text: str, start: int, name: str) -> tuple[int, int] | None:
-    if name == "authorization" and (scheme := _SCHEME.match(text, start)) is not None:
-        value = _BARE_VALUE.match(text, scheme.end())
-        return value.span() if value else None
-    value = _BARE_VALUE.match(text, start)
-    if value is None or not any(c.isdecimal() for c in value[0]):
-        return None  # code: `password: str`, `api_key = settings.key`
-    return value.span() if name != "token" or _is_random(value[0]) else None
+def _bare_span(text: str, start: int, name: str, runs: _Runs) -> tuple[int, int] | None:
+    scheme = _SCHEME.match(text, start) if name == "authorization" else None
+    start = scheme.end() if scheme else start
+    end = runs.end(start)
+    # Without a digit it is code: `password: str`, `api_key = settings.key`. After a scheme it is a credential.
+    if end - start < (16 if name == "token" else 6) or not (scheme or runs.has_digit(start)):
+        return None
+    return start, end
 
 
 def _may_close(text: str, after: int) -> bool:

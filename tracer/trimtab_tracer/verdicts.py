@@ -1,11 +1,12 @@
-"""What free text says about success: a harness turning a model's answer down, a tool that failed.
+"""How a tool ended, told by the text of its result.
 
-In: the text of a message or of a tool's result. Out: a yes or no, or a :class:`ToolVerdict`.
+In: a tool's result as it went back to the model, and the wire format's own error flag where it has one. Out: a
+:class:`ToolVerdict`; and :func:`.rejections.rejection`, the other verdict on prose, for those who need both.
 
-A module of its own because the live tracer and the importers must judge alike, and because these are the only rules
-of the tracer that read prose. They are written for precision: a text without a marker is ``unknown``, never ``ok``, and
-a phrase counts only where a harness puts it, at the head of a message. Wordings were collected from 17 frameworks and
-SDKs; a wording that none of them uses goes unseen.
+A module of its own because the live tracer and the importers must judge alike. Written for precision: a text
+without a marker is ``unknown``, never ``ok``. The markers are those that recorded frameworks and shell tools put
+there; two of the frameworks (AutoGen, LlamaIndex) put none, so their failures stay ``unknown`` here and are seen only
+by watching the tool as it runs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
+
+from .rejections import rejection
+
+__all__ = ["MESSAGE_CHARS", "ToolVerdict", "rejection", "tool_status"]
 
 MESSAGE_CHARS = 200
 """Longest message of a verdict."""
@@ -33,90 +38,6 @@ class ToolVerdict:
     message: str | None = None
     """First line that says what went wrong, at most 200 characters."""
 
-
-# --- rejections ---------------------------------------------------------------------------------------------
-
-_ANSWER = r"(?:response|answer|output|reply|message|completion|turn)"
-_PREFIX = r"\A[\s>*#`\[\]]*(?:(?:error|system|observation|warning|sorry|feedback)\b[\s:,.!\]*-]*)?"
-
-_FAULTS = (  # of form: a person who says "your answer is not valid for n = 0" rejects nothing
-    r"\b(?:not (?:\w+ )?(?:formatted|parsed?|conform|(?:match|follow) (?:the|any)"
-    r"|(?:contain|include|use|have) (?:any|a)\b|valid (?:json|xml|yaml|python|tool)|in the (?:\w+ ){0,2}format)"
-    r"|invalid (?:json|xml|yaml|format|syntax|tool|action)|malformed|empty|parsing errors?|unparsable|truncated"
-    r"|no (?:valid )?(?:tool|action|code|function|json)|fail(?:ed)? (?:schema )?validation|fail(?:ed)? to parse)"
-)
-_FORMATS = r"\b(?:json|xml|formats?|tools?|functions?|code block|backticks|block|action|command|tags?|schema|exactly)\b"
-
-# What a harness says first when it turns an answer down; matched at the head of the message only.
-_REJECTIONS = tuple(
-    re.compile(_PREFIX + pattern, re.IGNORECASE)
-    for pattern in (
-        # "Please always provide EXACTLY ONE action in triple backticks, found 2 actions."
-        r"(?:please |you must |you should |always ){1,3}"
-        r"(?:provide|include|respond with|return|output|use|give|call|make) (?:exactly|at least|only|a single|one)\b"
-        r".{0,60}\b(?:action|command|tool|function|code block|block|blob|json)",
-        # "Could not parse LLM output", "Failed to parse your response as JSON", "Error parsing LLM output"
-        r"(?:i |we )?(?:could not|couldn't|cannot|can't|unable to|failed to|failure to|error while|error in|error)"
-        r" ?pars(?:e|ing)(?: of)?(?: the| your)?(?: last| previous)?"
-        r"(?: llm| model| model's| agent| assistant| ai)?"
-        rf" (?:{_ANSWER}(?! (?:of|from) (?!the (?:model|llm|assistant)))"
-        r"|(?:tool|function) ?calls?|action|command|code (?:block|blob))\b",
-        r"pars(?:e|ing) (?:llm|model|tool call from model) output\b",
-        r"(?:in )?code parsing:",  # smolagents: "Error in code parsing: Your code snippet is invalid"
-        # "Your response must contain …"
-        rf"your (?:last |previous )?{_ANSWER} (?:must|should|needs to|has to) (?:always |only )?"
-        rf"(?:contain|include|be|follow|use|have|start|end|match|consist)\b.{{0,80}}{_FORMATS}",
-        # "Your last output did not use any tool calls", "The previous response had parsing errors"
-        rf"(?:your (?:last |previous )?|(?:the )?(?:last |previous |model's ){{1,2}}){_ANSWER}"
-        rf" (?:is|was|were|could|cannot|did|does|had|has|contained|contains|failed)\b.{{0,60}}{_FAULTS}",
-        r"your (?:code snippet|json|tool call|function call|action|command) (?:is|was) (?:invalid|malformed|not valid)",
-        # LangChain, CrewAI: "Invalid Format: Missing 'Action:' after 'Thought:'"
-        r"(?:i did it wrong\W{1,3})?(?:invalid|incorrect|wrong|missing)(?: or incomplete)?"
-        r"(?: output| response| json){0,2}(?: format)?(?: error)?\s*[:;.]\s?.{0,40}"
-        r"\b(?:missing|missed|expected|must|please|provide|use|action|follow)\b",
-        r"no (?:valid )?(?:tool|function) calls? (?:was |were )?(?:found|detected|made|present) in (?:the|your)\b",
-        r"no (?:valid )?(?:action|command|code block|code blob|json(?: object)?|edits?|answer) (?:was |were )?"
-        r"(?:found|detected|provided|present)\b.{0,20}\b(?:in|by) (?:the|your) "
-        rf"(?:last |previous |model |model's )?{_ANSWER}",
-        r"you did not (?:use|provide|include|call|return|specify|make)\b.{0,40}" + _FORMATS,
-        r"(?:plain )?text responses are not (?:permitted|allowed)",  # pydantic-ai
-        r"please (?:return text or )?include your response in a tool call",
-        r"validation (?:feedback|errors? found):",  # pydantic-ai, instructor
-        r"i didn't see any properly formatted edits",  # aider
-        r"the llm did not conform to the edit format",
-        r"\d+ search/replace blocks? failed to match",
-        r"tool call error:\s*(?:<error>|no tool calls?)",  # mini-SWE-agent 2
-        r"above, the completion did not satisfy the constraints",  # LangChain's retry parser
-    )
-)
-
-# Frameworks that merge their complaint into the last user message end it with a formula of their own (smolagents).
-_TAIL = re.compile(
-    r"(?:error in code parsing:|your code snippet is invalid|error while parsing tool call|contain any json blob)"
-    r"(?=.{0,600}now let's retry)",
-    re.IGNORECASE | re.DOTALL,
-)
-
-# Observations that a text protocol sends back as user messages.
-_OBSERVATION = re.compile(
-    r"\A\s*(?:<(?:returncode|output|stdout|stderr|result|observation|tool_result|tool_response|function_results?)\b"
-    r"|exit ?code\b|\$ |traceback \(most recent|```)",
-    re.IGNORECASE,
-)
-
-
-def rejection(text: str) -> bool:
-    """Whether a harness turns the model's last answer down in this message, for its form.
-
-    Tool results, tracebacks and a person's complaint are none; whether a model answered before is the caller's to know.
-    """
-    if _OBSERVATION.match(text):
-        return False
-    head = text[:_HEAD_CHARS]
-    return any(p.match(head) for p in _REJECTIONS) or _TAIL.search(text[-2000:]) is not None
-
-
-# --- tools --------------------------------------------------------------------------------------------------
 
 # Groups: in a tag, on a line of its own, in a sentence.
 _EXIT = re.compile(

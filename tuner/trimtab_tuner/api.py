@@ -73,7 +73,7 @@ def create_app(backend: Backend) -> FastAPI:
 
 def _router(*, is_open: bool = False) -> APIRouter:
     refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": models.Problem, "description": text, "content": {problems.MEDIA_TYPE: {}}}
+        status: {"description": text, "content": {problems.MEDIA_TYPE: {"schema": models.Problem.model_json_schema()}}}
         for status, text in {
             400: "Unknown query parameter or bad cursor; nothing was done",
             401: "No token or a wrong one",

@@ -1,7 +1,7 @@
 """Shapes of the API's answers, as they are published in its OpenAPI document.
 
 In: rows of the store (:mod:`.reads`). Out: checked models; a row that lost a column or changed a type fails here
-and not in the client. Field names are the store's own (``docs/store.md`` describes them once): ``*_ns`` are
+and not in the client. Field names are the store's own (the migrations describe each column): ``*_ns`` are
 nanoseconds, points in time since the Unix epoch in UTC; ``*_musd`` are whole micro-USD; null means unknown.
 Names of fields are only ever added. Apart from the routes because clients in other languages are generated from
 exactly this.

@@ -15,6 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+MAX_INT = 2**63 - 1
+"""Largest number of the store's columns."""
 MAX_LIMIT = 1000
 """Most rows of one page."""
 
@@ -37,9 +39,9 @@ class PageParameters(NoParameters):
         found = _decode(self.cursor)
         if found is None:
             return None
-        if len(found) != 2 or not isinstance(found[0], int) or not isinstance(found[1], str):
+        if len(found) != 2 or not isinstance(found[1], str):
             raise _bad_cursor()
-        return found[0], found[1]
+        return _number(found[0]), found[1]
 
     @property
     def offset(self) -> int:
@@ -47,15 +49,15 @@ class PageParameters(NoParameters):
         found = _decode(self.cursor)
         if found is None:
             return 0
-        if len(found) != 1 or not isinstance(found[0], int) or found[0] < 0:
+        if len(found) != 1:
             raise _bad_cursor()
-        return found[0]
+        return _number(found[0])
 
 
 class _Traffic(PageParameters):
     service: str | None = Field(None, description="Name of the agent")
-    since_ns: int | None = Field(None, description="Started at or after this time")
-    until_ns: int | None = Field(None, description="Started before this time")
+    since_ns: int | None = Field(None, ge=0, le=MAX_INT, description="Started at or after this time")
+    until_ns: int | None = Field(None, ge=0, le=MAX_INT, description="Started before this time")
     site: str | None = Field(None, description="Id of a site that made a request")
     model: str | None = Field(None, description="Model as asked for or as answered")
 
@@ -122,6 +124,12 @@ def _decode(cursor: str | None) -> list[object] | None:
     if not isinstance(found, list):
         raise _bad_cursor()
     return found
+
+
+def _number(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INT:
+        raise _bad_cursor()
+    return value
 
 
 def _bad_cursor() -> HTTPException:

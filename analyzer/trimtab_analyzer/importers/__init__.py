@@ -2,8 +2,7 @@
 
 In: files (:mod:`.source`). Out: :class:`ImportedRun` values. Which format a file has is seen from its content,
 never from its name. A file is read whole or not at all: one broken line, and nothing of it is handed on.
-A new format is a module with ``NAME``, ``matches(value)`` and ``to_trace(document, service)``, and a line in
-:data:`FORMATS`.
+A new format is a module with ``NAME``, ``matches(value)`` and ``to_trace(document)``, and a line in :data:`FORMATS`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Format:
 
     name: str
     matches: Callable[[Any], bool]
-    to_trace: Callable[[Document, str | None], Trace]
+    to_trace: Callable[[Document], Trace]
 
 
 FORMATS: dict[str, Format] = {
@@ -56,8 +55,8 @@ def read_file(
     formats = FORMATS if only is None else {only: FORMATS[only]}
     documents = _conversations(read_documents(path), formats)
     return [
-        to_run(_format(document, formats).to_trace(document, service), content=content, fallback_ns=document.mtime_ns)
-        for document in documents
+        to_run(_format(d, formats).to_trace(d), content=content, fallback_ns=d.mtime_ns, service=service)
+        for d in documents
     ]
 
 

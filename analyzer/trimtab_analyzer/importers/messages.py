@@ -55,7 +55,7 @@ def matches(value: Any) -> bool:
     return isinstance(value, dict) and any(matches(value.get(key)) for key in LIST_KEYS)
 
 
-def to_trace(document: Document, service: str | None = None) -> Trace:
+def to_trace(document: Document) -> Trace:
     """The run that a conversation tells.
 
     Raises:
@@ -81,7 +81,7 @@ def to_trace(document: Document, service: str | None = None) -> Trace:
     return Trace(
         identity=canonical([NAME, str(run_id)]) if run_id else canonical([NAME, fingerprint]),
         fingerprint=fingerprint,
-        service=service or str(top.get("service") or stem),
+        service=str(top.get("service") or stem),
         harness=harness,
         function=str(top.get("agent_type") or top.get("agent") or "conversation"),
         name=_name(top, f"{stem}, {document.place}" if document.place else stem),

@@ -45,7 +45,7 @@ def matches(value: Any) -> bool:
     return named or "mini_version" in info or ("model_stats" in info and "exit_status" in info)
 
 
-def to_trace(document: Document, service: str | None = None) -> Trace:
+def to_trace(document: Document) -> Trace:
     """The run that a trajectory tells.
 
     Raises:
@@ -71,7 +71,7 @@ def to_trace(document: Document, service: str | None = None) -> Trace:
     return Trace(
         identity=canonical([NAME, name, first or fingerprint]),
         fingerprint=fingerprint,
-        service=service or NAME,
+        service=NAME,
         harness=f"{NAME} {info['mini_version']}" if info.get("mini_version") else NAME,
         function=config.agent_type,
         name=name,

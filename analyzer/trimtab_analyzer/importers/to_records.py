@@ -59,6 +59,7 @@ class ImportedRun:
     process_id: str
     service: str
     name: str
+    started_ns: int
     records: tuple[Record, ...]
     calls: int
     rejected: int
@@ -66,28 +67,30 @@ class ImportedRun:
     logged_cost_usd: float | None
 
 
-def to_run(trace: Trace, *, content: str, fallback_ns: int) -> ImportedRun:
+def to_run(trace: Trace, *, content: str, fallback_ns: int, service: str | None = None) -> ImportedRun:
     """All records of a run.
 
     Args:
         trace: The run as the file tells it.
         content: ``off | redacted | full``, as for live capture.
         fallback_ns: Time of a run whose file holds no clock.
+        service: Name of the agent where a person gave one; by default the trace's.
     """
-    return _Writer(trace, content, fallback_ns).run()
+    return _Writer(trace, content, fallback_ns, service).run()
 
 
 class _Writer:
     """Walks the turns of one trace; its state is the conversation so far."""
 
-    def __init__(self, trace: Trace, content: str, fallback_ns: int) -> None:
+    def __init__(self, trace: Trace, content: str, fallback_ns: int, service: str | None) -> None:
         self.trace = trace
+        self.service = service or trace.service
         self.content = content
         self.run_id = f"import-{digest(trace.identity)}"
         self.process_id = f"import-{digest('process' + trace.identity)}"
         self.times = _times(trace, fallback_ns)
         self.facts = CHAT.request({**trace.request, "messages": _first_messages(trace)}, trace.path)
-        self.digest = digest(canonical([trace.fingerprint, IMPORT_VERSION, content]))
+        self.digest = digest(canonical([trace.fingerprint, IMPORT_VERSION, content, service]))
         self.sites: dict[str, Site] = {}
         self.conversation = hashlib.sha256(canonical(trace.request).encode())
         self.messages = 0
@@ -103,8 +106,9 @@ class _Writer:
             run_id=self.run_id,
             digest=self.digest,
             process_id=self.process_id,
-            service=trace.service,
+            service=self.service,
             name=trace.name,
+            started_ns=self.times[0],
             records=records,
             calls=len(trace.turns),
             rejected=sum(turn.rejection is not None for turn in trace.turns),
@@ -118,7 +122,7 @@ class _Writer:
             process_id=self.process_id,
             pid=0,
             ts_ns=started,
-            service=trace.service,
+            service=self.service,
             script=trace.harness,
             cwd="",
             python="",
@@ -143,7 +147,7 @@ class _Writer:
             task=None if trace.task is None or self.content == "off" else self._clean(trace.task),
             attributes=attributes,
             harness=trace.harness,
-            service=trace.service,
+            service=self.service,
         )
         return process, run
 
@@ -274,16 +278,22 @@ class _Writer:
             tool_requests=tuple(_tool_request(i, call) for i, call in enumerate(calls)),
             tool_results=self._tool_results(n),
             rejects_call_id=refused,
-            rejection_text=self._short(refusal) if self.content != "off" else None,
+            rejection_text=self._short(refusal),
         )
 
     def _rejection(self, n: int) -> tuple[str | None, str | None]:
-        """The call that this one's request turns down. The last call of a run may name itself: no later one can."""
+        """The call that this one's request turns down, and in which words.
+
+        A rejection of the run's last answer reached no later request. It is noted on the last call itself, or on the
+        first one, which can turn nothing down, where the last one turns down the call before it.
+        """
         turns = self.trace.turns
-        if n and (text := turns[n - 1].rejection) is not None:
-            return self._call_id(n - 1), text
-        if n == len(turns) - 1 and (text := turns[n].rejection) is not None:
-            return self._call_id(n), text
+        last = len(turns) - 1
+        if n and (said := turns[n - 1].rejection) is not None:
+            return self._call_id(n - 1), said
+        last_carries_another = last > 0 and turns[last - 1].rejection is not None
+        if n == (0 if last_carries_another else last) and (said := turns[last].rejection) is not None:
+            return self._call_id(last), said
         return None, None
 
     def _tool_results(self, n: int) -> tuple[ToolResult, ...]:
@@ -298,7 +308,7 @@ class _Writer:
                 seen_ns=seen_ns,
                 status=answer.status,
                 error_type=answer.error_type,
-                error_message=self._short(answer.error_message) if self.content != "off" else None,
+                error_message=self._short(answer.error_message),
                 result_digest=digest(answer.text),
                 result_chars=len(answer.text),
             )
@@ -313,8 +323,11 @@ class _Writer:
         return text if self.content == "full" else redact(text)
 
     def _short(self, text: str | None) -> str | None:
+        """The beginning of a text, as the content mode allows."""
+        if text is None or self.content == "off":
+            return None
         # Cleaned before it is cut, so that no half of a secret slips through; the margin bounds the work.
-        return None if text is None else self._clean(text[: 20 * MAX_TEXT])[:MAX_TEXT]
+        return self._clean(text[: 20 * MAX_TEXT])[:MAX_TEXT]
 
 
 def _times(trace: Trace, fallback_ns: int) -> list[int]:

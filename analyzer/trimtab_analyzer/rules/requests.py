@@ -37,7 +37,7 @@ def _waited_s(group: Group) -> float:
 
 def _fate(group: Group, lost: int) -> str:
     if lost == 0:
-        return "the retries saved all of them"
+        return "a retry saved it" if group.n_hit == 1 else "the retries saved all of them"
     return "none of them got an answer" if lost == group.n_hit > 1 else f"{lost:,} got no answer"
 
 

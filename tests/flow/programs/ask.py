@@ -22,6 +22,7 @@ def plain() -> object:
 
 async def messages() -> object:
     """An awaited call of the other SDK."""
+
     return (await anthropic.AsyncAnthropic().messages.create(**ANTHROPIC)).content[0].text
 
 
@@ -36,8 +37,14 @@ def stream() -> object:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 
 
+def break_off() -> object:
+    """A stream that does not get that far."""
+    return stream()
+
+
 async def stream_messages() -> object:
     """An awaited stream of the other SDK."""
+
     async with anthropic.AsyncAnthropic().messages.stream(**ANTHROPIC) as events:
         return "".join([text async for text in events.text_stream])
 

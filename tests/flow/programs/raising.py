@@ -5,6 +5,7 @@ done without tracing. Arguments: this process's share of the functions, as ``<nu
 """
 
 import asyncio
+import contextvars
 import json
 import os
 import sys
@@ -238,11 +239,9 @@ def functions_of_ours() -> dict[str, tuple[CodeType, Parts]]:
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]
     return {
-        f"{os.path.basename(code.co_filename)}:{code.co_qualname}": (
-            code,
-            IN_BRIEF if ours == {"trimtab-writer"} else WORK,
-        )
-        for code, ours in sorted(threads.items(), key=lambda item: (item[0].co_filename, item[0].co_firstlineno))
+        f"{os.path.basename(code.co_filename)}:{code.co_qualname}": (code, parts)
+        for code in sorted(threads, key=lambda code: (code.co_filename, code.co_firstlineno))
+        for parts in [IN_BRIEF if threads[code] == {"trimtab-writer"} else WORK]
         if not code.co_name.endswith(("comp>", "genexpr>", "<module>"))
     }
 
@@ -263,7 +262,8 @@ def work_while_raising(target: CodeType, parts: Parts) -> tuple[list[str], int]:
     trimtab.instrument()
     working = True
     try:
-        results = work(parts, lambda: sys.settrace(trace))
+        # In a context of its own, so that what one function breaks is not met by the next one.
+        results = contextvars.copy_context().run(work, parts, lambda: sys.settrace(trace))
     finally:
         working = False
         threading.settrace(None)  # type: ignore[arg-type]
@@ -275,8 +275,11 @@ if __name__ == "__main__":
     share, shares = map(int, sys.argv[1:])
     expected = work()
     print(json.dumps({"function": None, "results": expected, "fired": 0}))
-    work()  # what is imported late is imported now
+    functions_of_ours()  # what is imported late is imported now
     functions = functions_of_ours()
     for name in list(functions)[share::shares]:
-        results, fired = work_while_raising(*functions[name])
+        code, parts = functions[name]
+        results, fired = work_while_raising(code, parts)
+        if not fired:
+            results, fired = work_while_raising(code, WORK)
         print(json.dumps({"function": name, "results": results, "fired": fired}), flush=True)

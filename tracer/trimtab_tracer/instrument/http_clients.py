@@ -79,7 +79,7 @@ def _begin(active: Active, other: Other, request: Any, kwargs: dict[str, Any]) -
     if tracer is None:
         return None
     capture = begin(tracer, request, bool(kwargs.get("stream")))
-    if capture is None:
+    if capture is None and not context.in_send.get():
         other()
     return capture
 

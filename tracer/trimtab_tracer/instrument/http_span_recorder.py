@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -145,13 +146,13 @@ def _private(base: Any, wanted: Callable[[], bool]) -> Any:
     return Private()
 
 
+@dataclass(slots=True)
 class Sent:
     """What became of the request itself, so that an error of the recording around it can't take its place."""
 
-    def __init__(self) -> None:
-        self.begun = False
-        self.response: Any = None
-        self._error: Exception | None = None
+    begun: bool = False
+    response: Any = None
+    error: Exception | None = None
 
     @contextmanager
     def noted(self, outer: otel_context.Context) -> Iterator[None]:
@@ -161,15 +162,15 @@ class Sent:
         try:
             yield
         except Exception as error:
-            self._error = error
+            self.error = error
             raise
         finally:
             otel_context.detach(token)
 
     def blame(self, error: Exception) -> None:
         """Raise what the request raised; an ``error`` of the recording is swallowed."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         swallow("http spans", error)
 
 

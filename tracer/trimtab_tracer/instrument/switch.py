@@ -101,6 +101,12 @@ class Switch:
             self._waiting.add(name)
             wrapt.register_post_import_hook(apply, name)
 
+    @guarded()
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything recorded so far is in the spool, at most ``timeout_s`` seconds."""
+        if self._tracer is not None:
+            self._tracer.writer.flush(timeout_s)
+
     def _ended(self, error: BaseException | None) -> None:
         tracer = self._tracer
         if tracer is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from trimtab_analyzer.importers import ImportedRun
+    from trimtab_tracer.records import Record
     from trimtab_tracer.settings import Settings
     from trimtab_tracer.store import Store
 
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
 FORMAT_NAMES = ("mini-swe-agent", "messages")
 """Names in :data:`trimtab_analyzer.importers.FORMATS`, repeated here so that ``--help`` imports nothing heavy."""
 
-Known = dict[str, dict[str, str | None]]
-"""Per agent the runs that the store holds, each with the digest of what was imported."""
+BATCH = 5_000
+"""Records that are written together: a transaction costs about as much as a thousand records in it."""
+
+PAGE = 1_000
+"""Runs asked of a sidecar at once."""
 
 PIPE_COLUMNS = 120
 """Width of the table where stdout is no terminal."""
@@ -45,12 +49,12 @@ MAX_ROWS = 40
 class Sink(Protocol):
     """Where records go: the sidecar, or the store itself."""
 
-    def runs(self, service: str) -> Iterable[dict[str, Any]]:
-        """The runs of an agent that are in the store, with columns as in ``GET /v1/runs``."""
+    def runs(self, since_ns: int | None = None, until_ns: int | None = None) -> Iterable[dict[str, Any]]:
+        """The runs in the store that started in [since, until), with columns as in ``GET /v1/runs``."""
         ...
 
-    def write(self, run: ImportedRun) -> None:
-        """Keep the records of one run; doing so again changes nothing."""
+    def write(self, runs: Sequence[ImportedRun]) -> None:
+        """Keep the records of these runs; doing so again changes nothing."""
         ...
 
 
@@ -61,7 +65,7 @@ class FileResult:
     path: str
     error: str | None = None
     runs: list[dict[str, Any]] = field(default_factory=list)
-    """Per run: ``run_id, name, service, state (new | updated | known), calls, rejected, tokens, cost_musd, …``."""
+    """Per run: ``run_id, name, service, state (new | updated | known), started_ns, calls, tokens, cost_musd, …``."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -81,11 +85,19 @@ def run(args: Namespace) -> int:
 
     settings = Settings.resolve(home=args.home)
     files, results = _find(args.paths)
-    known: Known = {}
     with _sink(settings) as sink, _progress(len(files), quiet=args.json) as advance:
+        known = {row["run_id"]: row for row in sink.runs()}
+        batch: list[ImportedRun] = []
         for path in files:
-            results.append(_import_file(path, args, settings, sink, known))
+            result, fresh = _read(path, args, settings, known)
+            results.append(result)
+            batch += fresh
+            if sum(len(run.records) for run in batch) >= BATCH:
+                sink.write(batch)
+                batch = []
             advance(path.name)
+        if batch:
+            sink.write(batch)
         _fill_in(results, sink)
     _print(results, args.json)
     return ImportFormatError.exit_code if any(result.error for result in results) else 0
@@ -105,8 +117,10 @@ def _find(patterns: list[str]) -> tuple[list[Path], list[FileResult]]:
     return list(files), failed
 
 
-def _import_file(path: Path, args: Namespace, settings: Settings, sink: Sink, known: Known) -> FileResult:
-    """Read a file and hand on the runs that the store does not hold already."""
+def _read(
+    path: Path, args: Namespace, settings: Settings, known: dict[str, dict[str, Any]]
+) -> tuple[FileResult, list[ImportedRun]]:
+    """Read a file; what to tell of it, and those of its runs that the store does not hold already."""
     from trimtab_analyzer.importers import IMPORT_DIGEST, read_file
 
     result = FileResult(str(path))
@@ -114,36 +128,38 @@ def _import_file(path: Path, args: Namespace, settings: Settings, sink: Sink, kn
         runs = read_file(path, content=settings.content, service=args.service, only=args.format)
     except ImportFormatError as error:
         result.error = str(error)
-        return result
+        return result, []
+    fresh = []
     for one in runs:
-        if one.service not in known:
-            known[one.service] = {r["run_id"]: r["attributes"].get(IMPORT_DIGEST) for r in sink.runs(one.service)}
-        of_service = known[one.service]
-        state = (
-            "new" if one.run_id not in of_service else "known" if of_service[one.run_id] == one.digest else "updated"
-        )
-        if state != "known":
-            sink.write(one)
-            of_service[one.run_id] = one.digest
+        before = known.get(one.run_id)
+        is_known = before is not None and before["attributes"].get(IMPORT_DIGEST) == one.digest
+        state = "known" if is_known else "new" if before is None else "updated"
+        if not is_known:
+            fresh.append(one)
+            known[one.run_id] = {"started_ns": one.started_ns, "attributes": {IMPORT_DIGEST: one.digest}}
         result.runs.append(
             {
                 "run_id": one.run_id,
                 "name": one.name,
                 "service": one.service,
                 "state": state,
+                "started_ns": known[one.run_id]["started_ns"],
                 "calls": one.calls,
                 "rejected": one.rejected,
                 "logged_calls": one.logged_calls,
                 "logged_cost_usd": one.logged_cost_usd,
             }
         )
-    return result
+    return result, fresh
 
 
 def _fill_in(results: list[FileResult], sink: Sink) -> None:
     """Add what the store now says of each run: its tokens, and its cost as reported or computed."""
     runs = [run for result in results for run in result.runs]
-    stored = {row["run_id"]: row for service in {run["service"] for run in runs} for row in sink.runs(service)}
+    if not runs:
+        return
+    times = [run["started_ns"] for run in runs]
+    stored = {row["run_id"]: row for row in sink.runs(min(times), max(times) + 1)}
     for run in runs:
         row = stored[run["run_id"]]
         run["tokens"] = (row["input_tokens"] or 0) + (row["output_tokens"] or 0)
@@ -157,13 +173,15 @@ class SidecarSink:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def runs(self, service: str) -> Iterable[dict[str, Any]]:
+    def runs(self, since_ns: int | None = None, until_ns: int | None = None) -> Iterable[dict[str, Any]]:
         """Its runs, page by page."""
-        return self._client.pages("/v1/runs", service=service)
+        return self._client.pages("/v1/runs", since_ns=since_ns, until_ns=until_ns, limit=PAGE)
 
-    def write(self, run: ImportedRun) -> None:
+    def write(self, runs: Sequence[ImportedRun]) -> None:
         """Post the records."""
-        self._client.post_records(run.digest, run.records)
+        from trimtab_tracer.digests import digest
+
+        self._client.post_records(digest(" ".join(run.digest for run in runs)), _records(runs))
 
 
 class StoreSink:
@@ -175,26 +193,31 @@ class StoreSink:
         self._store = store
         self._prices = PriceList(settings.prices)
 
-    def runs(self, service: str) -> Iterable[dict[str, Any]]:
+    def runs(self, since_ns: int | None = None, until_ns: int | None = None) -> Iterable[dict[str, Any]]:
         """The store's runs."""
         from .. import reads
 
         con = self._store.cursor()
         try:
-            return reads.runs(con, service=service, limit=2**62)
+            return reads.runs(con, since_ns=since_ns, until_ns=until_ns, limit=2**62)
         finally:
             con.close()
 
-    def write(self, run: ImportedRun) -> None:
-        """Ingest the records in one transaction, then note the import."""
+    def write(self, runs: Sequence[ImportedRun]) -> None:
+        """Ingest the records in one transaction, then note the imports."""
         from trimtab_tracer.ingest import ingest
 
         from .. import reads
 
-        ingest(self._store, run.records, prices=self._prices)
-        noted = [f"import:{run.digest}", 0, len(run.records), time.time_ns()]
+        ingest(self._store, _records(runs), prices=self._prices)
+        now_ns = time.time_ns()
+        noted = [[f"import:{run.digest}", 0, len(run.records), now_ns] for run in runs]
         with self._store.transaction() as con:
-            con.execute(reads.statement("record_import"), noted)
+            con.executemany(reads.statement("record_import"), noted)
+
+
+def _records(runs: Sequence[ImportedRun]) -> list[Record]:
+    return [record for run in runs for record in run.records]
 
 
 @contextmanager

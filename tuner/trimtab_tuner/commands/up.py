@@ -2,8 +2,8 @@
 
 In: options that override settings. Out: one line that says where it listens, and exit code 0 after SIGTERM or
 SIGINT, when the last records are collected and analysed. A second signal ends it at once, which is safe: a sidecar
-may be killed at any moment. Apart from :mod:`trimtab_tuner.sidecar` because tests and the demo run that without
-taking over the process's signals, umask and log.
+may be killed at any moment. Apart from :mod:`trimtab_tuner.sidecar` because that can be run inside another
+program, without taking over the process's signals, umask and log.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     settings = Settings.resolve(home=args.home, host=args.host, port=args.port)
-    from trimtab_tuner.sidecar import Sidecar
+    from ..sidecar import Sidecar
 
     os.umask(0o077)  # prompts and the token are this user's
     logging.basicConfig(

@@ -27,10 +27,10 @@ SYNTHETIC = (
 def show(result: Result, console: Console) -> None:
     """Print everything."""
     console.print("\n[bold]A support desk on the openai SDK worked on these tickets, each in a process of its own[/]")
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0), expand=True)
     table.add_column(width=len("failed"))
     table.add_column(min_width=max(len(ticket.text) for ticket in result.tickets))
-    table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis", style="dim")
     for ticket in result.tickets:
         mark = Text("ok", style="green") if ticket.exit_code == 0 else Text("failed", style="red")
         table.add_row(mark, Text(ticket.text), Text(ticket.said))

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from typing import Any
+
+from trimtab_analyzer.findings import Finding, analyze
+
+LIMITED = {"error_class": "rate_limit", "http_status": 429, "cost_musd": 0}
+REFUSED = {"error_class": "bad_request", "http_status": 400, "body_digest": "b", "cost_musd": 0}
+HANGS = {"error_class": "timeout", "end": "error", "timeout_s": 2.0, "duration_s": 2, "cost_musd": None}
+
+
+def _found(shelf: Any, rule: str) -> list[Finding]:
+    return [f for f in analyze(shelf.con) if f.rule == rule]
+
+
+def test_rate_limit_names_the_retries_in_force(shelf: Any) -> None:
+    """A lost call at max_retries = 0 is pinned to that value at that line, next to the calls that got through."""
+    shelf.call(decisions={"max_retries": 0})
+    shelf.call("r1", LIMITED | {"retry_after_s": 2.5}, decisions={"max_retries": 0})
+    (finding,) = _found(shelf, "rate_limit")
+    assert finding.title == "1 of 2 calls to m1 met a rate limit; 1 got no answer"
+    assert finding.advice == "Raise max_retries above 0 at agent.py:14, and honour Retry-After (up to 2.5 s here)."
+    assert (finding.knob, finding.value, finding.subject) == ("max_retries", "0", "m1")
+    assert (finding.evidence["calls"], finding.evidence["attempts"]) == (["c2"], ["c2.1"])
+    assert finding.evidence["numbers"]["of"] == 2
+
+
+def test_rate_limit_that_a_retry_saved_is_waiting_not_loss(shelf: Any) -> None:
+    """A 429 and then a 200 in one call: found, nothing lost, and the advice is to send fewer at once."""
+    shelf.call("r1", LIMITED, {}, decisions={"max_retries": 2})
+    shelf.con.execute("UPDATE calls SET wait_ns = 1500000000")
+    (finding,) = _found(shelf, "rate_limit")
+    assert finding.title == "1 of 1 call to m1 met a rate limit; a retry saved it"
+    assert "fewer calls at once from agent.py:14" in finding.advice
+    assert "1.5 s of waiting" in finding.advice
+
+
+def test_rate_limit_beyond_the_retries_asks_for_longer_waits(shelf: Any) -> None:
+    """Where retries were in force and did not do, raising them blindly is not the advice."""
+    shelf.call("r1", LIMITED, LIMITED, LIMITED, decisions={"max_retries": 2})
+    (finding,) = _found(shelf, "rate_limit")
+    assert "(max_retries is 2 did not do)" in finding.advice
+    assert finding.evidence["attempts"] == ["c1.1", "c1.2", "c1.3"]
+
+
+def test_rate_limit_is_silent_on_a_used_up_quota(shelf: Any) -> None:
+    """A 429 that says insufficient_quota does not pass by waiting, so it is no rate limit."""
+    shelf.call("r1", LIMITED | {"error_class": "quota"})
+    assert _found(shelf, "rate_limit") == []
+
+
+def test_rate_limit_is_silent_on_good_calls(shelf: Any) -> None:
+    """No 429, no finding."""
+    shelf.call()
+    assert _found(shelf, "rate_limit") == []
+
+
+def test_provider_error_counts_each_kind_by_host(shelf: Any) -> None:
+    """5xx, overload and dropped connections of one host are one finding that says how many of which."""
+    for kind in ("server", "server", "overloaded", "connection", "stream_broken"):
+        shelf.call("r1", {"error_class": kind}, decisions={"max_retries": 0})
+    (finding,) = _found(shelf, "provider_error")
+    assert finding.title.startswith(
+        "5 of 5 calls failed at llm (2 server, 1 stream_broken, 1 overloaded, 1 connection)"
+    )
+    assert finding.advice == "Raise max_retries above 0 at agent.py:14, or name a fallback model."
+
+
+def test_provider_error_takes_a_timeout_far_below_the_limit(shelf: Any) -> None:
+    """A connection not made within 5 s under a limit of 600 s is the way to the provider, not the limit."""
+    shelf.call("r1", HANGS | {"timeout_s": 600.0, "duration_s": 5})
+    assert [f.rule for f in analyze(shelf.con)] == ["provider_error"]
+
+
+def test_provider_error_is_silent_on_the_agents_own_mistakes(shelf: Any) -> None:
+    """A request that is refused, an answer nobody waited for and a good call are not the provider's errors."""
+    shelf.call("r1", REFUSED)
+    shelf.call("r1", {"error_class": "cancelled", "end": "error"})
+    shelf.call()
+    assert _found(shelf, "provider_error") == []
+
+
+def test_timeout_says_how_long_successful_calls_take(shelf: Any) -> None:
+    """Six answers within 1.5 to 1.9 s and two calls cut at 2 s: the limit is too near, and the numbers say so."""
+    for tenths in (15, 16, 17, 18, 19, 19):
+        shelf.call(duration_s=tenths / 10, timeout_s=2.0, decisions={"timeout_s": 2.0})
+    shelf.call("r1", HANGS, decisions={"timeout_s": 2.0})
+    shelf.call("r1", HANGS | {"duration_s": 2.1}, decisions={"timeout_s": 2.0})
+    (finding,) = _found(shelf, "timeout")
+    assert finding.title == (
+        "2 of 8 calls ran into the time limit of 2 s; none of them got an answer;"
+        " successful ones took 1.75 s (median) to 1.9 s (99 %)"
+    )
+    assert finding.advice.startswith("Raise timeout_s above 2 at agent.py:14")
+    assert (finding.knob, finding.value) == ("timeout_s", "2.0")
+
+
+def test_timeout_far_above_the_answers_advises_a_retry(shelf: Any) -> None:
+    """Where every answer comes within a tenth of the limit, a longer limit would only wait longer."""
+    for _ in range(5):
+        shelf.call(duration_s=0.2, timeout_s=2.0, decisions={"timeout_s": 2.0})
+    shelf.call("r1", HANGS, decisions={"timeout_s": 2.0})
+    (finding,) = _found(shelf, "timeout")
+    assert finding.advice.startswith("Keep timeout_s = 2 at agent.py:14 and let max_retries repeat the call")
+
+
+def test_timeout_of_a_stream_runs_between_its_chunks(shelf: Any) -> None:
+    """A stream that ran for 9 s and then stalled for 2 s met its limit of 2 s, though it took 11."""
+    shelf.call("r1", HANGS | {"http_status": 200, "stream": True, "duration_s": 11})
+    assert [f.rule for f in analyze(shelf.con)] == ["timeout"]
+
+
+def test_timeout_is_silent_on_a_gateways_timeout(shelf: Any) -> None:
+    """A 504 after exactly the client's limit is the gateway's answer, and one without a limit is not ours either."""
+    shelf.call("r1", HANGS | {"http_status": 504})
+    shelf.call("r1", HANGS | {"timeout_s": None})
+    assert _found(shelf, "timeout") == []
+
+
+def test_timeout_is_silent_on_slow_answers(shelf: Any) -> None:
+    """An answer that came just in time is no timeout."""
+    shelf.call(duration_s=1.99, timeout_s=2.0)
+    assert _found(shelf, "timeout") == []
+
+
+def test_futile_retry_within_a_call_names_the_second_attempt(shelf: Any) -> None:
+    """Of three refused attempts of one call two were futile, and the first was merely wrong."""
+    shelf.call("r1", REFUSED | {"error_message": "no such parameter"}, REFUSED, REFUSED)
+    (finding,) = _found(shelf, "futile_retry")
+    assert finding.evidence["attempts"] == ["c1.2", "c1.3"]
+    assert finding.title.startswith("2 requests were sent again by the retries after a bad_request error (HTTP 400)")
+    assert finding.advice.startswith("Do not retry a bad_request error (HTTP 400) at agent.py:14")
+
+
+def test_futile_retry_sees_a_loop_around_the_call(shelf: Any) -> None:
+    """The same body in a later call of the run, refused again, was sent again by the agent's own loop."""
+    shelf.call("r1", REFUSED)
+    shelf.call()
+    shelf.call("r1", REFUSED)
+    (finding,) = _found(shelf, "futile_retry")
+    assert finding.evidence["attempts"] == ["c3.1"]
+    assert "by a loop around the call" in finding.title
+
+
+def test_futile_retry_is_silent_where_sending_again_may_help(shelf: Any) -> None:
+    """Retried rate limits, a changed body, another run, another host and a second try that worked are all sensible."""
+    shelf.run("r2")
+    shelf.call("r1", LIMITED | {"body_digest": "x"}, LIMITED | {"body_digest": "x"})
+    shelf.call("r1", REFUSED)
+    shelf.call("r1", REFUSED | {"body_digest": "other"})
+    shelf.call("r2", REFUSED)
+    shelf.call("r1", REFUSED | {"host": "elsewhere"})
+    shelf.call("r1", {"body_digest": "b"})
+    shelf.call("r1", REFUSED | {"body_digest": None}), shelf.call("r1", REFUSED | {"body_digest": None})
+    assert _found(shelf, "futile_retry") == []
+
+
+def test_futile_retry_counts_only_what_was_sent_again(shelf: Any) -> None:
+    """Its money is that of the futile requests, not of the call's first one."""
+    shelf.call("r1", REFUSED | {"cost_musd": 5}, REFUSED | {"cost_musd": 7})
+    (finding,) = _found(shelf, "futile_retry")
+    assert (finding.cost_musd, finding.wasted_musd) == (12, 7)

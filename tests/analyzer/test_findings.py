@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trimtab_analyzer.findings import MAX_EVIDENCE, Quote, analyze, finding_id, persist
+
+LIMITED = {"error_class": "rate_limit", "cost_musd": 0}
+COLUMNS = "finding_id, status, runs, first_seen_ns, last_seen_ns, updated_ns"
+
+
+def _stored(shelf: Any) -> list[tuple[Any, ...]]:
+    return shelf.con.execute(f"SELECT {COLUMNS} FROM findings ORDER BY finding_id").fetchall()
+
+
+def test_a_finding_quotes_the_line_that_decided(shelf: Any) -> None:
+    """The decision of a client-level knob was made where the client was built, and that line is quoted."""
+    shelf.site("constructor", 3, "client = OpenAI(max_retries=0)")
+    shelf.call("r1", LIMITED)
+    shelf.decide("r1", "max_retries", 0, "c1", site_id="constructor", site_role="constructor")
+    (finding,) = analyze(shelf.con)
+    assert finding.site == Quote("constructor", "agent.py", "main", 3, "client = OpenAI(max_retries=0)")
+    assert finding.advice.startswith("Raise max_retries above 0 at agent.py:3")
+
+
+def test_a_line_that_is_not_known_is_said_so(shelf: Any) -> None:
+    """A site that never arrived in the store costs the quote, not the finding."""
+    shelf.call("r1", LIMITED, site_id="lost")
+    (finding,) = analyze(shelf.con)
+    assert (finding.site_id, finding.site) == ("lost", None)
+    assert "at a line that is not known" in finding.advice
+
+
+def test_values_in_force_are_told_apart(shelf: Any) -> None:
+    """The same line under two values is two findings, each counting only its own calls."""
+    for value, attempt in ((0, LIMITED), (0, {}), (2, LIMITED), (2, {}), (2, {})):
+        shelf.call("r1", attempt, decisions={"max_retries": value})
+    found = {f.value: f.evidence["numbers"]["of"] for f in analyze(shelf.con)}
+    assert found == {"0": 2, "2": 3}
+
+
+def test_a_value_that_changes_with_every_call_is_not_blamed(shelf: Any) -> None:
+    """Six prompts with the date in them are one finding about the place, not six about prompts."""
+    for number in range(6):
+        shelf.call(rejected_by="x", decisions={"prompt_version": f"v{number}"})
+    shelf.call(decisions={"prompt_version": "v6"})
+    (finding,) = analyze(shelf.con)
+    assert (finding.value, finding.calls, finding.evidence["numbers"]["of"]) == ("null", 6, 7)
+
+
+def test_failed_runs_come_first_then_wasted_money(shelf: Any) -> None:
+    """A cheap finding in a failed run stands above an expensive one in runs that went well."""
+    shelf.run("lost")
+    shelf.outcome("lost", False)
+    shelf.call("lost", finish_reason="length", cost_musd=1)
+    shelf.call(rejected_by="x", cost_musd=5000)
+    shelf.call(tools=[{"offered": False}], cost_musd=300)
+    assert [f.rule for f in analyze(shelf.con)] == ["truncation", "parser_rejection", "unknown_tool"]
+    assert [f.failed_runs for f in analyze(shelf.con)] == [1, 0, 0]
+
+
+def test_no_micro_dollar_is_wasted_twice(shelf: Any) -> None:
+    """An answer cut and turned down has two findings, and its cost is wasted in the one the ledger gives it to."""
+    shelf.call(finish_reason="length", rejected_by="c2", cost_musd=70)
+    found = {f.rule: (f.cost_musd, f.wasted_musd) for f in analyze(shelf.con)}
+    assert found == {"truncation": (70, 0), "parser_rejection": (70, 70)}
+
+
+def test_evidence_is_bounded_and_says_so(shelf: Any) -> None:
+    """A finding of thousands of calls lists some, counts all and says how many it left out."""
+    shelf.call("r1", LIMITED)
+    n = MAX_EVIDENCE + 5
+    shelf.con.execute(
+        "INSERT INTO attempts BY NAME SELECT a.* REPLACE ('d' || i AS attempt_id, 'd' || i AS call_id)"
+        f" FROM attempts AS a, range({n - 1}) AS more(i)"
+    )
+    (finding,) = analyze(shelf.con)
+    assert (finding.calls, len(finding.evidence["calls"])) == (n, MAX_EVIDENCE)
+    assert finding.evidence["numbers"]["left_out"] == {"calls": 5, "attempts": 5}
+
+
+def test_only_the_asked_runs_are_analysed(shelf: Any) -> None:
+    """A finding of another run is not this run's."""
+    shelf.run("r2")
+    shelf.call("r2", LIMITED)
+    assert (len(analyze(shelf.con, ["r2"])), len(analyze(shelf.con, ["r1"])), len(analyze(shelf.con, []))) == (1, 0, 0)
+
+
+def test_the_id_depends_on_what_the_finding_is_about(shelf: Any, stories: Any) -> None:
+    """More of the same keeps the id; another rule, subject, knob, value or line is another finding."""
+    ids = set()
+    for _ in range(2):
+        stories["rate_limit"](shelf)
+        ids |= {f.finding_id for f in analyze(shelf.con)}
+    assert ids == {finding_id("rate_limit", "m1", "max_retries", "0", "site")}
+    about = ("rule", "subject", "knob", "1", "site")
+    changed = {finding_id(*about[:i], "other", *about[i + 1 :]) for i in range(5)}
+    assert len(changed | {finding_id(*about)}) == 6
+
+
+def test_persist_keeps_the_life_of_a_finding(shelf: Any) -> None:
+    """Opened, said again without a write, grown, gone and back: one row with its first sight."""
+    shelf.call("r1", LIMITED)
+    first = analyze(shelf.con)
+    (found,) = [f.finding_id for f in first]
+    assert persist(shelf.con, first, 10) == ([found], [], [])
+    assert persist(shelf.con, first, 20) == ([], [], [])
+    assert _stored(shelf) == [(found, "open", 1, 1_000_000_000, 1_000_000_000, 10)]
+    shelf.run("r2")
+    shelf.call("r2", LIMITED)
+    assert persist(shelf.con, analyze(shelf.con), 30) == ([], [], [])
+    assert persist(shelf.con, [], 40) == ([], [], [found])
+    assert persist(shelf.con, [], 50) == ([], [], [])
+    assert _stored(shelf) == [(found, "resolved", 2, 1_000_000_000, 2_000_000_000, 40)]
+    assert persist(shelf.con, analyze(shelf.con, ["r2"]), 60) == ([], [found], [])
+    assert _stored(shelf) == [(found, "open", 1, 1_000_000_000, 2_000_000_000, 60)]
+
+
+def test_persist_writes_what_analyze_said(shelf: Any, stories: Any) -> None:
+    """Every field of a finding is in its row, value and evidence as JSON."""
+    stories["unknown_tool"](shelf)
+    (finding,) = analyze(shelf.con)
+    persist(shelf.con, [finding])
+    row = shelf.con.sql("SELECT * FROM findings").pl().row(0, named=True)
+    assert json.loads(row.pop("evidence")) == finding.evidence
+    assert {"status": "open"} | {k: getattr(finding, k) for k in row if k not in ("status", "updated_ns")} == {
+        k: v for k, v in row.items() if k != "updated_ns"
+    }
+
+
+def test_persist_works_inside_the_callers_transaction(shelf: Any, stories: Any) -> None:
+    """The sidecar writes under its own transaction; what it rolls back was not persisted."""
+    stories["rate_limit"](shelf)
+    shelf.con.begin()
+    persist(shelf.con, analyze(shelf.con))
+    shelf.con.rollback()
+    assert _stored(shelf) == []
+
+
+def test_every_finding_survives_the_store(shelf: Any, stories: Any) -> None:
+    """The findings of all stories together can be written, read back and written again unchanged."""
+    for tell in stories.values():
+        tell(shelf)
+    found = analyze(shelf.con)
+    assert {f.rule for f in found} == set(stories) - {"broken_tool"}  # the others' searches went well
+    assert len(persist(shelf.con, found, 1).opened) == len(found)
+    persist(shelf.con, analyze(shelf.con), 2)
+    assert {row[-1] for row in _stored(shelf)} == {1}
+
+
+def test_the_real_parser_is_found_with_its_cost(shelf: Any, real_data: Path) -> None:
+    """Both names of the model in mini-SWE-agent's files: 684 answers turned down for USD 15.80, one of them cut."""
+    shelf.load_mini_swe(real_data / "mini_swe_agent")
+    found = analyze(shelf.con)
+    rejected = [f for f in found if f.rule == "parser_rejection"]
+    (cut,) = [f for f in found if f.rule == "truncation"]
+    assert [f.subject for f in rejected] == ["google/gemini-3-pro-preview", "gemini-3-pro-preview"]
+    assert sum(f.calls for f in rejected) == 684
+    assert round(sum(f.wasted_musd for f in rejected) / 1e6, 2) == 15.80
+    assert rejected[0].title.startswith("661 of 19,584 answers of google/gemini-3-pro-preview were turned down")
+    assert 0 < rejected[0].failed_runs < rejected[0].runs
+    assert (cut.calls, cut.cost_musd, cut.wasted_musd) == (1, 808_718, 0)

@@ -1,0 +1,134 @@
+"""What a report says of a small store."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from trimtab_analyzer.failures import RULES
+from trimtab_analyzer.report import Report, as_html, as_json, build, from_json, print_text
+
+HANGS = {"error_class": "timeout", "end": "error", "timeout_s": 2.0, "cost_musd": None}
+
+
+def _text(report: Report) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    print_text(report, console)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_the_headline_says_cost_failure_waste_and_line(shelf: Any) -> None:
+    """Four facts in this order: what it cost, what failed, what bought nothing, and which line is first to fix."""
+    shelf.call(finish_reason="length", cost_musd=300_000, decisions={"max_tokens": 120})
+    shelf.call(cost_musd=700_000, decisions={"max_tokens": 120})
+    shelf.outcome("r1", False)
+    first, waste, line = build(shelf.con).headline
+    assert first == "1 run of shop cost $1.00; it failed."
+    assert waste == "$0.30 of it (30.0 %) bought nothing that the agent could use."
+    assert line.startswith("First to fix is agent.py:14, in main, with max_tokens = 120: 1 of 2 answers")
+
+
+@pytest.mark.parametrize("rule", [rule.id for rule in RULES])
+def test_every_finding_is_shown_with_its_line(rule: str, shelf: Any, stories: dict[str, Callable[[Any], None]]) -> None:
+    """Whatever rule speaks, text and HTML show title, knob, place and advice, and JSON keeps all of it."""
+    stories[rule](shelf)
+    report = build(shelf.con)
+    finding = next(f for f in report.findings if f.rule == rule)
+    text, page = _text(report), as_html(report).replace("&#39;", "'")
+    assert all(said in shown for said in ("agent.py:14", finding.knob) for shown in (text, page))
+    assert finding.title.partition("“")[0] in page
+    assert from_json(json.loads(json.dumps(as_json(report)))) == report
+
+
+def test_the_parts_of_the_ledger_sum_to_the_total(shelf: Any, stories: dict[str, Callable[[Any], None]]) -> None:
+    """Over all stories at once, class by class, nothing is lost and nothing counted twice."""
+    for tell in stories.values():
+        tell(shelf)
+    report = build(shelf.con)
+    spent = shelf.con.execute("SELECT sum(cost_musd)::BIGINT, count(*) FROM attempts").fetchall()
+    assert [(sum(line.cost_musd for line in report.ledger), report.totals.attempts)] == spent
+    assert sum(line.cost_musd for line in report.ledger if line.is_waste) == report.totals.wasted_musd
+
+
+def test_what_ended_runs_comes_before_what_was_merely_there(shelf: Any) -> None:
+    """A broken tool seen in two failed runs does not outrank the rate limit that ended one of them."""
+    failing = {"status": "error", "error_type": "KeyError"}
+    for number in range(5):
+        shelf.call(tools=[failing | {"args_digest": f"a{number}"}])
+    shelf.outcome("r1", False)
+    ended = shelf.run("r2", status="error", error_type="openai.RateLimitError")
+    shelf.call(ended, tools=[failing | {"args_digest": "b"}])
+    shelf.call(ended, {"error_class": "rate_limit", "http_status": 429, "cost_musd": 0}, decisions={"max_retries": 0})
+    assert [f.rule for f in build(shelf.con).findings][:2] == ["rate_limit", "broken_tool"]
+
+
+def test_unknown_costs_are_said_openly(shelf: Any) -> None:
+    """A sum with unknown parts says "at least", in every form; a store without any known cost says so."""
+    shelf.call("r1", HANGS, {})
+    report = build(shelf.con)
+    assert "cost at least $0.0001" in report.headline[0]
+    assert any("What 1 of 2 requests cost is not known" in note for note in report.notes)
+    shelf.con.execute("UPDATE attempts SET cost_musd = NULL, cost_source = 'unknown'")
+    assert "cost an unknown amount" in build(shelf.con).headline[0]
+
+
+def test_losses_and_imports_are_said(shelf: Any) -> None:
+    """Lost records, imported runs and runs that nobody judged each have their sentence."""
+    shelf.insert(
+        "losses",
+        {"process_id": "p", "lost_kind": "content", "reason": "spool full", "ts_ns": 1, "count": 4, "size_bytes": 9},
+    )
+    shelf.run("r2", origin="import", attributes='{"times": "file"}')
+    notes = " ".join(build(shelf.con).notes)
+    assert "4 records could not be kept: 4 of kind content (spool full)" in notes
+    assert "1 of 2 runs was imported from files" in notes
+    assert "1 run carried no time at all" in notes
+    assert "2 of 2 runs were not judged" in notes
+
+
+def test_synthetic_data_is_said_first(shelf: Any) -> None:
+    """Requests that the scripted provider answered are counted in the first note and shown below the headline."""
+    shelf.call(response_id="chatcmpl-scripted_000001_0_297e30")
+    shelf.call(response_id="chatcmpl-real")
+    report = build(shelf.con)
+    assert report.notes[0].startswith(
+        "Synthetic data: 1 of 2 requests was answered by trimtab's own scripted provider."
+    )
+    assert _text(report).index("Synthetic data") < _text(report).index("Where the money went")
+
+
+def test_one_run_is_reported_alone(shelf: Any) -> None:
+    """With a run id all sums and findings are of that run; an unknown id is an error."""
+    shelf.call("r1")
+    shelf.run("r2")
+    shelf.call("r2", finish_reason="length")
+    report = build(shelf.con, "r1")
+    assert (report.totals.runs, report.totals.calls, report.findings) == (1, 1, ())
+    with pytest.raises(LookupError):
+        build(shelf.con, "nope")
+
+
+def test_a_large_store_is_cut_but_summed_whole(shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound the failed and the dearest runs are listed, the sums stay whole, and the cut is said."""
+    monkeypatch.setitem(build.__globals__, "MAX_RUNS", 2)
+    monkeypatch.setitem(build.__globals__, "MAX_CALLS", 1)
+    for n, cost in enumerate((100, 900, 500)):
+        shelf.call(shelf.run(f"x{n}"), cost_musd=cost)
+    shelf.outcome("x0", False)
+    report = build(shelf.con)
+    assert ({"x0", "x1"}, 1_500) == ({run.run_id for run in report.runs}, report.totals.cost_musd)
+    assert [run.run_id for run in report.runs if run.listed] == ["x0"]
+    assert any("The table shows 2 of 4 runs, and the calls of 1 of them" in note for note in report.notes)
+
+
+def test_an_empty_store_reports_nothing(shelf: Any) -> None:
+    """No run at all is said in every form and raises nowhere."""
+    shelf.con.execute("DELETE FROM runs")
+    report = build(shelf.con)
+    assert report.headline == ("Nothing has been recorded yet.",)
+    assert all("Nothing has been recorded yet." in shown for shown in (_text(report), as_html(report)))

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trimtab_tracer import content
+from trimtab_tracer.ingest import ingest
+from trimtab_tracer.records import Attempt, Content
+from trimtab_tracer.store import Store
+
+WIRE = ("openai.chat", "POST", "h", "/v1/chat/completions", "site", "complete")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with Store.open(tmp_path / "trimtab.duckdb") as store:
+        yield store
+
+
+def texts(store: Store, call_id: str) -> list[tuple[str, str, int]]:
+    """Role, text and attempt number of what was exchanged in a call."""
+    return [(t["role"], t["body"], t["attempt"]) for t in content.read(store, store.content_dir, call_id)]
+
+
+def exchanged(call: str, attempt: int, body: str) -> list[Any]:
+    """An attempt with its request and response."""
+    ids = (f"{call}/{attempt}", call, "run")
+    both = [Content(*ids, role, 1, f"{role} {body}") for role in ("request", "response")]
+    return [Attempt(*ids, "p", attempt, attempt, 1, *WIRE), *both]
+
+
+def test_texts_of_a_call_come_back_in_order(store: Store) -> None:
+    """A call's texts are read attempt by attempt, request before response, unchanged."""
+    ingest(store, [*exchanged("c", 2, "zwölf ✓ \x00"), *exchanged("c", 1, "x" * 100_000), *exchanged("d", 1, "other")])
+    expected = [
+        (role, f"{role} {body}", n)
+        for n, body in ((1, "x" * 100_000), (2, "zwölf ✓ \x00"))
+        for role in ("request", "response")
+    ]
+    assert expected == texts(store, "c")
+    assert texts(store, "no such call") == []
+
+
+def test_ingesting_again_overwrites(store: Store) -> None:
+    """The file's name follows from where the rows came from, so that a second ingest leaves one file."""
+    for _ in range(2):
+        ingest(store, exchanged("c", 1, "once"), segment=("p-000001.seg", "p", 500, 3, False))
+        with store.transaction() as con:
+            con.execute("DELETE FROM ingest_ledger")  # as if the first commit had not happened
+    assert [path.name for path in store.content_dir.iterdir()] == ["p-000001-000000000000.parquet"]
+    assert len(texts(store, "c")) == 2
+
+
+def test_files_are_private(store: Store) -> None:
+    """Folder and files of texts are for this user only."""
+    ingest(store, exchanged("c", 1, "secret"))
+    (path,) = store.content_dir.iterdir()
+    assert (store.content_dir.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_a_deleted_file_costs_its_texts_only(store: Store) -> None:
+    """Retention is deleting files: calls whose file is gone have no text, the others keep theirs."""
+    ingest(store, exchanged("c", 1, "old"))
+    (old,) = store.content_dir.iterdir()
+    ingest(store, exchanged("d", 1, "new"))
+    old.unlink()
+    assert texts(store, "c") == []
+    assert len(texts(store, "d")) == 2
+
+
+def test_many_small_files_are_joined(store: Store) -> None:
+    """Joining keeps every text, leaves one file, and is not done for a few files."""
+    for n in range(content.SMALL_FILES - 1):
+        content.write_segment(store.content_dir, f"s-{n}.parquet", rows(n))
+        index(store, n)
+    assert content.compact(store) == 0
+    content.write_segment(store.content_dir, "s-63.parquet", rows(63))
+    index(store, 63)
+    assert content.compact(store) == content.SMALL_FILES
+    assert len(list(store.content_dir.iterdir())) == 1
+    assert all([("request", f"body {n}", 0)] == texts(store, f"c{n}") for n in range(content.SMALL_FILES))
+
+
+def rows(n: int) -> list[dict[str, Any]]:
+    """One text of call ``c<n>``."""
+    ids = {"attempt_id": f"a{n}", "call_id": f"c{n}", "run_id": "r"}
+    return [ids | {"role": "request", "recorded_ns": n, "body": f"body {n}"}]
+
+
+def index(store: Store, n: int) -> None:
+    """Name the file ``s-<n>.parquet`` in the index."""
+    with store.transaction() as con:
+        con.execute("INSERT INTO content VALUES (?, 'request', ?, 'r', ?, ?)", [f"a{n}", f"c{n}", n, f"s-{n}.parquet"])
+
+
+def test_sweeping_removes_what_a_crash_left(store: Store) -> None:
+    """Unfinished files and files that the index does not name go; the others stay."""
+    ingest(store, exchanged("c", 1, "kept"))
+    content.write_segment(store.content_dir, "stray.parquet", rows(1))
+    (store.content_dir / "half.parquet.tmp").write_bytes(b"PAR1")
+    assert content.sweep(store) == 2
+    assert len(texts(store, "c")) == 2

@@ -1,0 +1,102 @@
+"""The reads behind the API: what their statements choose, and that their headers say what they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib import resources
+
+import duckdb
+import pytest
+
+from trimtab_tracer.ingest import ingest
+from trimtab_tracer.records import Loss, Outcome, Process, Record
+from trimtab_tracer.settings import Settings
+from trimtab_tracer.store import Store
+from trimtab_tuner import reads
+
+FILES = sorted(
+    path.name for path in (resources.files("trimtab_tuner") / "queries").iterdir() if path.name.endswith(".sql")
+)
+SomeRun = Callable[..., list[Record]]
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    """An empty store."""
+    with Store.open(settings.store_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def con(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor onto it."""
+    with closing(store.cursor()) as cursor:
+        yield cursor
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_header_names_every_parameter(name: str) -> None:
+    """A statement's header says what it is for and names each parameter that the statement takes."""
+    text = reads.statement(name.removesuffix(".sql"))
+    header = "\n".join(line for line in text.splitlines() if line.startswith("--"))
+    assert header.startswith("-- Purpose: ")
+    body = text[len(header) :]
+    assert set(re.findall(r"\$\w+", body)) == set(re.findall(r"\$\w+", header))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([(True, "explicit", 1), (False, "evaluator", 2), (False, "inferred", 3)], (True, "explicit")),
+        ([(False, "inferred", 1), (True, "evaluator", 2)], (True, "evaluator")),
+        ([(False, "explicit", 1), (True, "explicit", 2)], (True, "explicit")),
+        ([], (None, None)),
+    ],
+)
+def test_the_best_outcome_counts(
+    store: Store,
+    con: duckdb.DuckDBPyConnection,
+    some_run: SomeRun,
+    said: list[tuple[bool, str, int]],
+    expected: tuple[object, object],
+) -> None:
+    """Of several outcomes of a run, explicit beats evaluator beats inferred, and of equals the latest counts."""
+    outcomes = [Outcome(f"o{at}", "r001", at, success, source=source) for success, source, at in said]
+    ingest(store, [*some_run(1), *outcomes])
+    (run,) = reads.runs(con, limit=5)
+    assert (run["success"], run["outcome_source"]) == expected
+    word = {True: "success", False: "failure", None: "unknown"}[run["success"]]
+    assert [r["run_id"] for r in reads.runs(con, outcome=word, limit=5)] == ["r001"]
+
+
+def test_losses_are_added_up(store: Store, con: duckdb.DuckDBPyConnection, process: Process) -> None:
+    """Losses of one process, kind and reason are one row with the sum of their counts and the time they span."""
+    ingest(
+        store,
+        [
+            process,
+            Loss("p1", "content", "spool full", 2, 100, 10),
+            Loss("p1", "content", "spool full", 3, 50, 20),
+            Loss("p1", "exchange", "spool full", 1, 5, 15),
+        ],
+    )
+    rows = reads.losses(con, limit=10, offset=0)
+    assert [
+        (r["service"], r["lost_kind"], r["count"], r["size_bytes"], r["first_ns"], r["last_ns"], r["total"])
+        for r in rows
+    ] == [("shop", "content", 5, 150, 10, 20, 2), ("shop", "exchange", 1, 5, 15, 15, 2)]
+
+
+def test_what_has_no_known_price_is_counted_apart(
+    store: Store, con: duckdb.DuckDBPyConnection, some_run: SomeRun
+) -> None:
+    """A run's cost sums what is known, and says how many attempts are not in it."""
+    records = [r for r in some_run(1, model="nobody-knows-this") if type(r).__name__ != "Exchange"]
+    ingest(store, [*some_run(2), *records])
+    costs = {r["run_id"]: (r["cost_musd"], r["attempts_unpriced"]) for r in reads.runs(con, limit=5)}
+    assert costs == {"r001": (0, 1), "r002": (1000, 0)}
+    assert {
+        s["site_id"]: s["attempts_unpriced"] for s in reads.sites(con, site=None, service=None, limit=5, offset=0)
+    } == {"s1": 1}
