@@ -71,6 +71,15 @@ def test_broken_tool_is_silent_on_calls_that_never_reached_the_tool(shelf: Any) 
     assert _found(shelf, "broken_tool") == []
 
 
+@pytest.mark.parametrize("facts", [{"args_valid": False}, {"offered": False}, {"origin": "requested"}], ids=str)
+def test_broken_tool_counts_only_executions(shelf: Any, facts: dict[str, Any]) -> None:
+    """Five failures are five of five, however many calls of that name never reached the tool."""
+    _run_tools(shelf, *["error"] * 5)
+    _run_tools(shelf, *["unknown"] * 5, **facts)
+    (finding,) = _found(shelf, "broken_tool")
+    assert (finding.evidence["numbers"]["hit"], finding.evidence["numbers"]["of"]) == (5, 5)
+
+
 def test_broken_tool_is_silent_on_a_sound_tool(shelf: Any) -> None:
     """A tool that answers is no finding."""
     _run_tools(shelf, *["ok"] * 8)

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from trimtab.__main__ import main
+from trimtab.__main__ import LIGHT, main
 from trimtab_tracer.errors import SidecarError
 
 HEAVY = [
@@ -130,6 +131,27 @@ def test_an_expected_error_is_one_sentence(
     monkeypatch.setenv("TRIMTAB_DEBUG", "1")
     with pytest.raises(SidecarError):
         main(argv)
+
+
+def test_an_interrupt_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C in any command is the usual exit code, without a traceback."""
+
+    def interrupted(args: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(LIGHT, "config", replace(LIGHT["config"], run=interrupted))
+    assert main(["config"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_goes_away_is_no_traceback(nowhere: Path) -> None:
+    """``trimtab ... | head`` ends quietly when the reader has seen enough."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "trimtab", "config", "--json"]
+    result = subprocess.run(command, cwd=nowhere, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize("module", ["duckdb", "fastapi", "uvicorn"])

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from subprocess import PIPE
 
 import pytest
 
@@ -24,13 +26,13 @@ from trimtab_tracer.spool import SpoolWriter
 
 now = time.time_ns()
 me = Process("agent", os.getpid(), now, "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", read_boot_id())
-spool = SpoolWriter(sys.argv[1], me, 1 << 30, segment_bytes=40_000)
+spool = SpoolWriter(sys.argv[1], me, 1 << 30, segment_bytes=20_000)
 told = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), told.set()), daemon=True).start()
 kept = [spool.write(RunStart("r", "agent", now, "order", "explicit"))]
 kept.append(spool.write(Site("s", "shop.py", "main", 1, 1, "x")))
 n = 0
-while not told.wait(0.004):
+while not told.wait(0.01):
     call, attempt = f"c{n}", f"a{n}"
     kept.append(spool.write(Attempt(attempt, call, "r", "agent", 1, time.time_ns(), 1000, "openai.chat", "POST",
                                     "api.openai.com", "/v1/chat/completions", "s", "complete", http_status=200)))
@@ -45,46 +47,68 @@ print(n, all(kept))
 """
 
 
-def up(settings: Settings) -> subprocess.Popen[bytes]:
-    """A sidecar on the home, quick and busy."""
-    options = ["--port", "0", "--home", str(settings.home)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "trimtab", "up", *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+@pytest.fixture
+def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python processes; whatever still runs at the end is killed."""
+    with ExitStack() as ended:
+
+        def start(*arguments: object) -> subprocess.Popen[str]:
+            command = [sys.executable, *map(str, arguments)]
+            process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
+            ended.enter_context(process)  # waits, and closes its pipes
+            ended.callback(process.kill)
+            return process
+
+        yield start
 
 
-def test_twenty_kills_lose_and_double_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def wait_for_work(settings: Settings, sidecar: subprocess.Popen[str]) -> bool:
+    """Wait until it is up and commits: DuckDB's log beside the store changes."""
+    logs = (settings.store_path, settings.store_path.with_name("trimtab.duckdb.wal"))
+    before = None
+    while sidecar.poll() is None:
+        sizes = [path.stat().st_size for path in logs if path.exists()]
+        if settings.sidecar_path.exists():
+            before = before or sizes
+            if sizes != before:
+                return True
+        time.sleep(0.005)
+    return False
+
+
+def test_twenty_kills_lose_and_double_nothing(
+    settings: Settings, spawn: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After 20 kills, some during start-up, some in full work, the store opens and has every record exactly once."""
     monkeypatch.setenv("TRIMTAB_COLLECT_INTERVAL_S", "0.01")
     monkeypatch.setenv("TRIMTAB_ANALYZE_INTERVAL_S", "0.3")
     draw = random.Random(20261121)
-    agent = subprocess.Popen(
-        [sys.executable, "-c", AGENT, settings.spool_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    up = ("-m", "trimtab", "up", "--port", "0", "--home", settings.home)
+    agent = spawn("-c", AGENT, settings.spool_dir)
     served = 0
     for n in range(KILLS):
-        sidecar = up(settings)
+        sidecar = spawn(*up)
         settings.sidecar_path.unlink(missing_ok=True)
-        if n % 2:  # let this one come up and work before its moment comes
-            while not settings.sidecar_path.exists() and sidecar.poll() is None:
-                time.sleep(0.005)
-        time.sleep(draw.uniform(0.0, 0.6))
-        served += settings.sidecar_path.exists()
+        if n % 2:
+            served += wait_for_work(settings, sidecar)
+            time.sleep(draw.uniform(0.0, 0.3))
+        else:
+            time.sleep(draw.uniform(0.0, 1.0))
         sidecar.send_signal(signal.SIGKILL)
         _, log = sidecar.communicate()
-        assert sidecar.returncode == -signal.SIGKILL, log.decode()
-        assert b"Traceback" not in log, log.decode()
+        assert sidecar.returncode == -signal.SIGKILL, log
+        assert "Traceback" not in log, log
     written, whole = agent.communicate("", timeout=60)[0].split()
     assert whole == "True"
-    assert served >= KILLS // 2
+    assert served == KILLS // 2
     settings.sidecar_path.unlink(missing_ok=True)
-    last = up(settings)
+    last = spawn(*up)
     while not settings.sidecar_path.exists():
         assert last.poll() is None
         time.sleep(0.01)
     last.terminate()
     _, log = last.communicate(timeout=60)
-    assert (last.returncode, log) == (0, b"")
+    assert (last.returncode, log) == (0, "")
     check(settings, int(written))
 
 

@@ -29,7 +29,9 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in ``argv`` (``sys.argv`` by default) and return the exit code."""
     try:
-        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # here, where a reader that has gone away is handled, and not when the interpreter ends
+        return code
     except TrimtabError as error:
         if os.environ.get("TRIMTAB_DEBUG"):
             raise

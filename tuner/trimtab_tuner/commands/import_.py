@@ -307,7 +307,7 @@ def _table(results: list[FileResult], runs: list[dict[str, Any]], states: dict[s
         )
     if total["calls_unpriced"]:
         print(
-            f"The cost of {total['calls_unpriced']} calls is not known: the files log none, no price is known for it."
+            f"The cost of {total['calls_unpriced']:,} calls is not known: the files log none, no price is known for it."
         )
 
 
