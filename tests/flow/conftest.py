@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimtab_tracer.collect import Collector
 
+from trimtab_tracer.collect import Collector
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 from trimtab_tuner.provider import Provider, Scenario
 
 HERE = Path(__file__).parent
-TIMEOUT_S = 60
+TIMEOUT_S = 90
 AT_ONCE = 3
 """Programs that run at the same time."""
 
@@ -115,17 +115,19 @@ class Flow:
             text=True,
         )
 
-    def run(self, script: Path, scenario: dict[str, Any], *arguments: str, **env: str) -> Ran:
+    def run(
+        self, script: Path, scenario: dict[str, Any], *arguments: str, limit_s: float = TIMEOUT_S, **env: str
+    ) -> Ran:
         """Run a program to its end against a provider of its own."""
         home = self.home()
         provider = self.provider(scenario)
         process = self.start(script, provider, home, *arguments, **env)
         try:
-            stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+            stdout, stderr = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             process.kill()
             stdout, stderr = process.communicate()
-            pytest.fail(f"{script.name} did not end within {TIMEOUT_S} s.\nstdout: {stdout}\nstderr: {stderr}")
+            pytest.fail(f"{script.name} did not end within {limit_s} s.\nstdout: {stdout}\nstderr: {stderr}")
         return Ran(process.returncode, stdout, stderr, tuple(provider.log.entries), home)
 
     def records(self, home: Path) -> Records:

@@ -6,6 +6,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 SHARES = 2
 """Processes that share the walk."""
 
@@ -60,11 +62,42 @@ WRAPPERS = {
 """Functions that consist of a call of what they stand for and calls of guarded functions: these can't be guarded."""
 
 
+AT_THE_END = (
+    "ProcessExit._at_exit",
+    "SiteFinder.of_traceback",
+    "SpoolWriter.close",
+    "SpoolWriter.write",
+    "Switch._ended",
+    "Tracer.end_process",
+    "Writer.close",
+)
+"""Functions that run when the process ends."""
+
+
+def test_process_ends_as_without_us(flow: Any) -> None:
+    """Whatever of ours raises while the process ends, its exit code and its traceback are its own."""
+
+    def leave(name: str, disabled: str = "0") -> Any:
+        return flow.run(flow.program("leaving.py"), {}, name, TRIMTAB_STRICT="0", TRIMTAB_DISABLED=disabled)
+
+    with ThreadPoolExecutor(2) as pool:
+        untraced = leave("none", "1")
+        ends = dict(zip(AT_THE_END, pool.map(leave, AT_THE_END), strict=True))
+    assert "ValueError: the agent's own" in untraced.stderr
+    assert {untraced.returncode} == {ran.returncode for ran in ends.values()}
+    assert [name for name, ran in ends.items() if ran.stdout != "raised\n"] == []
+    for ran in ends.values():
+        ours = [line for line in ran.stderr.splitlines() if line.startswith("trimtab could not record")]
+        assert len(ours) == 1
+        assert ran.stderr.replace(ours[0] + "\n", "") == untraced.stderr
+
+
+@pytest.mark.timeout(240)
 def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
     """Every function of ours that runs during an agent's work raises in turn: results and exceptions stay the same."""
 
     def walk(share: int) -> list[dict[str, Any]]:
-        ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(SHARES), TRIMTAB_STRICT="0")
+        ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(SHARES), limit_s=230, TRIMTAB_STRICT="0")
         assert ran.returncode == 0, ran.stderr[-3000:]
         return [json.loads(line) for line in ran.stdout.splitlines()]
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 import trimtab
-from trimtab_tracer.records import Record
+from trimtab_tracer.records import CallDecisions, Record
 from trimtab_tracer.spool import list_segments, read_segment
 
 Recorded = Callable[[type], list[Record]]
@@ -28,7 +29,11 @@ def recorded(tmp_path: Path, strict: None) -> Iterator[Recorded]:
     def of_type(kind: type) -> list[Record]:
         trimtab.flush()
         lines = [line for path in list_segments(home / "spool") for line in read_segment(path)]
-        return [line.record for line in lines if isinstance(line.record, kind)]
+        records: list[Record] = []
+        for line in lines:
+            record = line.record
+            records += record.decisions() if isinstance(record, CallDecisions) else [record] if record else []
+        return [record for record in records if isinstance(record, kind)]
 
     yield of_type
     trimtab.uninstrument()

@@ -9,6 +9,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+
 from trimtab_tracer.caught import decode
 
 TEXT = b'{"answer": "' + b"word " * 500 + b'"}'

@@ -12,6 +12,7 @@ from trimtab_tracer.digests import digest
 from trimtab_tracer.exchange import Captured, ExchangeBuilder
 from trimtab_tracer.records import (
     Attempt,
+    CallDecisions,
     Content,
     Decision,
     Exchange,
@@ -48,9 +49,10 @@ class Run:
             end="complete", http_status=200,
         )  # fmt: skip
         bodies = [b if b is None or isinstance(b, bytes) else json.dumps(b).encode() for b in (sent, came)]
-        return self.builder.build(
+        records = self.builder.build(
             Captured(replace(attempt, **fields), fmt, bodies[0], bodies[1], is_sse, prompt_version=version)
         )
+        return [d for r in records for d in (r.decisions() if isinstance(r, CallDecisions) else (r,))]
 
     def exchange(self, sent: Any, came: Any, **fields: Any) -> Exchange:
         """The exchange of one more call."""

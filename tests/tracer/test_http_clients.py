@@ -12,6 +12,7 @@ import httpx
 import httpx2
 import openai
 import pytest
+
 import trimtab
 from trimtab_tracer.records import Attempt, Exchange, HttpSpan
 from trimtab_tuner.provider import Provider, Scenario

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 import trimtab
 from trimtab_tracer.records import Decision, Site
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 import trimtab
 from trimtab_tracer.records import Attempt, RunStart, Site
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import trimtab
 from trimtab_tracer.records import Outcome, RunEnd, RunStart, Site
 from trimtab_tracer.spool import list_segments, read_segment
@@ -105,7 +106,12 @@ def outcome_of(tmp_path: Path, program: str) -> tuple[RunStart, RunEnd, int]:
     script = tmp_path / "agent.py"
     script.write_text("import trimtab\ntrimtab.instrument()\n" + program)
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, env={"TRIMTAB_STRICT": "1"}, capture_output=True, text=True
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={"TRIMTAB_STRICT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     records = [line.record for path in list_segments(tmp_path / ".trimtab/spool") for line in read_segment(path)]
     (start,) = [r for r in records if isinstance(r, RunStart)]

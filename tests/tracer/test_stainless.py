@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 import pytest
+
 from trimtab_tracer.records import Decision, Site
 from trimtab_tuner.provider import Provider, Scenario
 
@@ -21,15 +22,15 @@ def decided(recorded: Recorded, knob: str) -> tuple[Any, str, str, str]:
     return decision.value, decision.source, decision.site_role, sites[decision.site_id].source
 
 
-def ask(options: dict[str, Any], per_call: dict[str, Any]) -> None:
+def ask(**options: Any) -> None:
     with Provider(Scenario.from_dict({})) as provider:
         client = openai.OpenAI(base_url=provider.url + "/v1", api_key="none", **options)
-        client.with_options(**per_call).chat.completions.create(**ASK) if per_call else client.chat.completions.create(**ASK)
+        client.chat.completions.create(**ASK)
 
 
 def test_client_setting_is_pinned_to_the_constructor(recorded: Recorded) -> None:
     """What the client was built with is pinned to where it was built."""
-    ask({"max_retries": 0, "timeout": 3.5}, {})
+    ask(max_retries=0, timeout=3.5)
     value, source, role, line = decided(recorded, "max_retries")
     assert (0, "code", "constructor") == (value, source, role)
     assert "openai.OpenAI(" in line
@@ -38,7 +39,7 @@ def test_client_setting_is_pinned_to_the_constructor(recorded: Recorded) -> None
 
 def test_default_is_called_default(recorded: Recorded) -> None:
     """What nobody set is the SDK's default, and no line's fault."""
-    ask({}, {})
+    ask()
     assert (2, "default", "call") == decided(recorded, "max_retries")[:3]
     assert (600, "default", "call") == decided(recorded, "timeout_s")[:3]
 

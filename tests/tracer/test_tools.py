@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 import trimtab
 from trimtab_tracer.digests import canonical, digest
 from trimtab_tracer.records import Site, ToolRun

@@ -15,7 +15,6 @@ from typing import Any
 
 from . import context
 from .caught import Caught, decode
-from .decisions import of_the_sdk
 from .digests import digest
 from .guard import guarded
 from .instrument import stainless
@@ -64,9 +63,6 @@ class Capture:
         self.hint = stainless.hint_for(request)
         self.run_id = tracer.run_id()
         self.call_id, self.number = self._call()
-        self.decisions = (
-            of_the_sdk(self.call_id, self.run_id, self.timeout_s, self.hint, site) if self.number == 1 else ()
-        )
         self._chunks: list[bytes] = []
         self._chunk_count = 0
         self._body_size = 0
@@ -217,7 +213,8 @@ class Capture:
             response_body=b"".join(self._chunks) if self._headers is not None and whole else None,
             content_type=headers.get("content-type", ""),
             content_encoding=self._encoding(),
-            decisions=self.decisions,
+            site=self.site,
+            hint=self.hint,
         )
 
 

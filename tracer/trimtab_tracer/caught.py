@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .decisions import Hint, of_the_sdk
 from .exchange import Captured
-from .records import Attempt, Decision
+from .records import Attempt, Site
 from .wire.formats import WireFormat
 
 MAX_DECODED_BYTES = 64 * 1024 * 1024
@@ -32,8 +33,10 @@ class Caught:
     content_type: str
     content_encoding: str
     """Encodings still on ``response_body``; empty where the HTTP library took them off."""
-    decisions: tuple[Decision, ...]
-    """Known to the hook and not to the body."""
+    site: Site
+    """The line of the call."""
+    hint: Hint | None
+    """What the SDK said about the request."""
 
     @property
     def size_bytes(self) -> int:
@@ -50,6 +53,7 @@ class Caught:
             response_body=decode(body, self.content_encoding) if body is not None else None,
             is_sse="text/event-stream" in self.content_type,
             content_type=self.content_type,
+            choices=of_the_sdk(self.attempt.timeout_s, self.hint, self.site),
         )
 
 

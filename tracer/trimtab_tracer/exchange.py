@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from .digests import canonical, digest
 from .memory import RunMemory, Setup
-from .records import Attempt, Content, Decision, Exchange, Record, ToolRequest, ToolResult
+from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact
 from .verdicts import rejection, tool_status
 from .wire import ndjson, sse
@@ -51,6 +51,8 @@ class Captured:
     content_type: str = ""
     prompt_version: str | None = None
     """What the user named; the digest of the prompt counts where None."""
+    choices: tuple[Choice, ...] = ()
+    """Decisions on the call that its body does not show."""
 
 
 class ExchangeBuilder:
@@ -75,8 +77,11 @@ class ExchangeBuilder:
         setup = memory.setup(asked)
         exchange = self._exchange(captured, asked, said, setup, memory)
         records: list[Record] = [exchange]
-        if attempt.number == 1 and isinstance(sent.value, dict):
-            records += _decisions(captured, asked, setup, exchange.model)
+        if attempt.number == 1:
+            readable = isinstance(sent.value, dict)
+            choices = captured.choices + (_choices(captured, asked, setup, exchange.model) if readable else ())
+            if choices:
+                records.append(CallDecisions(attempt.call_id, attempt.run_id, attempt.site_id, attempt.ts_ns, choices))
         records += self._content(attempt, sent, came)
         memory.remember(attempt.call_id, said, setup)
         return records
@@ -228,27 +233,16 @@ def _without_torn_calls(said: ResponseFacts) -> ResponseFacts:
     return replace(said, tool_calls=whole)
 
 
-def _decisions(captured: Captured, asked: RequestFacts, setup: Setup, model: str | None) -> Iterator[Decision]:
+def _choices(captured: Captured, asked: RequestFacts, setup: Setup, model: str | None) -> tuple[Choice, ...]:
     """The choices that this call's code made, or left to a default."""
-    attempt = captured.attempt
     values: dict[str, Any] = {k: asked.params.get(k) for k in _KNOBS}
     values |= {"model": model, "tools": setup.tools_digest}
     values["prompt_version"] = captured.prompt_version or setup.prompt_digest
-    if attempt.api == "openai.embeddings":
+    if captured.attempt.api == "openai.embeddings":
         values = {"model": model}
     if "reasoning_effort" in asked.params:
         values["reasoning_effort"] = asked.params["reasoning_effort"]
-    for knob, value in values.items():
-        yield Decision(
-            decision_id=f"{attempt.call_id}:{knob}",
-            run_id=attempt.run_id,
-            knob=knob,
-            value=value,
-            source="default" if value is None else "code",
-            site_id=attempt.site_id,
-            ts_ns=attempt.ts_ns,
-            call_id=attempt.call_id,
-        )
+    return tuple(Choice(knob, value, "default" if value is None else "code") for knob, value in values.items())
 
 
 def _arguments(written: str) -> tuple[str, str | None]:

@@ -29,6 +29,7 @@ from .ingest_rows import Row
 from .prices import PriceList
 from .records import (
     Attempt,
+    CallDecisions,
     Content,
     Decision,
     Exchange,
@@ -97,7 +98,8 @@ def ingest(
     groups: Groups = defaultdict(list)
     count = 0
     for record in records:
-        groups[type(record)].append(record)
+        for part in record.decisions() if isinstance(record, CallDecisions) else (record,):
+            groups[type(part)].append(part)
         count += 1
     with store.transaction() as con:
         batch = _Batch(con, groups, prices or bundled_prices())

@@ -62,7 +62,7 @@ class RunStart:
     ts_ns: int
     name: str
     origin: str
-    """``explicit`` (``with trimtab.run()``), ``process`` (no run was declared: the process is the run) or ``import``."""
+    """``explicit`` (``with trimtab.run()``), ``process`` (none was declared: the process is the run) or ``import``."""
     parent_run_id: str | None = None
     task: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -279,6 +279,51 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One decision of :class:`CallDecisions`: what it says beyond the call it holds for."""
+
+    knob: str
+    value: Any
+    source: str
+    site_id: str | None = None
+    """None for the line of the call."""
+    site_role: str = "call"
+    propensity: float = 1.0
+    policy_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallDecisions:
+    """All decisions in force on one call, in one record: a call makes ten of them."""
+
+    call_id: str
+    run_id: str
+    site_id: str
+    """The line of the call."""
+    ts_ns: int
+    choices: tuple[Choice, ...]
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """One :class:`Decision` for each choice; ids are ``<call_id>:<knob>``."""
+        return tuple(
+            Decision(
+                decision_id=f"{self.call_id}:{choice.knob}",
+                run_id=self.run_id,
+                knob=choice.knob,
+                value=choice.value,
+                source=choice.source,
+                site_id=choice.site_id or self.site_id,
+                ts_ns=self.ts_ns,
+                call_id=self.call_id,
+                propensity=choice.propensity,
+                site_role=choice.site_role,
+                policy_version=choice.policy_version,
+            )
+            for choice in self.choices
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a run."""
 
@@ -347,6 +392,7 @@ Record = (
     | Exchange
     | ToolRun
     | Decision
+    | CallDecisions
     | Outcome
     | Content
     | HttpSpan
@@ -364,9 +410,9 @@ class _Shapes:
 
     kinds: ClassVar[dict[type, str]] = {t: kind_of(t) for t in Record.__args__}
     by_kind: ClassVar[dict[str, type]] = {kind_of(t): t for t in Record.__args__}
-    nested: ClassVar[dict[str, type]] = {"tool_requests": ToolRequest, "tool_results": ToolResult}
+    nested: ClassVar[dict[str, type]] = {"tool_requests": ToolRequest, "tool_results": ToolResult, "choices": Choice}
     names: ClassVar[dict[type, tuple[str, ...]]] = {
-        t: tuple(f.name for f in fields(t)) for t in (*Record.__args__, ToolRequest, ToolResult)
+        t: tuple(f.name for f in fields(t)) for t in (*Record.__args__, ToolRequest, ToolResult, Choice)
     }
 
 

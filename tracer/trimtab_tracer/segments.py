@@ -94,7 +94,9 @@ def _flat_shape(shape: type) -> tuple[str, tuple[str, ...], Callable[[Any], tupl
     """Kind, field names and a getter of all fields, for types whose unset fields can be left out of the line."""
     for f in fields(shape):
         required = f.default is MISSING and f.default_factory is MISSING
-        if f.name in ("tool_requests", "tool_results") or (required and ("None" in str(f.type) or f.type == "Any")):
+        if f.name in ("tool_requests", "tool_results", "choices") or (
+            required and ("None" in str(f.type) or f.type == "Any")
+        ):
             return None
     names = tuple(f.name for f in fields(shape))
     return kind_of(shape), names, operator.attrgetter(*names)

@@ -11,7 +11,6 @@ import os
 import platform
 import sys
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ CLOSE_TIMEOUT_S = 2.0
 
 def new_id() -> str:
     """A fresh random id."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def type_name(error: BaseException | type[BaseException]) -> str:

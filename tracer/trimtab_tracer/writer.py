@@ -100,7 +100,7 @@ class Writer:
     def _handle(self, item: Caught | Job) -> None:
         if isinstance(item, Caught):
             self._queued_bytes -= item.size_bytes
-            records: Iterable[Record] = [*item.decisions, *self._builder.build(item.captured())]
+            records: Iterable[Record] = self._builder.build(item.captured())
         else:
             records = item()
         for record in records:

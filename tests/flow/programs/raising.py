@@ -6,7 +6,9 @@ done without tracing. Arguments: this process's share of the functions, as ``<nu
 
 import asyncio
 import contextvars
+import inspect
 import json
+import mmap
 import os
 import sys
 import threading
@@ -20,6 +22,9 @@ import openai
 
 import trimtab
 import trimtab_tracer
+from trimtab_tracer.instrument.process_exit import ProcessExit
+from trimtab_tracer.instrument.switch import Switch
+from trimtab_tracer.tracer import Tracer
 
 FOLDERS = tuple(os.path.dirname(module.__file__) + os.sep for module in (trimtab, trimtab_tracer))
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -160,6 +165,12 @@ def other_http() -> object:
         return client.get(URL + "/v1/models").status_code, client.get(URL + "/nothing").status_code
 
 
+def other_unreachable() -> object:
+    """One that fails."""
+    with httpx.Client(verify=False) as client:
+        return client.get("http://127.0.0.1:9/nothing").status_code
+
+
 def forked() -> object:
     """A call in a forked child."""
     pid = os.fork()
@@ -192,6 +203,7 @@ WORK = (
     awaited,
     pooled,
     other_http,
+    other_unreachable,
     forked,
     flushed,
     stopped,
@@ -201,33 +213,41 @@ WORK = (
 IN_BRIEF = (plain, streamed, flushed, stopped)
 """Parts that are enough for what runs in our own thread alone, where it can't meet the agent's work."""
 
+IN_CHILDREN = (ProcessExit._in_child, Switch._forked, Tracer.child)
+"""Functions that run in a forked child only, where a profile made here does not reach."""
+
+now: Callable[[], object] = stopped
+"""The part that is being done."""
+
 
 def work(parts: Parts = WORK, before: Callable[[], None] = lambda: None) -> list[str]:
     """Do everything; what each part gave or raised."""
+    global now
     results = []
-    for part in parts:
+    for now in parts:
         before()
         try:
-            result = repr(part())
+            result = repr(now())
         except Exception as error:
             result = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
         finally:
             sys.settrace(None)
-        results.append(f"{part.__name__}: {result}")
+        results.append(f"{now.__name__}: {result}")
     return results
 
 
 def functions_of_ours() -> dict[str, tuple[CodeType, Parts]]:
-    """Code of every function of ours that is called during the work, and the parts of it to do, by name.
+    """Code of every function of ours that is called during the work, and the parts that call it, by name.
 
     What raises inside a comprehension raises in the function around it, so those are left out.
     """
-    threads: dict[CodeType, set[str]] = {}
+    called: dict[CodeType, set[Callable[[], object]]] = {}
     working = False
 
     def note(frame: FrameType, event: str, _: object) -> None:
         if working and event == "call" and frame.f_code.co_filename.startswith(FOLDERS):
-            threads.setdefault(frame.f_code, set()).add(threading.current_thread().name)
+            in_writer = threading.current_thread().name == "trimtab-writer"
+            called.setdefault(frame.f_code, set()).update(IN_BRIEF if in_writer else [now])
 
     threading.setprofile(note)  # before there is a thread of ours
     trimtab.instrument()
@@ -238,23 +258,24 @@ def functions_of_ours() -> dict[str, tuple[CodeType, Parts]]:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]
+    for function in IN_CHILDREN:
+        called.setdefault(inspect.unwrap(function).__code__, {forked})
     return {
         f"{os.path.basename(code.co_filename)}:{code.co_qualname}": (code, parts)
-        for code in sorted(threads, key=lambda code: (code.co_filename, code.co_firstlineno))
-        for parts in [IN_BRIEF if threads[code] == {"trimtab-writer"} else WORK]
+        for code in sorted(called, key=lambda code: (code.co_filename, code.co_firstlineno))
+        for parts in [tuple(part for part in WORK if part in called[code] or part is stopped)]
         if not code.co_name.endswith(("comp>", "genexpr>", "<module>"))
     }
 
 
-def work_while_raising(target: CodeType, parts: Parts) -> tuple[list[str], int]:
-    """The work with ``target`` raising at its start, in every thread; and how often it did."""
-    fired = 0
+def work_while_raising(target: CodeType, parts: Parts) -> tuple[list[str], bool]:
+    """The work with ``target`` raising at its start, in every thread; and whether it did."""
+    fired = mmap.mmap(-1, 1)  # shared with children
     working = False
 
     def trace(frame: FrameType, event: str, _: object) -> None:
-        nonlocal fired
         if working and event == "call" and frame.f_code is target:
-            fired += 1
+            fired[0] = 1
             raise BoomError(target.co_qualname)
 
     # A trace function that raises is taken out of its thread: it is put back before each part.
@@ -268,18 +289,18 @@ def work_while_raising(target: CodeType, parts: Parts) -> tuple[list[str], int]:
         working = False
         threading.settrace(None)  # type: ignore[arg-type]
     trimtab.uninstrument()
-    return results, fired
+    return results, bool(fired[0])
 
 
 if __name__ == "__main__":
     share, shares = map(int, sys.argv[1:])
     expected = work()
-    print(json.dumps({"function": None, "results": expected, "fired": 0}))
+    print(json.dumps({"function": None, "results": expected}))
     functions_of_ours()  # what is imported late is imported now
     functions = functions_of_ours()
     for name in list(functions)[share::shares]:
         code, parts = functions[name]
         results, fired = work_while_raising(code, parts)
-        if not fired:
+        if not fired:  # the writer's thread was at another part than the agent
             results, fired = work_while_raising(code, WORK)
         print(json.dumps({"function": name, "results": results, "fired": fired}), flush=True)

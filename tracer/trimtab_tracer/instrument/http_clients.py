@@ -128,7 +128,8 @@ def make_tees(module: ModuleType) -> tuple[type, type]:
             return getattr(self.__dict__["_inner"], name)
 
         def __del__(self) -> None:
-            self._capture.closed()
+            if "_capture" in self.__dict__:  # not where its construction failed
+                self._capture.closed()
 
     class AsyncTee(async_base):  # type: ignore[misc]
         """Passes a response's chunks on and notes them."""
@@ -165,6 +166,7 @@ def make_tees(module: ModuleType) -> tuple[type, type]:
             return getattr(self.__dict__["_inner"], name)
 
         def __del__(self) -> None:
-            self._capture.closed()
+            if "_capture" in self.__dict__:  # not where its construction failed
+                self._capture.closed()
 
     return SyncTee, AsyncTee

@@ -118,7 +118,11 @@ def _private(base: Any, wanted: Callable[[], bool]) -> Any:
             try:
                 return base._handle_request_wrapper(send, instance, _detached(args), dict(kwargs), **options)
             except Exception as error:
-                sent.blame(error)
+                if error is sent.error:
+                    raise
+                swallow("http spans", error)
+            if sent.error is not None:
+                raise sent.error
             return sent.response if sent.begun else wrapped(*args, **kwargs)
 
         @staticmethod
@@ -140,7 +144,11 @@ def _private(base: Any, wanted: Callable[[], bool]) -> Any:
                     send, instance, _detached(args), dict(kwargs), **options
                 )
             except Exception as error:
-                sent.blame(error)
+                if error is sent.error:
+                    raise
+                swallow("http spans", error)
+            if sent.error is not None:
+                raise sent.error
             return sent.response if sent.begun else await wrapped(*args, **kwargs)
 
     return Private()
@@ -166,12 +174,6 @@ class Sent:
             raise
         finally:
             otel_context.detach(token)
-
-    def blame(self, error: Exception) -> None:
-        """Raise what the request raised; an ``error`` of the recording is swallowed."""
-        if self.error is not None:
-            raise self.error
-        swallow("http spans", error)
 
 
 def _transports(module: Any) -> list[tuple[Any, str]]:

@@ -13,10 +13,10 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
+from ..decisions import Hint, Setting
 from ..guard import guarded
 from ..records import Site
 from ..tracer import Tracer
@@ -24,44 +24,6 @@ from .patches import Patches
 
 SDKS = ("openai", "anthropic")
 """SDKs whose ``_base_client`` is hooked."""
-
-
-class Pin(NamedTuple):
-    """The line a knob's value is pinned to."""
-
-    site: Site
-    source: str
-    """``code`` or ``default``."""
-    role: str
-    """``call`` or ``constructor``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting of an SDK client in force for one request."""
-
-    value: Any
-    by_call: bool
-    """Given with the call, rather than held by the client."""
-    is_default: bool
-    """Equal to what the SDK does when nobody says anything."""
-    built_at: Site | None
-    """Where the client was built, if it was seen."""
-
-    def pin(self, call_site: Site) -> Pin:
-        """Where this value was chosen, for a call made at ``call_site``."""
-        source = "default" if self.is_default and not self.by_call else "code"
-        if not self.by_call and source == "code" and self.built_at is not None:
-            return Pin(self.built_at, source, "constructor")
-        return Pin(call_site, source, "call")
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """What the SDK knows about one request."""
-
-    max_retries: Setting
-    timeout: Setting
 
 
 _hints: weakref.WeakKeyDictionary[Any, Hint] = weakref.WeakKeyDictionary()
