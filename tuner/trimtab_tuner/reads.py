@@ -9,9 +9,10 @@ own error leaves here, and the API answers 500 without quoting it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_type_hints
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,70 +39,55 @@ def fetch(con: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> lis
     ]
 
 
+class Filters(TypedDict, total=False):
+    """What runs and calls are chosen by; a key left out, or None, is "any". Meanings stand in the ``.sql`` files."""
+
+    run_id: str | None
+    service: str | None
+    status: str | None
+    since_ns: int | None
+    until_ns: int | None
+    site: str | None
+    model: str | None
+
+
+class RunFilters(Filters, total=False):
+    """Filters of runs."""
+
+    outcome: str | None
+
+
+class CallFilters(Filters, total=False):
+    """Filters of calls."""
+
+    call_id: str | None
+
+
 def runs(
-    con: duckdb.DuckDBPyConnection,
-    *,
-    run_id: str | None = None,
-    service: str | None = None,
-    status: str | None = None,
-    outcome: str | None = None,
-    since_ns: int | None = None,
-    until_ns: int | None = None,
-    site: str | None = None,
-    model: str | None = None,
-    after: tuple[int, str] | None = None,
-    limit: int,
+    con: duckdb.DuckDBPyConnection, *, limit: int, after: tuple[int, str] | None = None, **filters: Unpack[RunFilters]
 ) -> list[Row]:
-    """Runs, newest first; columns as in ``queries/runs.sql``."""
-    after_ns, after_id = after or (None, None)
-    return fetch(
-        con,
-        statement("runs"),
-        run_id=run_id,
-        service=service,
-        status=status,
-        outcome=outcome,
-        since_ns=since_ns,
-        until_ns=until_ns,
-        site=site,
-        model=model,
-        after_ns=after_ns,
-        after_id=after_id,
-        limit=limit,
-    )
+    """Runs, newest first, behind the run ``after`` (start and id); columns as in ``queries/runs.sql``."""
+    return _page(con, "runs", RunFilters, filters, after, limit)
 
 
 def calls(
+    con: duckdb.DuckDBPyConnection, *, limit: int, after: tuple[int, str] | None = None, **filters: Unpack[CallFilters]
+) -> list[Row]:
+    """Logical calls, newest first, behind the call ``after``; columns as in ``queries/calls.sql``."""
+    return _page(con, "calls", CallFilters, filters, after, limit)
+
+
+def _page(
     con: duckdb.DuckDBPyConnection,
-    *,
-    call_id: str | None = None,
-    run_id: str | None = None,
-    service: str | None = None,
-    status: str | None = None,
-    since_ns: int | None = None,
-    until_ns: int | None = None,
-    site: str | None = None,
-    model: str | None = None,
-    after: tuple[int, str] | None = None,
+    name: str,
+    known: type,
+    filters: Mapping[str, object],
+    after: tuple[int, str] | None,
     limit: int,
 ) -> list[Row]:
-    """Logical calls, newest first; columns as in ``queries/calls.sql``."""
+    parameters = dict.fromkeys(get_type_hints(known)) | dict(filters)
     after_ns, after_id = after or (None, None)
-    return fetch(
-        con,
-        statement("calls"),
-        call_id=call_id,
-        run_id=run_id,
-        service=service,
-        status=status,
-        since_ns=since_ns,
-        until_ns=until_ns,
-        site=site,
-        model=model,
-        after_ns=after_ns,
-        after_id=after_id,
-        limit=limit,
-    )
+    return fetch(con, statement(name), **parameters, after_ns=after_ns, after_id=after_id, limit=limit)
 
 
 def sites(
