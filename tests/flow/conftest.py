@@ -44,7 +44,7 @@ def environment(url: str, home: Path, extra: dict[str, str]) -> dict[str, str]:
         "OPENAI_AGENTS_DISABLE_TRACING": "1",
         "LANGSMITH_TRACING": "false",
         "LANGCHAIN_TRACING_V2": "false",
-        "OTEL_SDK_DISABLED": "true",
+        "OTEL_TRACES_EXPORTER": "none",
         "NO_PROXY": "*",
         "TRIMTAB_HOME": str(home),
         "TRIMTAB_STRICT": "1",

@@ -39,7 +39,7 @@ def test_429_then_200_is_one_call_of_two_attempts(flow: Any, asked: Any) -> None
     first, second = records.rows("FROM attempts ORDER BY number")
     assert (ran.stdout, [e.status for e in ran.log]) == ("Fine.\n", [429, 200])
     assert picked(call, "status", "attempts", "http_status", "error_class") == ("ok", 2, 200, None)
-    assert 0.4 <= call["wait_ns"] / NANOSECONDS < 2.0
+    assert 0.4 <= call["wait_ns"] / NANOSECONDS < 10
     assert call["wait_ns"] == second["started_ns"] - first["ended_ns"]
     assert picked(first, "number", "http_status", "error_class", "retry_after_s") == (1, 429, "rate_limit", 0.4)
     assert picked(second, "number", "http_status", "error_class", "sdk_retry") == (2, 200, None, 1)
@@ -86,7 +86,7 @@ def test_timeout_is_an_error_of_its_own_class(flow: Any, asked: Any) -> None:
     attempt = records.row("FROM attempts")
     assert ran.stdout.startswith("openai.APITimeoutError")
     assert picked(attempt, "end", "error_class", "timeout_s", "max_retries") == ("error", "timeout", 0.25, 0)
-    assert 0.25 <= (attempt["ended_ns"] - attempt["started_ns"]) / NANOSECONDS < 2.0
+    assert 0.25 <= (attempt["ended_ns"] - attempt["started_ns"]) / NANOSECONDS < LATE["delay_s"]
     decision = records.row("SELECT d.*, function FROM decisions d JOIN sites USING (site_id) WHERE knob = 'timeout_s'")
     pin = picked(decision, "value", "source", "site_role", "function")
     assert pin == ("0.25", "code", "constructor", "impatient")

@@ -37,7 +37,7 @@ def test_600_chunks_have_first_token_usage_and_end(flow: Any, asked: Any, way: s
     assert attempt["chunks"] >= 300  # two events of the provider may arrive as one
     duration = attempt["ended_ns"] - attempt["started_ns"]
     assert duration > 600 * 1_000_000
-    assert 0 < attempt["ttft_ns"] < duration / 5
+    assert 0 < attempt["ttft_ns"] < duration / 2
     assert (attempt["input_tokens"], attempt["output_tokens"]) == (20, 600)
     assert (attempt["end"], attempt["finish_reason"], attempt["stream"]) == ("complete", "stop", True)
     assert attempt["response_bytes"] == entry.response_bytes

@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-import anthropic
 import openai
 
 import trimtab
@@ -22,6 +21,7 @@ def plain() -> object:
 
 async def messages() -> object:
     """An awaited call of the other SDK."""
+    import anthropic  # seconds of imports, for two of the ways only
 
     return (await anthropic.AsyncAnthropic().messages.create(**ANTHROPIC)).content[0].text
 
@@ -44,6 +44,7 @@ def break_off() -> object:
 
 async def stream_messages() -> object:
     """An awaited stream of the other SDK."""
+    import anthropic  # seconds of imports, for two of the ways only
 
     async with anthropic.AsyncAnthropic().messages.stream(**ANTHROPIC) as events:
         return "".join([text async for text in events.text_stream])
