@@ -60,7 +60,7 @@ def listening(process: subprocess.Popen[str]) -> str:
 
 def refused(process: subprocess.Popen[str]) -> str:
     """The one sentence with which it exits 3."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (3, "")
     assert err.startswith("trimtab: ")
     assert err.count("\n") == 1, err
@@ -79,7 +79,7 @@ def test_a_signal_ends_it_cleanly(
     for record in some_run(1):
         assert spool.write(record)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert (process.returncode, err) == (0, "")
     assert "has stopped" in out
     assert not settings.sidecar_path.exists()
@@ -153,11 +153,11 @@ sys.exit(main(["up", "--port", "0", "--home", sys.argv[1]]))
     assert full.stderr is not None
     assert "It stays and is tried again." in full.stderr.readline()
     full.terminate()
-    out, _ = full.communicate(timeout=60)
+    out, _ = full.communicate(timeout=240)
     assert "the spool keeps what could not be taken" in out
     again = start()
     listening(again)
     again.terminate()
-    assert "the spool is collected" in again.communicate(timeout=60)[0]
+    assert "the spool is collected" in again.communicate(timeout=240)[0]
     with Store.open(settings.store_path) as store, closing(store.cursor()) as con:
         assert con.execute("SELECT count(*), count(DISTINCT attempt_id) FROM attempts").fetchall() == [(800, 800)]
