@@ -21,7 +21,7 @@ def settings() -> str:
     """The table of settings."""
     from trimtab_tracer.settings import TABLE
 
-    shown = {"home": "`.trimtab` here", "service": "the script's name", "prices": "none"}
+    shown = {"home": "`.trimtab` here", "service": "the script's name", "prices": "none", "user_packages": "none"}
     lines = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     for row in TABLE:
         plain = {None: "none", True: "`1`", False: "`0`"}

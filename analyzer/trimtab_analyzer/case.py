@@ -3,6 +3,8 @@
 In: the store. Out: a :class:`Case`, the same for every rule, and :class:`Group` objects: what a rule hit, together with
 everything that could have been hit under the same decision. Counting both is what lets a finding say "14 of 120" and
 what keeps one bad call from looking like a pattern. The frames come from one transaction, so they fit together.
+Decisions are ten times as many as calls, so they are read when asked for, and only for the calls at hand: whoever uses
+a case keeps the transaction (:func:`~.load.snapshot`) open as long.
 """
 
 from __future__ import annotations
@@ -67,11 +69,12 @@ class Blame:
 class Case:
     """The frames of one analysis; what their columns mean is written in ``queries/``."""
 
+    con: Connection
+    """Where decisions are read from; inside the transaction that the frames come from."""
     attempts: pl.DataFrame
     tools: pl.DataFrame
     """With ``is_broken``."""
     broken: pl.DataFrame
-    decisions: pl.DataFrame
     outcomes: pl.DataFrame
     run_errors: pl.DataFrame
     sites: dict[str, dict[str, Any]]
@@ -81,21 +84,25 @@ class Case:
 
     @classmethod
     def load(cls, con: Connection, run_ids: RunIds = None) -> Case:
-        """The case of these runs, or of all. A tool's health is always that over all runs."""
+        """The case of these runs, or of all. A tool's health is always that over all runs.
+
+        Args:
+            con: Inside a :func:`~.load.snapshot` that lasts as long as the case is used.
+            run_ids: The runs; None for all.
+        """
         with load.snapshot(con):
             attempts = load.attempts(con, run_ids)
             broken = cost.broken_tools(load.tool_health(con))
             tools = load.tool_calls(con, run_ids)
-            decisions = load.decisions_in_force(con, cost.KNOBS, run_ids)
             return cls(
+                con=con,
                 attempts=attempts,
                 tools=cost.mark_broken(tools, broken),
                 broken=broken,
-                decisions=decisions,
                 outcomes=load.outcomes(con, run_ids),
                 run_errors=load.run_errors(con, run_ids),
                 sites={row["site_id"]: row for row in load.sites(con).iter_rows(named=True)},
-                ledger=cost.assign(attempts, tools, broken, decisions),
+                ledger=_ledger(con, attempts, tools, broken),
             )
 
     def place(self, site_id: str | None) -> str:
@@ -119,7 +126,7 @@ class Case:
         if subjects.is_empty():  # the usual case, and the lookup of decisions is the dear part
             return
         marked = marked.join(subjects, on="subject", how="semi", maintain_order="left")
-        marked = cost.in_force(marked, self.decisions.filter(pl.col("knob") == knob))
+        marked = cost.in_force(marked, load.decisions_in_force(self.con, [knob], call_ids=marked["call_id"]))
         values = pl.col("value").filter("hit").n_unique().over("subject", "site_id")
         marked = marked.with_columns(value=pl.when(values > MAX_VALUES).then(pl.lit("null")).otherwise("value"))
         keys = ["subject", "value", "site_id"]
@@ -127,3 +134,17 @@ class Case:
         for part in marked.partition_by(keys, maintain_order=True):
             first = part.row(0, named=True)
             yield Group(first["subject"], knob, first["value"], first["site_id"], part.filter("hit"), part)
+
+
+def _ledger(con: Connection, attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame) -> pl.DataFrame:
+    """The ledger (:func:`~.cost.ledger`), with decisions read for the calls that wasted something and no others.
+
+    They decide nothing but the value and the line of a wasted part, so only the parts of such calls are made twice.
+    """
+    parts = cost.assign(attempts, tools, broken, pl.DataFrame(schema=load.DECISIONS))
+    wasted = parts.filter(pl.col("knob").is_not_null())["call_id"].unique()
+    of_wasted = pl.col("call_id").is_in(wasted.to_list())
+    decisions = load.decisions_in_force(con, cost.KNOBS, call_ids=wasted)
+    pinned = cost.assign(attempts.filter(of_wasted), tools.filter(of_wasted), broken, decisions)
+    places = parts.select(of_wasted.arg_true()).to_series()  # the same parts as `pinned`, in the same order
+    return parts.with_columns(parts[name].scatter(places, pinned[name]) for name in ("value", "site_id"))

@@ -6,7 +6,8 @@ because what an answer costs is mostly its input, which all of them share. Share
 largest remainder, earlier tool calls first, so that the parts of a run add up to its total exactly.
 
 Which class wins where several fit is the order of :data:`CLASSES`. ``futile_retry`` stands before ``failed_attempt``
-because each futile retry is a failed attempt too, and ``unknown`` comes last: it takes only what would be useful but
+because each futile retry is a failed attempt too, ``truncated_output`` before ``rejected_output`` because a parser can
+but turn down an answer that ends in the middle, and ``unknown`` comes last: it takes only what would be useful but
 has no known cost. A wasted part of unknown cost keeps its class, counts 0 and says ``cost_known = false``.
 
 Apart from the rules: the ledger answers "where did the money go" and needs no outcome and no blame.
@@ -38,8 +39,8 @@ class CostClass:
 CLASSES: Final = (
     CostClass("futile_retry", "Sending again what had failed in a way that repeats itself", "retry_on"),
     CostClass("failed_attempt", "Requests that brought no answer", "max_retries"),
-    CostClass("rejected_output", "Answers that the agent's own parser turned down", "prompt_version"),
     CostClass("truncated_output", "Answers cut by a token limit", "max_tokens"),
+    CostClass("rejected_output", "Answers that the agent's own parser turned down", "prompt_version"),
     CostClass("malformed_tool_args", "Tool calls whose arguments were no JSON object", "tools"),
     CostClass("unknown_tool", "Calls of tools that were not offered", "tools"),
     CostClass("broken_tool", "Failed calls of tools that fail most of the time", "tools"),
@@ -49,7 +50,7 @@ CLASSES: Final = (
 )
 """The classes, in order of precedence. A failed attempt that the client's own time limit ended names ``timeout_s``."""
 
-KNOBS: Final = (*dict.fromkeys(c.knob for c in CLASSES if c.knob), "timeout_s")
+KNOBS: Final = (*dict.fromkeys(c.knob for c in CLASSES if c.knob), "timeout_s", "parallelism")
 """The knobs whose decisions the ledger and the rules look up."""
 
 LEDGER: Final[load.Schema] = {
@@ -69,6 +70,9 @@ LEDGER: Final[load.Schema] = {
 
 MIN_EXECUTIONS: Final = 5
 """Executions below which no tool is called broken."""
+
+MIN_RUNS: Final = 2
+"""Runs in which a tool must have failed: the calls of one run follow from each other."""
 
 BROKEN_ABOVE: Final = 0.5
 """A tool is broken where the 95 % Wilson interval of its error rate lies above this."""
@@ -96,26 +100,25 @@ def ledger(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
 
 
 def broken_tools(health: pl.DataFrame) -> pl.DataFrame:
-    """The tools that fail whoever calls them: :data:`~.load.TOOL_HEALTH` with ``low`` and ``high`` of the error rate.
+    """The tools that fail most of the time: :data:`~.load.TOOL_HEALTH` with ``low`` and ``high`` of the error rate.
 
-    Keeps those with at least :data:`MIN_EXECUTIONS` executions and an interval above :data:`BROKEN_ABOVE`.
+    Keeps those with at least :data:`MIN_EXECUTIONS` executions, failures in :data:`MIN_RUNS` runs and an interval above
+    :data:`BROKEN_ABOVE`. That they failed with different arguments is asked in ``queries/tool_health.sql``.
     """
     intervals = [wilson(k, n) for k, n in health.select("errors", "answered").iter_rows()]
     return health.with_columns(
         low=pl.Series([i.low for i in intervals], dtype=pl.Float64),
         high=pl.Series([i.high for i in intervals], dtype=pl.Float64),
-    ).filter((pl.col("answered") >= MIN_EXECUTIONS) & (pl.col("low") > BROKEN_ABOVE))
+    ).filter((pl.col("answered") >= MIN_EXECUTIONS) & (pl.col("runs") >= MIN_RUNS) & (pl.col("low") > BROKEN_ABOVE))
 
 
 def mark_broken(tools: pl.DataFrame, broken: pl.DataFrame) -> pl.DataFrame:
-    """The tool calls with a column ``is_broken``: an execution of a broken tool that failed."""
-    listed = broken.select("name", "tools_digest", listed=pl.lit(True))
-    return tools.join(
-        listed, on=["name", "tools_digest"], how="left", nulls_equal=True, maintain_order="left"
-    ).with_columns(
-        is_broken=pl.col("listed").fill_null(False)
+    """The tool calls with a column ``is_broken``: an execution of a broken tool that failed by itself."""
+    return tools.with_columns(
+        is_broken=pl.col("name").is_in(broken["name"].to_list())
         & (pl.col("origin") != "requested")
         & (pl.col("status") == "error")
+        & (pl.col("error_type").fill_null("") != "exit_code")
         & ~pl.col("is_malformed")
         & ~pl.col("is_unknown")
     )
@@ -128,10 +131,10 @@ def assign(attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, de
         .then(pl.lit("futile_retry"))
         .when("is_failed")
         .then(pl.lit("failed_attempt"))
-        .when("is_rejected")
-        .then(pl.lit("rejected_output"))
         .when("is_truncated")
         .then(pl.lit("truncated_output"))
+        .when("is_rejected")
+        .then(pl.lit("rejected_output"))
         .otherwise(pl.lit("useful")),
         cost_known=pl.col("cost_musd").is_not_null(),
         **{name: pl.col(name).fill_null(0) for name in _AMOUNTS},

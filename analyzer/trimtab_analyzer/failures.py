@@ -120,7 +120,7 @@ RULES: Final = (
     ),
     Rule(
         "broken_tool",
-        "Which tools fail whoever calls them?",
+        "Which tools fail most of the time, whatever they are given?",
         "tools",
         "Mend the tool or its schema, or stop offering it.",
         "TRAIL: tool definition issues",
@@ -132,7 +132,7 @@ RULES: Final = (
         "repeated_call",
         "Which tool calls gave again what the run had already seen?",
         "loop_guard",
-        "Answer repeats from a cache, or break the loop after a few.",
+        "Break the loop after the second identical call or error; answer a tool that changes nothing from a cache.",
         "MAST FM-1.3: step repetition; TRAIL: resource abuse",
         "repeated_call",
         False,

@@ -1,8 +1,8 @@
 """Findings: what the rules say, with runs, money, evidence and the quoted source line; and their life in the store.
 
-In: a DuckDB connection onto the store. Out: :class:`Finding` objects in order of what they cost (lost runs first, then
-wasted money), and the table ``findings``, where each keeps its id from one analysis to the next: ``open`` while the
-rules say it, ``resolved`` once they no longer do, ``open`` again if it comes back.
+In: a DuckDB connection onto the store. Out: :class:`Finding` objects in order of what they cost (ended and failed runs
+first, then wasted money), and the table ``findings``, where each keeps its id from one analysis to the next: ``open``
+while the rules say it, ``resolved`` once they no longer do, ``open`` again if it comes back.
 
 The wasted money of a finding is what the ledger assigns to its rule's class for exactly the attempts or tool calls that
 it names. Two findings may name the same call; no micro-dollar is in two of them.
@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from . import load
+from .ask import ask
 from .case import Blame, Case
 from .failures import RULES, Rule
 from .load import Connection, RunIds
@@ -27,6 +28,9 @@ from .wording import count
 
 MAX_EVIDENCE: Final = 1000
 """Ids of each kind that a finding lists; its counts and amounts are those of all, ``numbers`` says what is left out."""
+
+MAX_OFFERED: Final = 50
+"""Names of tools that a finding about them lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +89,44 @@ def finding_id(rule: str, subject: str, knob: str, value: str, site_id: str | No
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def analyze(con: Connection, run_ids: RunIds = None, rules: Sequence[Rule] = RULES) -> list[Finding]:
-    """What the rules say about these runs, or about all: lost runs first, then wasted money.
+def analyze(
+    con: Connection, run_ids: RunIds = None, rules: Sequence[Rule] = RULES, case: Case | None = None
+) -> list[Finding]:
+    """What the rules say about these runs, or about all, in the order of :func:`rank`.
+
+    Args:
+        con: The store.
+        run_ids: The runs; None for all.
+        rules: Which rules.
+        case: The case of these runs, where it is loaded already; ``con`` is inside its snapshot.
 
     Raises:
         StoreError: the store does not have the tables of this version.
     """
-    case, found = Case.load(con, run_ids), []
-    for rule in rules:
-        new = [_finding(case, rule, blame) for blame in rule.find(case, rule.knob)]
-        case = replace(case, explained=case.explained.union(*(f.evidence["ended_runs"] for f in new)))
-        found += new
+    with load.snapshot(con):
+        case, found = case or Case.load(con, run_ids), []
+        harmless = ask(con, "harmless_tools", {"name": pl.String})["name"]
+        case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
+        for rule in rules:
+            new = [_finding(case, rule, blame) for blame in rule.find(case, rule.knob)]
+            case = replace(case, explained=case.explained.union(*(f.evidence["ended_runs"] for f in new)))
+            found += new
     return rank(found)
 
 
 def rank(findings: Iterable[Finding]) -> list[Finding]:
-    """By failed runs, then wasted money, then cost and number of the calls; the id settles what is left."""
-    return sorted(findings, key=lambda f: (-f.failed_runs, -f.wasted_musd, -f.cost_musd, -f.calls, f.finding_id))
+    """What ended runs, then what was in failed runs, then wasted money, then cost and number of the calls.
+
+    Below all that ended no run stands what lost no call, because a later attempt got the answer. The id settles what is
+    left. The API's ``queries/findings.sql`` sorts the table by the same keys.
+    """
+
+    def key(f: Finding) -> tuple[int, bool, int, int, int, int, str]:
+        got_over = f.evidence["numbers"].get("lost_calls") == 0
+        ended = len(f.evidence["ended_runs"])
+        return (-ended, got_over, -f.failed_runs, -f.wasted_musd, -f.cost_musd, -f.calls, f.finding_id)
+
+    return sorted(findings, key=key)
 
 
 def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
@@ -123,6 +148,10 @@ def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
         "runs": runs,
         "ended_runs": ended,
     }
+    numbers = dict(blame.numbers)
+    if by_tool and group.knob == "tools":
+        offered = sorted({name for names in hits["tools_offered"].drop_nulls() for name in names})
+        numbers.setdefault("offered", offered[:MAX_OFFERED])
     left_out = {name: len(all_) - MAX_EVIDENCE for name, all_ in ids.items() if len(all_) > MAX_EVIDENCE}
     site = case.sites.get(group.site_id or "")
     return Finding(
@@ -142,7 +171,7 @@ def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
         wasted_musd=int(parts.filter(pl.col("cls") == rule.cost_class)["cost_musd"].sum()) if rule.cost_class else 0,
         evidence={
             **{name: all_.head(MAX_EVIDENCE).to_list() for name, all_ in ids.items()},
-            "numbers": {**blame.numbers, **({"left_out": left_out} if left_out else {})},
+            "numbers": {**numbers, **({"left_out": left_out} if left_out else {})},
         },
         first_seen_ns=int(seen.min()),  # type: ignore[arg-type]
         last_seen_ns=int(seen.max()),  # type: ignore[arg-type]

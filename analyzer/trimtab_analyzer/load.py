@@ -152,9 +152,33 @@ def tool_health(con: Connection) -> pl.DataFrame:
     return ask(con, "tool_health", TOOL_HEALTH)
 
 
-def decisions_in_force(con: Connection, knobs: Sequence[str], run_ids: RunIds = None) -> pl.DataFrame:
-    """One row per call and knob where a decision was recorded (:data:`DECISIONS`)."""
-    return ask(con, "decisions_in_force", DECISIONS, run_ids=_ids(run_ids), knobs=list(knobs))
+def decisions_in_force(
+    con: Connection, knobs: Sequence[str], run_ids: RunIds = None, call_ids: pl.Series | None = None
+) -> pl.DataFrame:
+    """One row per call and knob where a decision was recorded (:data:`DECISIONS`).
+
+    There are about ten decisions to a call, so they are the bulk of a store: name the calls wherever they are known.
+
+    Args:
+        con: The store.
+        knobs: Which knobs.
+        run_ids: Only calls of these runs; None for all.
+        call_ids: Only these calls, NULLs left out; None for all.
+    """
+    only = pl.Series(dtype=pl.String) if call_ids is None else call_ids.drop_nulls().unique()
+    # As a relation: a parameter of a hundred thousand ids would be planned as a hundred thousand constants.
+    con.register("only_calls", only.alias("call_id").to_frame().to_arrow())
+    try:
+        return ask(
+            con,
+            "decisions_in_force",
+            DECISIONS,
+            run_ids=_ids(run_ids),
+            knobs=list(knobs),
+            every_call=call_ids is None,
+        )
+    finally:
+        con.unregister("only_calls")
 
 
 def outcomes(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:

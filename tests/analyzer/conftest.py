@@ -182,8 +182,9 @@ def _unknown_tool(s: Shelf) -> None:
 
 
 def _broken_tool(s: Shelf) -> None:
+    s.run("other")
     for number in range(5):
-        s.call(tools=[FAILS | {"args_digest": f"a{number}"}])
+        s.call("other" if number else "r1", tools=[FAILS | {"args_digest": f"a{number}"}])
 
 
 def _repeated_call(s: Shelf) -> None:

@@ -16,7 +16,7 @@ def test_truncation_names_the_limit_and_what_whole_answers_need(shelf: Any) -> N
     shelf.call(finish_reason="length", output_tokens=120, reasoning_tokens=70, decisions={"max_tokens": 120})
     (finding,) = _found(shelf, "truncation")
     assert finding.title == (
-        "1 of 3 answers of m1 was cut by the token limit (max_tokens is 120; 70 tokens went into reasoning)"
+        "1 of 3 answers of m1 was cut by the token limit (max_tokens = 120; 70 tokens went into reasoning)"
     )
     assert finding.advice.startswith("Raise max_tokens above 120 at agent.py:14 (95 % of the whole answers fit in 90)")
     assert (finding.value, finding.wasted_musd, finding.evidence["calls"]) == ("120", 100, ["c3"])

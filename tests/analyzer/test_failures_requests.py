@@ -26,20 +26,33 @@ def test_rate_limit_names_the_retries_in_force(shelf: Any) -> None:
 
 
 def test_rate_limit_that_a_retry_saved_is_waiting_not_loss(shelf: Any) -> None:
-    """A 429 and then a 200 in one call: found, nothing lost, and the advice is to send fewer at once."""
-    shelf.call("r1", LIMITED, {}, decisions={"max_retries": 2})
+    """A 429 and then a 200 in one call: nothing lost, so not the retries are named but the line that sends so many."""
+    shelf.call("r1", LIMITED, {})
+    shelf.decide("r1", "max_retries", 2, "c1", site_id="constructor")
     shelf.con.execute("UPDATE calls SET wait_ns = 1500000000")
     (finding,) = _found(shelf, "rate_limit")
-    assert finding.title == "1 of 1 call to m1 met a rate limit; a retry saved it"
+    assert finding.title == "1 of 1 call to m1 met a rate limit; it got an answer later"
+    assert (finding.knob, finding.value, finding.site_id) == ("parallelism", "null", "site")
     assert "fewer calls at once from agent.py:14" in finding.advice
     assert "1.5 s of waiting" in finding.advice
+
+
+def test_provider_errors_without_loss_name_no_retries(shelf: Any) -> None:
+    """Two calls answered after a 529 are no fault of max_retries; a lost one under another value still is."""
+    overloaded = {"error_class": "overloaded", "http_status": 529}
+    for _ in range(2):
+        shelf.call("r1", overloaded, {}, decisions={"max_retries": 2})
+    shelf.call("r1", overloaded, decisions={"max_retries": 0})
+    lost, calm = _found(shelf, "provider_error")
+    assert (lost.knob, lost.value, calm.knob, calm.value) == ("max_retries", "0", "parallelism", "null")
+    assert calm.title == "2 of 2 calls failed at llm (2 overloaded); all got an answer later"
 
 
 def test_rate_limit_beyond_the_retries_asks_for_longer_waits(shelf: Any) -> None:
     """Where retries were in force and did not do, raising them blindly is not the advice."""
     shelf.call("r1", LIMITED, LIMITED, LIMITED, decisions={"max_retries": 2})
     (finding,) = _found(shelf, "rate_limit")
-    assert "(max_retries is 2 did not do)" in finding.advice
+    assert "(max_retries = 2 did not do)" in finding.advice
     assert finding.evidence["attempts"] == ["c1.1", "c1.2", "c1.3"]
 
 
@@ -101,7 +114,10 @@ def test_timeout_far_above_the_answers_advises_a_retry(shelf: Any) -> None:
         shelf.call(duration_s=0.2, timeout_s=2.0, decisions={"timeout_s": 2.0})
     shelf.call("r1", HANGS, decisions={"timeout_s": 2.0})
     (finding,) = _found(shelf, "timeout")
-    assert finding.advice.startswith("Keep timeout_s = 2 at agent.py:14 and let max_retries repeat the call")
+    assert finding.advice == (
+        "Keep timeout_s = 2 at agent.py:14 and let max_retries repeat the call:"
+        " of 5 no successful call took more than 200 ms (limit 2 s)."
+    )
 
 
 def test_timeout_of_a_stream_runs_between_its_chunks(shelf: Any) -> None:
@@ -128,7 +144,9 @@ def test_futile_retry_within_a_call_names_the_second_attempt(shelf: Any) -> None
     shelf.call("r1", REFUSED | {"error_message": "no such parameter"}, REFUSED, REFUSED)
     (finding,) = _found(shelf, "futile_retry")
     assert finding.evidence["attempts"] == ["c1.2", "c1.3"]
-    assert finding.title.startswith("2 requests were sent again by the retries after a bad_request error (HTTP 400)")
+    assert finding.title == (
+        "2 requests were sent again by the retries after a bad_request error (HTTP 400) and met it again"
+    )
     assert finding.advice.startswith("Do not retry a bad_request error (HTTP 400) at agent.py:14")
 
 
@@ -139,7 +157,22 @@ def test_futile_retry_sees_a_loop_around_the_call(shelf: Any) -> None:
     shelf.call("r1", REFUSED)
     (finding,) = _found(shelf, "futile_retry")
     assert finding.evidence["attempts"] == ["c3.1"]
-    assert "by a loop around the call" in finding.title
+    assert "by a loop around the call within 60 s after a bad_request error (HTTP 400)" in finding.title
+
+
+def test_futile_retry_is_silent_on_a_request_tried_again_much_later(shelf: Any) -> None:
+    """A key refused once an hour in a process that runs for days is no loop; within the minute it is one."""
+    refused = REFUSED | {"error_class": "auth", "http_status": 401}
+    shelf.call("r1", refused)
+    shelf.now += 3600 * 10**9
+    shelf.call("r1", refused)
+    assert _found(shelf, "futile_retry") == []
+    shelf.now += 59 * 10**9
+    shelf.call("r1", refused)
+    (finding,) = _found(shelf, "futile_retry")
+    assert finding.title == (
+        "1 request was sent again by a loop around the call within 60 s after an auth error (HTTP 401) and met it again"
+    )
 
 
 def test_futile_retry_is_silent_where_sending_again_may_help(shelf: Any) -> None:

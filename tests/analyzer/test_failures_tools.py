@@ -37,10 +37,12 @@ def test_broken_tool_is_found_across_runs(shelf: Any) -> None:
 def test_broken_tool_names_its_definition_where_it_was_seen_running(shelf: Any) -> None:
     """An observed tool is pinned to the line that defines it, also where no model asked for it."""
     shelf.site("tool", 40, "def search(query):", "tools.py")
+    shelf.run("r2")
     for number in range(5):
-        shelf.tool("r1", None, number, **FAILS, site_id="tool", origin="observed", tool_id=f"run{number}")
+        facts = FAILS | {"site_id": "tool", "origin": "observed", "args_digest": f"a{number}"}
+        shelf.tool(("r1", "r2")[number % 2], None, number, **facts, tool_id=f"run{number}")
     (finding,) = _found(shelf, "broken_tool")
-    assert finding.advice.startswith("Mend search (line tools.py:40)")
+    assert finding.advice.startswith("Mend search (defined at tools.py:40) or")
     assert (finding.site_id, finding.calls, len(finding.evidence["tools"])) == ("tool", 0, 5)
 
 
@@ -55,13 +57,45 @@ def test_broken_tool_is_silent_where_the_bound_is_not_above_one_half(shelf: Any,
     assert _found(shelf, "broken_tool") == []
 
 
-def test_broken_tool_counts_sets_of_tools_apart(shelf: Any) -> None:
-    """A tool that was mended comes with another digest of the tools: its old failures do not count against it."""
-    _run_tools(shelf, *["error"] * 5)
-    for _ in range(5):
-        shelf.call(tools=[{"args_digest": f"b{shelf.calls}"}], tools_digest="t2")
+def test_broken_tool_is_one_finding_over_all_sets_of_tools(shelf: Any) -> None:
+    """Two failures under each of three sets of tools are six of six, and the sets are evidence."""
+    for digest in ("t1", "t2", "t3"):
+        for _ in range(2):
+            shelf.run(f"x{shelf.calls}")
+            tool = FAILS | {"args_digest": f"a{shelf.calls}"}
+            shelf.call(f"x{shelf.calls}", tools=[tool], tools_digest=digest, decisions={"tools": digest})
     (finding,) = _found(shelf, "broken_tool")
-    assert (finding.calls, finding.evidence["numbers"]["of"]) == (5, 5)
+    assert (finding.calls, finding.value, finding.wasted_musd) == (6, "null", 600)
+    assert finding.evidence["numbers"]["tools_digests"] == ["t1", "t2", "t3"]
+    assert finding.advice == "Mend search (the line that offers it is agent.py:14) or take it out of the tools."
+
+
+def test_broken_tool_that_works_again_is_no_longer_found(shelf: Any) -> None:
+    """A tool that was mended soon has an error rate that may be below one half."""
+    _run_tools(shelf, *["error"] * 5, *["ok"] * 5)
+    assert _found(shelf, "broken_tool") == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "facts"),
+    [(1, {}), (6, {"args_digest": "same"}), (6, {"error_type": "exit_code"})],
+    ids=["one run", "the same arguments each time", "a shell whose commands fail"],
+)
+def test_broken_tool_is_silent_where_something_else_may_fail(shelf: Any, runs: int, facts: dict[str, Any]) -> None:
+    """One run, one set of arguments, or commands that end with an exit code do not make a tool broken."""
+    for number in range(runs):
+        shelf.run(f"x{number}")
+    for number in range(6):
+        shelf.call(f"x{number % runs}", tools=[FAILS | {"args_digest": f"a{number}"} | facts])
+    assert _found(shelf, "broken_tool") == []
+
+
+def test_broken_tool_leaves_exit_codes_out_of_its_failures(shelf: Any) -> None:
+    """Of seven executions that raised and one that ended with an exit code seven are the tool's failures."""
+    _run_tools(shelf, *["error"] * 7)
+    _run_tools(shelf, "error", error_type="exit_code")
+    (finding,) = _found(shelf, "broken_tool")
+    assert (finding.evidence["numbers"]["hit"], finding.evidence["numbers"]["of"], finding.calls) == (7, 8, 7)
 
 
 def test_broken_tool_is_silent_on_calls_that_never_reached_the_tool(shelf: Any) -> None:
@@ -158,8 +192,34 @@ def test_repeated_call_is_silent_across_runs_and_conversations(shelf: Any) -> No
     assert len(_found(shelf, "repeated_call")) == 1
 
 
+def test_repeated_call_is_silent_on_a_tool_that_watches_something(shelf: Any) -> None:
+    """A job asked after until it is done was worth asking after, also while it still said the same."""
+    for result in ("pending", "pending", "pending", "done"):
+        shelf.call(tools=[{"name": "job_status", "result_digest": result, "mutates": False}])
+    assert _found(shelf, "repeated_call") == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "advice"),
+    [
+        ({"mutates": False}, "Answer a repeated search from a cache in the loop around agent.py:14, or"),
+        ({"mutates": None}, "Break the loop around agent.py:14 after the second identical call of search,"),
+        ({"mutates": False, "status": "error"}, "Stop the loop around agent.py:14 after the same error twice:"),
+    ],
+    ids=["known to change nothing", "may change something", "an error"],
+)
+def test_repeated_call_offers_a_cache_only_where_nothing_changes(shelf: Any, facts: Any, advice: str) -> None:
+    """A booking must not be answered from a cache, and an error is not worth keeping in one."""
+    for _ in range(2):
+        shelf.call(tools=[SAME | facts])
+    (finding,) = _found(shelf, "repeated_call")
+    assert finding.advice.startswith(advice)
+    assert ("cache" in finding.advice) == advice.startswith("Answer")
+
+
 def test_repeated_call_leaves_broken_tools_to_their_own_rule(shelf: Any) -> None:
-    """The same failing call five times over is the broken tool's finding alone."""
-    for _ in range(5):
-        shelf.call(tools=[FAILS | SAME])
+    """The same failing call over and over is the broken tool's finding alone."""
+    shelf.run("r2")
+    for number in range(6):
+        shelf.call(("r1", "r2")[number // 3], tools=[FAILS | SAME | {"args_digest": f"a{number // 3}"}])
     assert [f.rule for f in analyze(shelf.con)] == ["broken_tool"]

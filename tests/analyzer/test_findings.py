@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,28 @@ def test_failed_runs_come_first_then_wasted_money(shelf: Any) -> None:
     assert [f.failed_runs for f in analyze(shelf.con)] == [1, 0, 0]
 
 
+def test_what_ended_runs_comes_first_and_what_lost_nothing_last(shelf: Any) -> None:
+    """A rate limit got over in two failed runs stands below a cut answer in one; what ended a run is above both."""
+    for run_id in ("a", "b", "c"):
+        shelf.run(run_id)
+        shelf.outcome(run_id, False)
+    shelf.call("a", LIMITED, {}), shelf.call("b", LIMITED, {})
+    shelf.call("c", finish_reason="length")
+    shelf.call(shelf.run("d", status="error", error_type="Oops"), tools=[{"offered": False}])
+    found = analyze(shelf.con)
+    assert [f.rule for f in found] == ["unknown_tool", "truncation", "rate_limit"]
+    persist(shelf.con, found)
+    sql = (resources.files("trimtab_tuner") / "queries" / "findings.sql").read_text()
+    asked = dict.fromkeys(("status", "rule", "site")) | {"limit": 9, "offset": 0}
+    ordered = shelf.con.sql(sql, params=asked).pl()["finding_id"].to_list()
+    assert ordered == [f.finding_id for f in found], "the API shows them in another order than the report"
+
+
 def test_no_micro_dollar_is_wasted_twice(shelf: Any) -> None:
-    """An answer cut and turned down has two findings, and its cost is wasted in the one the ledger gives it to."""
+    """An answer cut and then turned down is the limit's alone, with its money; the parser could not have taken it."""
     shelf.call(finish_reason="length", rejected_by="c2", cost_musd=70)
     found = {f.rule: (f.cost_musd, f.wasted_musd) for f in analyze(shelf.con)}
-    assert found == {"truncation": (70, 0), "parser_rejection": (70, 70)}
+    assert found == {"truncation": (70, 70)}
 
 
 def test_evidence_is_bounded_and_says_so(shelf: Any) -> None:
@@ -150,14 +168,14 @@ def test_every_finding_survives_the_store(shelf: Any, stories: Any) -> None:
 
 
 def test_the_real_parser_is_found_with_its_cost(shelf: Any, real_data: Path) -> None:
-    """Both names of the model in mini-SWE-agent's files: 684 answers turned down for USD 15.80, one of them cut."""
+    """Both names of the model in mini-SWE-agent's files: 684 answers turned down for USD 15.80, one, for 0.81, cut."""
     shelf.load_mini_swe(real_data / "mini_swe_agent")
     found = analyze(shelf.con)
     rejected = [f for f in found if f.rule == "parser_rejection"]
     (cut,) = [f for f in found if f.rule == "truncation"]
     assert [f.subject for f in rejected] == ["google/gemini-3-pro-preview", "gemini-3-pro-preview"]
-    assert sum(f.calls for f in rejected) == 684
-    assert round(sum(f.wasted_musd for f in rejected) / 1e6, 2) == 15.80
-    assert rejected[0].title.startswith("661 of 19,584 answers of google/gemini-3-pro-preview were turned down")
+    assert sum(f.calls for f in (*rejected, cut)) == 684
+    assert round(sum(f.wasted_musd for f in (*rejected, cut)) / 1e6, 2) == 15.80
+    assert rejected[0].title.startswith("660 of 19,584 answers of google/gemini-3-pro-preview were turned down")
     assert 0 < rejected[0].failed_runs < rejected[0].runs
-    assert (cut.calls, cut.cost_musd, cut.wasted_musd) == (1, 808_718, 0)
+    assert (cut.calls, cut.cost_musd, cut.wasted_musd) == (1, 808_718, 808_718)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ import pytest
 from trimtab.__main__ import main
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
+from trimtab_tuner import reads
+from trimtab_tuner.commands import import_
 from trimtab_tuner.sidecar import Sidecar
+
+real = reads.runs
 
 ASK = {"role": "user", "content": "Where is my order?"}
 USAGE = {"prompt_tokens": 90, "completion_tokens": 10, "cost": 0.5}
@@ -93,6 +98,46 @@ def test_a_run_that_grew_is_brought_up_to_date(home: Path, traces: Path, typed: 
     run = json.loads(out)["files"][0]["runs"][0]
     assert (code, run["state"], run["calls"], run["cost_musd"]) == (0, "updated", 2, 1_000_000)
     assert len(_rows(home)["runs"]) == 2
+
+
+@pytest.mark.parametrize("is_served", [False, True])
+def test_a_run_that_shrank_keeps_nothing_of_before(home: Path, traces: Path, typed: Any, is_served: bool) -> None:
+    """A known run whose file has fewer calls now loses the others, and is as if it had been imported like that."""
+    file = traces / "shop2.json"
+    shorter = json.loads(file.read_text())
+    shorter["messages"] = [ASK, ANSWER]
+    with Sidecar(Settings(home=home, port=0)) if is_served else nullcontext():
+        typed("import", traces)
+        file.write_text(json.dumps(shorter))
+        run = json.loads(typed("import", file, "--json")[1])["files"][0]["runs"][0]
+    assert (run["state"], run["calls"], run["cost_musd"]) == ("updated", 1, 500_000)
+    typed("import", traces, "--home", home / "anew")
+    again, anew = _rows(home), _rows(home / "anew")
+    tables = ("attempts", "calls", "decisions", "outcomes", "runs", "sites", "tool_calls", "waiting_exchanges")
+    assert {t: again[t] for t in tables} == {t: anew[t] for t in tables}
+    assert len(again["content"]) == len(anew["content"]) == 4
+
+
+def test_a_run_given_twice_is_kept_as_it_came_last(home: Path, traces: Path, typed: Callable[..., Any]) -> None:
+    """Two files with the same run in different states, read in one go, give the second one's run and no mixture."""
+    longer = json.loads((traces / "shop1.json").read_text())
+    longer["messages"] += [ASK, ANSWER]
+    (traces / "first.json").write_text(json.dumps(longer))
+    _, out, _ = typed("import", traces / "first.json", traces / "shop1.json", "--json")
+    assert _states(out) == ["new", "updated"]
+    assert len(_rows(home)["calls"]) == 1
+
+
+def test_known_runs_are_looked_up_by_id(
+    home: Path, traces: Path, typed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An import asks for the runs of its files, a bounded number at a time, and never lists the others of the store."""
+    asked: list[Any] = []
+    typed("import", traces)
+    monkeypatch.setattr(import_, "MAX_RUNS", 1)
+    monkeypatch.setattr(reads, "runs", lambda con, **p: asked.append(p) or real(con, **p))
+    assert _states(typed("import", traces, "--json")[1]) == ["known", "known"]
+    assert [len(p["run_ids"]) for p in asked] == [1, 1, 1, 1]
 
 
 def test_a_bad_file_is_named_and_the_others_are_imported(home: Path, traces: Path, typed: Callable[..., Any]) -> None:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 
-from trimtab_analyzer import load
+from trimtab_analyzer import cost, load
+from trimtab_analyzer.case import Case
+from trimtab_analyzer.findings import analyze
+from trimtab_analyzer.report import build
 from trimtab_tracer.errors import StoreError
 from trimtab_tracer.wire.errors import RETRYABLE
 
@@ -127,3 +132,61 @@ def test_a_snapshot_that_fails_leaves_no_transaction_behind(shelf: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         write_and_fail()
     assert load.outcomes(shelf.con).height == 1
+
+
+def test_only_the_asked_calls_are_looked_up(shelf: Any) -> None:
+    """Decisions of named calls are those of all calls less the others; no names are no calls."""
+    shelf.decide("r1", "max_tokens", 50)
+    first, second = shelf.call(), shelf.call(decisions={"max_tokens": 9})
+    everything = load.decisions_in_force(shelf.con, ["max_tokens"])
+    assert everything["call_id"].to_list() == [first, second]
+    for ids in ([first], [second, None, second], [], ["other"]):
+        some = load.decisions_in_force(shelf.con, ["max_tokens"], call_ids=pl.Series(ids, dtype=pl.String))
+        assert some.rows() == [row for row in everything.rows() if row[0] in ids]
+
+
+def test_the_case_has_the_ledger_of_all_decisions(shelf: Any, stories: dict[str, Callable[[Any], None]]) -> None:
+    """The ledger with decisions read only for wasted calls is, row by row, that with every decision read."""
+    for tell in stories.values():
+        tell(shelf)
+        shelf.call(decisions={"max_tokens": 9, "tools": "t", "prompt_version": "v2"})
+    with load.snapshot(shelf.con):
+        assert Case.load(shelf.con).ledger.equals(cost.ledger(shelf.con))
+    assert Case.load(shelf.con, []).ledger.is_empty()
+
+
+def test_an_analysis_reads_only_the_decisions_of_its_rules(shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No query asks for the decisions of all calls; where nothing went wrong none are read at all."""
+    asked: list[tuple[list[str], list[str]]] = []
+    real = load.decisions_in_force
+
+    def spy(con: Any, knobs: Any, run_ids: Any = None, call_ids: Any = None) -> Any:
+        asked.append((list(knobs), sorted(call_ids.unique())))
+        return real(con, knobs, run_ids, call_ids)
+
+    monkeypatch.setattr(load, "decisions_in_force", spy)
+    fine = shelf.call(decisions={"max_tokens": 9})
+    analyze(shelf.con)
+    assert [ids for _, ids in asked] == [[]]
+    cut = shelf.call(finish_reason="length", model="m2", decisions={"max_tokens": 9})
+    asked.clear()
+    analyze(shelf.con)
+    assert [ids for _, ids in asked] == [[cut]] * 2
+    assert asked[1][0] == ["max_tokens"]
+    assert fine not in {i for _, ids in asked for i in ids}
+
+
+def test_a_report_loads_one_case(shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ledger and findings of a report come from the same frames, loaded once or handed in."""
+    shelf.call("r1", {"error_class": "rate_limit", "http_status": 429, "cost_musd": 0})
+    loads: list[int] = []
+    real = load.attempts
+    monkeypatch.setattr(load, "attempts", lambda *a: loads.append(1) or real(*a))
+    whole = build(shelf.con)
+    assert len(loads) == 1
+    with load.snapshot(shelf.con):
+        case = Case.load(shelf.con)
+        again = build(shelf.con, case=case, found=analyze(shelf.con, case=case))
+    assert len(loads) == 2
+    assert (again.findings, again.ledger, again.headline) == (whole.findings, whole.ledger, whole.headline)
+    assert whole.findings

@@ -13,6 +13,7 @@ from rich.console import Console
 from trimtab_analyzer.failures import RULES
 from trimtab_analyzer.report import Report, as_html, as_json, build, from_json, print_text
 
+LIMITED = {"error_class": "rate_limit", "http_status": 429, "cost_musd": 0}
 HANGS = {"error_class": "timeout", "end": "error", "timeout_s": 2.0, "cost_musd": None}
 
 
@@ -23,13 +24,13 @@ def _text(report: Report) -> str:
 
 
 def test_the_headline_says_cost_failure_waste_and_line(shelf: Any) -> None:
-    """Four facts in this order: what it cost, what failed, what bought nothing, and which line is first to fix."""
+    """Four facts in this order: what it cost, what failed, what was wasted, and which line is first to fix."""
     shelf.call(finish_reason="length", cost_musd=300_000, decisions={"max_tokens": 120})
     shelf.call(cost_musd=700_000, decisions={"max_tokens": 120})
     shelf.outcome("r1", False)
     first, waste, line = build(shelf.con).headline
     assert first == "1 run of shop cost $1.00; it failed."
-    assert waste == "$0.30 of it (30.0 %) bought nothing that the agent could use."
+    assert waste == "$0.30 of it (30.0 %) went into failed, cut, rejected or repeated work."
     assert line.startswith("First to fix is agent.py:14, in main, with max_tokens = 120: 1 of 2 answers")
 
 
@@ -65,6 +66,36 @@ def test_what_ended_runs_comes_before_what_was_merely_there(shelf: Any) -> None:
     shelf.call(ended, tools=[failing | {"args_digest": "b"}])
     shelf.call(ended, {"error_class": "rate_limit", "http_status": 429, "cost_musd": 0}, decisions={"max_retries": 0})
     assert [f.rule for f in build(shelf.con).findings][:2] == ["rate_limit", "broken_tool"]
+
+
+def test_what_was_merely_there_is_not_called_the_first_to_fix(shelf: Any) -> None:
+    """A lost call that cost nothing and ended no run is named with how often it is there, failed or not."""
+    for number in range(4):
+        shelf.call(shelf.run(f"x{number}"), *([LIMITED] if number else []), decisions={"max_retries": 0})
+    shelf.outcome("x1", False), shelf.outcome("x2", False)
+    line = build(shelf.con).headline[-1]
+    assert line.startswith("Most frequent in failed runs is agent.py:14, in main, with max_retries = 0: 3 of 4 calls")
+    assert line.endswith(" (2 of 2 failed runs; base rate: 60.0 % of all runs).")
+    shelf.con.execute("DELETE FROM outcomes")
+    assert build(shelf.con).headline[-1].startswith("No finding ended a run or cost known money; on top is agent.py:14")
+
+
+def test_tokens_that_nobody_counted_are_not_shown_as_none(shelf: Any) -> None:
+    """Beside a cost that is not known stands that the tokens are not known either."""
+    shelf.call(cost_musd=None, input_tokens=None, output_tokens=None)
+    report = build(shelf.con)
+    (row,) = [line for line in _text(report).splitlines() if "ended, not judged" in line]
+    assert row.split()[-4:] == ["not", "known", "not", "known"]
+    assert '<td class="n">not known</td>\n      <td class="n">not known</td>' in as_html(report)
+    assert "Cost not known  not known" in _text(report)
+
+
+def test_tools_are_named_and_not_their_digest(shelf: Any) -> None:
+    """The set of tools in force reads as the names of its tools."""
+    shelf.call(tools=[{"args_valid": False}], tools_offered=["search", "buy"], decisions={"tools": "0123456789abcdef"})
+    report = build(shelf.con)
+    assert "agent.py:14, in main   tools: buy and search" in _text(report)
+    assert "offers <code>tools: buy and search</code>" in as_html(report)
 
 
 def test_unknown_costs_are_said_openly(shelf: Any) -> None:

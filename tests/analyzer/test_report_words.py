@@ -53,12 +53,22 @@ def test_shares_are_never_rounded_to_nothing(part: int, whole: int, text: str) -
         ("max_tokens", None, "max_tokens not set"),
         ("model", "gpt-5", "model = gpt-5"),
         ("stop", ["a"], 'stop = ["a"]'),
+        ("prompt", "x" * 60, f"prompt = {'x' * 39}…"),
         ("tools", "0123456789abcdef", "tools 01234567"),
     ],
 )
 def test_settings_read_as_code(knob: str, value: object, text: str) -> None:
     """A value is shown as it was set; unset is said; a digest is shortened to a name."""
     assert words.setting(knob, value) == text
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [(None, "–"), (230_400_000, "230 ms"), (999_700_000, "1 s"), (1_440_000_000, "1.44 s"), (125 * 10**9, "2 min 5 s")],
+)
+def test_durations_read_alike_in_findings_and_report(ns: int | None, text: str) -> None:
+    """Milliseconds below a second, minutes from two of them on."""
+    assert words.duration(ns) == text
 
 
 def test_places_without_a_line_show_none() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from trimtab.__main__ import LIGHT, main
-from trimtab_tracer.errors import SidecarError
+from trimtab_tracer.errors import SidecarError, StoreError
+from trimtab_tracer.store import Store
 
 HEAVY = [
     "duckdb",
@@ -176,3 +179,128 @@ def test_a_bug_keeps_its_traceback(nowhere: Path) -> None:
     result = fresh(blocked("trimtab_tuner") + "sys.exit(main(['up']))", nowhere)
     assert result.returncode == 1
     assert "ModuleNotFoundError: No module named 'trimtab_tuner" in result.stderr
+
+
+DEV_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+
+
+@DEV_FULL
+def test_a_full_disk_under_the_output_is_one_sentence(nowhere: Path) -> None:
+    """``trimtab ... > file`` on a full disk says so and exits 1, without a traceback."""
+    command = [sys.executable, "-m", "trimtab", "config", "--json"]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, cwd=nowhere, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("trimtab: There is no space left on ")
+    assert "Traceback" not in result.stderr
+
+
+def test_an_error_of_the_file_system_is_one_sentence(
+    nowhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever file is in the way is named in one sentence, and ``TRIMTAB_DEBUG`` shows where it happened."""
+
+    def reads_a_folder(args: object) -> int:
+        return len(nowhere.read_bytes())
+
+    monkeypatch.setitem(LIGHT, "config", replace(LIGHT["config"], run=reads_a_folder))
+    assert main(["config"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"trimtab: {nowhere}: Is a directory. ")
+    assert error.count("\n") == 1
+    monkeypatch.setenv("TRIMTAB_DEBUG", "1")
+    with pytest.raises(IsADirectoryError):
+        main(["config"])
+
+
+@pytest.mark.parametrize("argv", [["report"], ["import", "runs.json"], ["demo"], ["up", "--port", "0"]])
+@pytest.mark.parametrize("home", ["file", "file/below"])
+def test_a_home_that_is_a_file_is_one_sentence(
+    nowhere: Path, argv: list[str], home: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command that needs a home says that it is no folder, and exits 3."""
+    (nowhere / "file").write_text("mine")
+    (nowhere / "runs.json").write_text('[{"role": "user", "content": "hi"}]')
+    assert main([*argv, "--home", home]) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("trimtab: The home ")
+    assert "is no folder; move that file" in error
+    assert (nowhere / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs users")
+@pytest.mark.parametrize("argv", [["config"], ["report"], ["import", "x.json"], ["up", "--port", "0"]])
+def test_a_home_of_someone_else_is_one_sentence(
+    nowhere: Path, argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A home that this user may not enter is named with its owner and mode, not its settings file; exit code 3."""
+    home = nowhere / "locked"
+    home.mkdir(mode=0o000)
+    if os.geteuid() == 0:
+        for folder in (nowhere, nowhere.parent, nowhere.parent.parent):
+            folder.chmod(0o755)
+        os.seteuid(65534)
+    try:
+        code = main([*argv, "--home", str(home)])
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+        home.chmod(0o700)
+    error = capsys.readouterr().err
+    assert code == 3
+    assert f"can't be read: {home} belongs to " in error
+    assert "with mode 0000" in error
+    assert "Correct the file" not in error
+
+
+FILL_AND_FREE = """
+mkdir "$1" && mount -t tmpfs -o size=300k none "$1" || exit 77
+mkdir -p "$1/h/spool"
+head -c "$2"k /dev/zero > "$1/fill" 2>/dev/null
+for command in report "up --port 0"; do "$0" -m trimtab $command --home "$1/h"; echo "full: $?" >&2; done
+rm "$1/fill"
+"$0" -m trimtab report --home "$1/h" >&2; echo "freed: $?" >&2
+"""
+
+
+@pytest.mark.parametrize("kilobytes", [300, 296], ids=["full", "one-block-left"])
+def test_a_full_disk_leaves_a_home_that_works_again(nowhere: Path, kilobytes: int) -> None:
+    """A store that could not be begun for want of space is told as that, and begun as soon as there is some."""
+    command = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        FILL_AND_FREE,
+        sys.executable,
+        "disk",
+        str(kilobytes),
+    ]
+    try:
+        done = subprocess.run(command, cwd=nowhere, capture_output=True, text=True, timeout=60, check=False)
+    except FileNotFoundError:
+        pytest.skip("needs unshare, to mount a small disk that is gone with the test")
+    if done.returncode in (1, 77) and "full:" not in done.stderr:
+        pytest.skip("needs the right to mount")
+    sentence = "There is no space left on .*; free some and try again: nothing in the spool is lost.\n"
+    seen = re.fullmatch(rf"(trimtab: {sentence}full: 3\n){{2}}(?s:.*)freed: 0\n", done.stderr)
+    assert seen, done.stderr
+
+
+@pytest.mark.parametrize("size", [0, 4096, 8192])
+def test_a_store_that_was_never_begun_is_begun_anew(nowhere: Path, size: int) -> None:
+    """A file that ends within DuckDB's headers holds nothing and is replaced; a short file of any other kind stays."""
+    path = nowhere / "trimtab.duckdb"
+    with Store.open(path):
+        pass
+    headers = path.read_bytes()[:size]
+    path.with_name("trimtab.duckdb.wal").unlink(missing_ok=True)
+    path.write_bytes(headers)
+    with Store.open(path) as store, closing(store.cursor()) as con:
+        assert con.execute("SELECT count(*) FROM runs").fetchall() == [(0,)]
+    other = nowhere / "other.duckdb"
+    other.write_text("my notes")
+    with pytest.raises(StoreError, match="can't be opened"):
+        Store.open(other)
+    assert other.read_text() == "my notes"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from trimtab_tracer import content
 from trimtab_tracer import records as r
 from trimtab_tracer.collect import NOT_STORABLE, QUARANTINE, Collector
 from trimtab_tracer.segments import CORRUPT, TORN, UNKNOWN, encode, frame, read_boot_id
@@ -84,6 +85,37 @@ def test_a_living_agents_records_come_in_as_it_writes(home: Settings, store: Sto
     writer.close()
     assert collector.collect_once() == (0, 1, ())
     assert (ids(store), list(home.spool_dir.iterdir())) == (["a1", "a2"], [])
+
+
+def test_live_agents_share_a_transaction(home: Settings, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What several agents wrote since the last look is one commit, with a ledger row for each segment."""
+    commits: list[int] = []
+    begin = Store.transaction
+    monkeypatch.setattr(Store, "transaction", lambda self: (commits.append(1), begin(self))[1])
+    writers = [SpoolWriter(home.spool_dir, process(f"p{n}"), 1 << 20) for n in range(5)]
+    for n, writer in enumerate(writers):
+        writer.write(attempt(n))
+        writer.write(r.Content(f"a{n}", f"c{n}", "run", "request", 1, f"text {n}"))
+    collector = Collector(store, home)
+    commits.clear()
+    assert collector.collect_once() == (15, 0, ())
+    assert (len(commits), len(ids(store))) == (1, 5)
+    found = store.cursor().sql("SELECT process_id, records FROM ingest_ledger ORDER BY ALL").fetchall()
+    assert found == [(f"p{n}", 3) for n in range(5)]
+    assert [content.read(store, store.content_dir, f"c{n}")[0]["body"] for n in range(5)] == [
+        f"text {n}" for n in range(5)
+    ]
+    for writer in writers:
+        writer.close()
+    assert collector.collect_once().segments == 5
+
+
+def test_a_record_that_spoils_a_shared_transaction_is_found(home: Settings, store: Store) -> None:
+    """Where one agent's record does not fit, those of the others come in, and it alone is counted."""
+    left_behind(home, encode(attempt(1)), encode(attempt(2, chunks=2**70)))
+    left_behind(home, encode(attempt(3)), name="q-000001.seg")
+    assert Collector(store, home).collect_once().segments == 2
+    assert (ids(store), losses(store)) == (["a1", "a3"], {("attempt", NOT_STORABLE): 1})
 
 
 def test_a_new_collector_goes_on_where_the_last_one_stopped(home: Settings, store: Store) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,64 @@ def index(store: Store, n: int) -> None:
     """Name the file ``s-<n>.parquet`` in the index."""
     with store.transaction() as con:
         con.execute("INSERT INTO content VALUES (?, 'request', ?, 'r', ?, ?)", [f"a{n}", f"c{n}", n, f"s-{n}.parquet"])
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many files are enough to be joined in this test."""
+    monkeypatch.setattr(content, "SMALL_FILES", 8)
+    return 8
+
+
+def test_a_text_that_came_twice_is_read_once(store: Store, few: int) -> None:
+    """Of a text written by two imports the later one counts, before its files are joined and after."""
+    ingest(store, [*exchanged("c", 1, "old"), *exchanged("d", 1, "other")])
+    ingest(store, exchanged("c", 1, "new"))
+    expected = [(role, f"{role} new", 1) for role in ("request", "response")]
+    assert expected == texts(store, "c")
+    for n in range(few):
+        ingest(store, exchanged(f"filler {n}", 1, "x"))
+    assert content.compact(store) == few + 2
+    assert expected == texts(store, "c")
+    assert len(texts(store, "d")) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 is no Parquet", None])
+def test_a_damaged_file_costs_its_texts_only(
+    store: Store, few: int, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that is empty, garbage or rotten inside has no texts; all others are read and joined. It is said once."""
+    for n in range(few + 1):
+        ingest(store, exchanged(f"c{n}", 1, os.urandom(400).hex()))
+    (path,) = (store.content_dir / name for (name, *_) in content._where(store, "c7")[:1])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + b"\xff" * 300 + whole[304:] if damage is None else damage)
+    for _ in range(2):
+        assert texts(store, "c7") == []
+    assert content.compact(store) == few
+    assert [len(texts(store, f"c{n}")) for n in (6, 7, 8)] == [2, 0, 2]
+    assert len(caplog.messages) == 1
+    assert path.name in caplog.text
+
+
+def test_a_join_is_bounded_by_what_it_unpacks(store: Store, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that pack well are joined only as far as they fit into memory, and the rest with the next look."""
+    monkeypatch.setattr(content, "JOIN_BYTES", 100_000)
+    for n in range(few):
+        content.write_segment(store.content_dir, f"s-{n}.parquet", [row | {"body": "x" * 20_000} for row in rows(n)])
+        index(store, n)
+    assert content.compact(store) == 4
+    assert all([("request", "x" * 20_000, 0)] == texts(store, f"c{n}") for n in range(few))
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger lets the spool go after the commit: so file and folder are synced, the file before the rename."""
+    steps: list[str] = []
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append("sync"), sync(fd))[1])
+    monkeypatch.setattr(os, "replace", lambda *paths: (steps.append("rename"), rename(*paths))[1])
+    content.write_segment(store.content_dir, "s-1.parquet", rows(1))
+    assert steps == ["sync", "rename", "sync"]
 
 
 def test_sweeping_removes_what_a_crash_left(store: Store) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from trimtab_tracer import errors
-from trimtab_tracer.errors import TrimtabError, near
+from trimtab_tracer.errors import SidecarError, StoreError, TrimtabError, is_full, near, whose
 
 TREE = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, TrimtabError)}
 
@@ -36,6 +38,7 @@ ARGUMENTS = {
     "port": 4319,
     "status": 401,
     "detail": "Send the token.",
+    "token_path": Path("/h/token"),
 }
 BUILDERS = [
     (kind, name) for kind in TREE.values() for name, member in vars(kind).items() if isinstance(member, classmethod)
@@ -64,3 +67,28 @@ def test_near_candidates() -> None:
     """A misspelt name gets its neighbours offered, a far one gets none."""
     assert near("prot", ["port", "home"]) == " Did you mean 'port'?"
     assert near("zzz", ["port", "home"]) == ""
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_has_a_sentence_of_its_own(code: int) -> None:
+    """A used-up disk or quota is told as such, from the system and in DuckDB's words; no other error is."""
+    system = OSError(code, os.strerror(code))
+    database = RuntimeError(f'IO Error: Could not write file "/h/trimtab.duckdb": {os.strerror(code)}')
+    for error in (system, database):
+        assert str(StoreError.unreadable(Path("/h/trimtab.duckdb"), error)) == (
+            "There is no space left on /h; free some and try again: nothing in the spool is lost."
+        )
+    assert "no space left on /h;" in str(SidecarError.home_not_writable(Path("/h"), system))
+    assert not is_full(OSError(errno.EIO, "No space left on device"))
+    assert not is_full(ValueError("no"))
+
+
+def test_a_forbidden_path_is_told_with_owner_and_mode(tmp_path: Path) -> None:
+    """Where permissions are in the way, the sentence names owner and mode of what is there, or of the folder above."""
+    tmp_path.chmod(0o750)
+    said = whose(tmp_path / "none" / "file")
+    assert said.startswith(f"{tmp_path} belongs to ")
+    assert " with mode 0750, and this is " in said
+    error = StoreError.unreadable(tmp_path, RuntimeError(f"IO Error: {os.strerror(errno.EACCES)}"))
+    assert f"{tmp_path} belongs to " in str(error)
+    assert "Move the file away" not in str(error)

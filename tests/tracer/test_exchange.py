@@ -360,3 +360,29 @@ def test_odd_bodies_never_raise(calls: list[tuple[str, Any, Any, bool]]) -> None
             assert from_dict(json.loads(line)) == record
             if isinstance(record, Content):
                 json.loads(record.body, parse_constant=no_constant)
+
+
+@pytest.mark.parametrize("mode", ["redacted", "off"])
+def test_no_secret_in_what_is_kept_of_names_and_parameters(mode: str) -> None:
+    """A key among stop texts, tool names, ids or error types reaches no record, in its parameters or decisions."""
+    tools = [{"type": "function", "function": {"name": f"t {KEY}"}}]
+    came = says(None, (f"x {KEY}", f"call {KEY}", "{}")) | {"id": KEY, "model": KEY}
+    came["choices"][0]["finish_reason"] = f"because {KEY} " + "x" * 5000
+    records = Run(mode).call(asks(user("x"), stop=[KEY, "END"], tools=tools, tool_choice=KEY), came)
+    records += Run(mode).call(asks(user("x")), {"error": {"type": KEY, "code": KEY, "message": KEY}}, http_status=400)
+    kept = [json.dumps(to_dict(r)) for r in records if not isinstance(r, Content)]
+    assert len(kept) > 10
+    assert not [text for text in kept if KEY[8:] in text or "x" * 300 in text]
+
+
+def test_texts_of_parameters_are_not_kept_with_content_off() -> None:
+    """With content ``off`` stop texts are a count and a digest, and prose in the place of a name is a digest."""
+    said = says(None, ("i", "the customer is Ann", "{}"), ("j", "add two", "{}"), ("k", "no_such_tool", "{}"))
+    said["choices"][0]["finish_reason"] = "Ann asked to stop"
+    tools = [{"type": "function", "function": {"name": "add two"}}]
+    records = Run("off").call(asks(user("x"), stop=["Ann", "Bob"], tools=tools), said)
+    exchange = next(r for r in records if isinstance(r, Exchange))
+    (stop,) = (d.value for d in records if isinstance(d, Decision) and d.knob == "stop")
+    assert stop == exchange.params["stop"] == {"count": 2, "digest": digest('["Ann","Bob"]')}
+    assert ["add two", "no_such_tool"] == [r.name for r in exchange.tool_requests[1:]]
+    assert not [r for r in records if "Ann" in json.dumps(to_dict(r))]

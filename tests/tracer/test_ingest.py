@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
-from trimtab_tracer.ingest import close_vanished, ingest
+from trimtab_tracer.ingest import NOT_STORABLE, close_vanished, ingest
 from trimtab_tracer.store import Store
 from trimtab_tracer.tool_pairs import Executed, Requested, pair
 
@@ -200,6 +201,33 @@ def test_an_exchange_waits_for_its_attempt(store: Store) -> None:
     assert rows(store, "FROM calls") == []
     ingest(store, [attempt("c")])
     assert rows(store, "SELECT call_id, cost_musd FROM calls") == [("c", 350)]
+    assert rows(store, "FROM waiting_exchanges") == []
+
+
+def test_an_exchange_that_comes_again_waits_no_more(store: Store) -> None:
+    """An exchange that waited, and comes once more together with its attempt, leaves nothing waiting and counts."""
+    ingest(store, [exchange("c", finish_reason="length")])
+    ingest(store, [attempt("c"), exchange("c")])
+    assert rows(store, "SELECT finish_reason FROM attempts") == [("stop",)]
+    assert rows(store, "FROM waiting_exchanges") == []
+
+
+def test_an_exchange_that_fits_no_attempt_does_not_wait(store: Store) -> None:
+    """A value that no column takes is refused when it comes, not when its attempt does."""
+    with pytest.raises((OverflowError, ValueError)):
+        ingest(store, [exchange("c", input_tokens=2**70)])
+    assert rows(store, "FROM waiting_exchanges") == []
+
+
+@pytest.mark.parametrize("text", ['{"kind":"exchange"}', "no JSON", None])
+def test_a_bad_exchange_that_waits_costs_itself_only(store: Store, text: str | None) -> None:
+    """An attempt whose exchange waited and can't be used is kept, and the exchange is counted as lost."""
+    text = text or json.dumps(r.to_dict(exchange("c", output_tokens=2**70)))
+    with store.transaction() as con:
+        con.execute("INSERT INTO waiting_exchanges VALUES ('c/1', ?)", [text])
+    ingest(store, [attempt("c")])
+    assert rows(store, "SELECT attempt_id, parsed, output_tokens FROM attempts") == [("c/1", False, None)]
+    assert rows(store, "SELECT lost_kind, reason, count FROM losses") == [("exchange", NOT_STORABLE, 1)]
     assert rows(store, "FROM waiting_exchanges") == []
 
 

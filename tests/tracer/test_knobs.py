@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import trimtab
-from trimtab_tracer.records import Decision, Site
+from trimtab_tracer.records import Decision, RunStart, Site
 
 Recorded = Callable[[type], list[Any]]
 
@@ -34,15 +34,33 @@ def test_is_recorded_once_per_run_and_value(recorded: Recorded) -> None:
     assert 2 == len(recorded(Decision))
 
 
+def test_outside_of_runs_it_holds_for_those_that_follow(recorded: Recorded) -> None:
+    """A knob read at import time is in force in every declared run, and makes no run of its own."""
+    trimtab.knob("top_k", 5)
+    with trimtab.run("a") as a, trimtab.run("b") as b:
+        pass
+    assert {a.run_id, b.run_id} == {d.run_id for d in recorded(Decision)}
+    assert ["a", "b"] == [r.name for r in recorded(RunStart)]
+
+
 def test_any_default_comes_back_as_it_is(recorded: Recorded) -> None:
     """Objects are returned untouched and recorded as text."""
     default = {"tools": ("a", "b")}
-    assert trimtab.knob("toolset", default) is default
+    with trimtab.run("r"):
+        assert trimtab.knob("toolset", default) is default
     assert ['{"tools":["a","b"]}'] == [d.value for d in recorded(Decision)]
 
 
-def test_default_outside_its_choices_is_said(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """A default that is none of the choices still holds, with one sentence in the log."""
+def test_secrets_are_not_recorded(recorded: Recorded) -> None:
+    """A knob whose name tells of a secret comes back as it is and is recorded without its value."""
+    with trimtab.run("r"):
+        assert "plainSecret" == trimtab.knob("api_key", "plainSecret")
+        trimtab.knob("clients", {"password": "hunter2abc"})
+    assert not [d.value for d in recorded(Decision) if "plainSecret" in d.value or "hunter2" in d.value]
+
+
+def test_default_outside_its_choices_is_said_once(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """A default that is none of the choices still holds, with one sentence in the log however often it is read."""
     with caplog.at_level(logging.WARNING, "trimtab"):
-        assert 4 == trimtab.knob("top_k", 4, choices=[3, 5])
-    assert "is none of its choices" in caplog.text
+        assert [4] * 50 == [trimtab.knob("width", 4, choices=[3, 5]) for _ in range(50)]
+    assert 1 == caplog.text.count("is none of its 2 choices")

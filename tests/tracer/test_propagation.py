@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import uvloop
 
 import trimtab
 from trimtab_tracer.records import Attempt, RunStart, Site
@@ -125,6 +126,20 @@ def test_threads_keep_the_line(recorded: Recorded, framework: ModuleType, way: s
         "old context": "framework.pooled_in_old_context(earlier)",
     }
     assert {expected[way]} == set(lines(recorded))
+
+
+def test_uvloop_keeps_the_line(recorded: Recorded, framework: ModuleType) -> None:
+    """The event loop that is written in C is followed like the standard one."""
+
+    async def agent() -> None:
+        await framework.gathered(2)
+        await framework.grouped(2)
+        await framework.in_thread()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(agent())
+    ways = ("gathered(2)", "gathered(2)", "grouped(2)", "grouped(2)", "in_thread()")
+    assert [f"await framework.{way}" for way in ways] == lines(recorded)
 
 
 def test_user_frame_wins_over_the_spawning_line(recorded: Recorded, framework: ModuleType) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,26 @@ def test_exception_leaves_the_run_and_is_pinned(recorded: Recorded) -> None:
     assert caught.value is error
     assert ("error", "ZeroDivisionError", "mine") == (end.status, end.error_type, end.error_message)
     assert "raise error" == site.source
+
+
+def test_any_value_tells_a_task(recorded: Recorded) -> None:
+    """Ids that are no text are taken as their text; an outcome of another type is read as yes or no."""
+    with trimtab.run("triage", task=1001, harness=2) as run:  # type: ignore[arg-type]
+        run.outcome("yes", score=1)  # type: ignore[arg-type]
+    (start,), (outcome,) = recorded(RunStart), recorded(Outcome)
+    assert ("1001", "2", True, 1.0) == (start.task, start.harness, outcome.success, outcome.score)
+
+
+def test_generator_is_not_followed_and_says_so(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """A generator runs when others read it: decorating one changes nothing and is answered with advice."""
+
+    @trimtab.run("steps")
+    def steps() -> Iterator[int]:
+        yield 1
+
+    assert [1] == list(steps())
+    assert "can't follow the generator" in caplog.text
+    assert [] == recorded(RunStart)
 
 
 def test_nested_runs_know_their_parent(recorded: Recorded) -> None:
@@ -117,6 +137,23 @@ def outcome_of(tmp_path: Path, program: str) -> tuple[RunStart, RunEnd, int]:
     (start,) = [r for r in records if isinstance(r, RunStart)]
     (end,) = [r for r in records if isinstance(r, RunEnd)]
     return start, end, done.returncode
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, "ok"), (3, "error")])
+def test_leaving_through_os_exit_ends_the_run(tmp_path: Path, code: int, status: str) -> None:
+    """A process that skips its exit handlers has an end all the same, and its exit code stays."""
+    _, end, returned = outcome_of(tmp_path, f"import os\nos._exit({code})\n")
+    assert (status, "process exit", code) == (end.status, end.rule, returned)
+
+
+def test_tracing_works_where_the_directory_is_gone(tmp_path: Path) -> None:
+    """A working directory that was deleted costs the relative file names and nothing else."""
+    home = tmp_path / "home"
+    program = "import os, tempfile\nos.chdir(d := tempfile.mkdtemp())\nos.rmdir(d)\nimport trimtab\n"
+    program += f"trimtab.instrument(home={str(home)!r})\nwith trimtab.run('r'): pass\n"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    records = [line.record for path in list_segments(home / "spool") for line in read_segment(path)]
+    assert ["r"] == [record.name for record in records if isinstance(record, RunStart)]
 
 
 def test_process_is_the_run_where_none_is_declared(tmp_path: Path) -> None:

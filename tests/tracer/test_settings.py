@@ -88,6 +88,7 @@ def test_derived_places(nowhere: Path) -> None:
         ("TRIMTAB_DISABLED", "maybe", "1 or 0"),
         ("TRIMTAB_FLUSH_INTERVAL_S", "nan", "seconds from"),
         ("TRIMTAB_HOST", "0.0.0.0", "one of 127.0.0.1, localhost, ::1"),
+        ("TRIMTAB_USER_PACKAGES", "acme-agents", "as they are imported"),
         ("TRIMTAB_SPOOL_MAX_BYTES", "1e9", "whole number of at least"),
     ],
 )
@@ -138,6 +139,16 @@ def test_prices_are_tables_per_model(nowhere: Path) -> None:
         file.write_text(f'[tool.trimtab.prices."my-model"]\n{rates}\n')
         with pytest.raises(SettingsError, match="USD per million"):
             Settings.resolve()
+
+
+def test_packages_are_a_list_or_a_text_with_commas(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Own packages come as a list from a file or an argument, and as one text from the environment."""
+    assert () == Settings.resolve().user_packages
+    (nowhere / "pyproject.toml").write_text('[tool.trimtab]\nuser_packages = ["acme", "corp.agents"]\n')
+    assert ("acme", "corp.agents") == Settings.resolve().user_packages
+    monkeypatch.setenv("TRIMTAB_USER_PACKAGES", "acme, corp.agents,")
+    assert ("acme", "corp.agents") == Settings.resolve().user_packages
+    assert ("acme",) == Settings.resolve(user_packages=["acme"]).user_packages
 
 
 VALUES = st.none() | st.integers() | st.text() | st.floats()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from pathlib import Path
 from types import ModuleType
 
@@ -113,11 +114,57 @@ def test_secret_in_the_statement_is_not_quoted(tmp_path: Path, finder: SiteFinde
         ("/srv/app/agent.py", "user"),
         ("<string>", "user"),
         ("<frozen runpy>", "hidden"),
+        (str(Path(sys.executable).parent / "my-agent"), "hidden"),
+        (str(Path(sysconfig.get_path("scripts")) / "my-agent"), "hidden"),
+        (str(Path(sys.executable).parent / "agents" / "my_agent.py"), "user"),
     ],
 )
 def test_owner_of_a_file(file: str, owner: str) -> None:
     """SDKs, the standard library and ourselves are nobody's choice; frameworks may be; the rest is the user's."""
     assert owner == owner_of(file)
+
+
+@pytest.mark.parametrize(
+    ("file", "owner"),
+    [("acme/run.py", "user"), ("corp/agents/a.py", "user"), ("corp/agents.py", "user"), ("single.py", "user"),
+     ("openai/x.py", "user"), ("acme_other/run.py", "library"), ("corp/web/a.py", "library")],
+)  # fmt: skip
+def test_own_packages_are_the_users(file: str, owner: str) -> None:
+    """Below site-packages the packages and modules that the user names are the user's, and no others."""
+    names = ("acme", "corp.agents", "single", "openai")
+    assert owner == owner_of(f"/srv/venv/lib/python3.12/site-packages/{file}", names)
+
+
+def test_finder_knows_own_packages(tmp_path: Path) -> None:
+    """A frame of a package that the user named is a user's site."""
+    (tmp_path / "site-packages").mkdir()
+    program = load(tmp_path / "site-packages" / "acme.py", PROGRAM)
+    found = [program.ask(SiteFinder(lambda site: None, str(tmp_path), names).user_site) for names in ((), ("acme",))]
+    assert ["test_finder_knows_own_packages", "ask"] == [site.function for site in found]
+
+
+def test_generated_code_is_not_blamed(tmp_path: Path, finder: SiteFinder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a dataclass's ``__init__``, which is generated, the caller is pinned; code of ``python -c`` is the user's."""
+    source = """\
+import sys
+from dataclasses import dataclass, field
+
+@dataclass
+class Client:
+    site: object = field(default_factory=lambda: FIND(sys._getframe(1)))
+
+def build():
+    return Client().site
+"""
+    program = ModuleType("agent")
+    monkeypatch.setitem(sys.modules, "agent", program)
+    program.__dict__.update(FIND=finder.here, __file__=str(tmp_path / "agent.py"))
+    (tmp_path / "agent.py").write_text(source)
+    exec(compile(source, str(tmp_path / "agent.py"), "exec"), program.__dict__)
+    assert ("agent.py", "build") == (program.build().file, program.build().function)
+    text: dict[str, object] = {"find": finder.here}
+    exec(compile("import sys\nsite = find(sys._getframe())", "<string>", "exec"), text)
+    assert "<string>" == text["site"].file  # type: ignore[attr-defined]
 
 
 def test_exception_is_pinned_to_the_innermost_user_line(tmp_path: Path, finder: SiteFinder) -> None:

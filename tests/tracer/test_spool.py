@@ -393,3 +393,21 @@ def test_the_dead_leave_closed_segments(tmp_path: Path, writer: r.Process, close
     path = tmp_path / "p1-000001.seg"
     path.write_bytes(encode(writer) + encode(attempt(1)))
     assert closed == is_closed(path, writer)
+
+
+def test_losses_are_said_once_with_the_next_step(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A home that can't be written costs no exception, and one sentence tells what is lost and what to do."""
+    (tmp_path / "home").write_text("a file")
+    writer = SpoolWriter(tmp_path / "home" / "spool", process(), 1 << 20)
+    assert not any(writer.write(attempt(n)) for n in range(50))
+    assert 1 == len(caplog.messages)
+    assert "spool not writable: Not a directory" in caplog.messages[0]
+    assert "TRIMTAB_HOME" in caplog.messages[0]
+    writer.close()
+    assert "50 attempt" in caplog.messages[-1]
+
+
+def test_new_home_stays_out_of_version_control(tmp_path: Path) -> None:
+    """The agent that makes the home tells git to leave it alone."""
+    SpoolWriter(tmp_path / "home" / "spool", process(), 1 << 20).write(attempt(1))
+    assert (tmp_path / "home" / ".gitignore").read_text().endswith("*\n")

@@ -44,6 +44,15 @@ def test_default_is_called_default(recorded: Recorded) -> None:
     assert (600, "default", "call") == decided(recorded, "timeout_s")[:3]
 
 
+def test_given_value_that_equals_the_default_is_code(recorded: Recorded) -> None:
+    """Who writes the default's value down has made a choice: the constructor's line is named."""
+    ask(max_retries=2)
+    value, source, role, line = decided(recorded, "max_retries")
+    assert (2, "code", "constructor") == (value, source, role)
+    assert "openai.OpenAI(" in line
+    assert "default" == decided(recorded, "timeout_s")[1]
+
+
 def test_setting_of_one_call_is_pinned_to_the_call(recorded: Recorded) -> None:
     """A timeout given with the call belongs to the call's line."""
     with Provider(Scenario.from_dict({})) as provider:
@@ -59,5 +68,5 @@ def test_unknown_sdk_internals_cost_only_the_hint(recorded: Recorded, monkeypatc
     monkeypatch.delenv("TRIMTAB_STRICT")
     monkeypatch.delattr(openai._base_client, "DEFAULT_MAX_RETRIES")
     with Provider(Scenario.from_dict({})) as provider:
-        openai.OpenAI(base_url=provider.url + "/v1", api_key="none", max_retries=1).chat.completions.create(**ASK)
+        openai.OpenAI(base_url=provider.url + "/v1", api_key="none").chat.completions.create(**ASK)
     assert (None, "default") == decided(recorded, "max_retries")[:2]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import duckdb
@@ -20,6 +21,26 @@ def test_a_new_store_has_every_table_and_is_private(tmp_path: Path) -> None:
         applied = store.cursor().sql("SELECT name FROM migrations ORDER BY name").fetchall()
     assert [(name,) for name, _ in migrations()] == applied
     assert (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_the_log_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    """File and write-ahead log are this user's also where the umask is open, and the process keeps its umask."""
+    code = textwrap.dedent("""
+        import os, sys; from pathlib import Path; from trimtab_tracer.store import Store
+        os.umask(0o022)
+        path = Path(sys.argv[1])
+        modes = lambda: print(*(oct(file.stat().st_mode & 0o777) for file in sorted(path.parent.glob("*.duckdb*"))))
+        with Store.open(path) as store:
+            modes()
+            store.cursor().execute("CHECKPOINT")
+            with store.transaction() as con:
+                con.execute("INSERT INTO losses VALUES ('p', 'content', 'why', 1, 2, 3)")
+            modes()
+        print(oct(os.umask(0)))
+    """)
+    command = [sys.executable, "-c", code, tmp_path / "t.duckdb"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0o600"] * 4 + ["0o22"]
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
 import trimtab
 from trimtab_tracer.digests import canonical, digest
+from trimtab_tracer.instrument.switch import switch as _switch
 from trimtab_tracer.records import Site, ToolRun
 
 Recorded = Callable[[type], list[Any]]
+
+
+@pytest.fixture
+def recorded_off(recorded: Recorded) -> Recorded:
+    """Like ``recorded``, with content ``off``."""
+    settings = _switch.active().settings  # type: ignore[union-attr]
+    home = settings.home
+    trimtab.uninstrument()
+    trimtab.instrument(home=home, flush_interval_s=0.001, content="off")
+    return recorded
 
 
 @trimtab.tool
@@ -62,3 +75,133 @@ def test_async_tool_and_error(recorded: Recorded) -> None:
 def test_untraced_tool_is_the_function() -> None:
     """Without tracing the decorated tool just runs, under its own name."""
     assert (5, "add", "Add.") == (add(2, 3), add.__name__, add.__doc__)
+
+
+class Desk:
+    """Tools that are methods."""
+
+    @trimtab.tool
+    def book(self, room: str, /, **extra: int) -> str:
+        """Book."""
+        return room
+
+    @trimtab.tool
+    @classmethod
+    def open(cls, room: str) -> str:
+        """Open."""
+        return room
+
+    @trimtab.tool
+    @staticmethod
+    def close(room: str) -> str:
+        """Close."""
+        return room
+
+
+def test_a_methods_object_is_no_argument(recorded: Recorded) -> None:
+    """A method, a class method and a static method have the digest of what the model wrote, nothing more."""
+    assert ["a", "a", "a"] == [Desk().book("a"), Desk.open("a"), Desk.close("a")]
+    Desk().book("a", n=1)
+    *plain, extra = (r.args_digest for r in recorded(ToolRun))
+    assert {digest(canonical({"room": "a"}))} == set(plain)
+    assert digest(canonical({"room": "a", "n": 1})) == extra
+
+
+def test_arguments_that_do_not_fit_are_the_tools_error(recorded: Recorded) -> None:
+    """A call with too many arguments raises the function's own error, and that is on record."""
+    with pytest.raises(TypeError, match="takes from 1 to 2 positional arguments"):
+        add(1, 2, 3)  # type: ignore[call-arg]
+    (run,) = recorded(ToolRun)
+    assert ("error", "TypeError", None) == (run.status, run.error_type, run.args_digest)
+
+
+def test_arguments_are_those_it_was_called_with(recorded: Recorded) -> None:
+    """A tool that empties its argument is still recorded with what was in it."""
+
+    @trimtab.tool
+    def drain(items: list[int]) -> None:
+        items.clear()
+
+    drain([1, 2])
+    assert [digest(canonical({"items": [1, 2]}))] == [r.args_digest for r in recorded(ToolRun)]
+
+
+def test_what_cannot_be_followed_is_left_alone(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """Generators and objects come back as they are, with one line in the log for each."""
+
+    def rows() -> Iterator[int]:
+        yield 1
+
+    async def arows() -> AsyncIterator[int]:
+        yield 1
+
+    class Search:
+        def __call__(self) -> int:
+            return 1
+
+    with caplog.at_level(logging.WARNING, "trimtab"):
+        for tool in (rows, arows, Search(), Search):
+            assert trimtab.tool(tool) is tool
+    assert 4 == caplog.text.count("trimtab.tool can't follow")
+    assert not recorded(ToolRun)
+
+
+def test_partial_is_a_tool(recorded: Recorded) -> None:
+    """A partial function is recorded under the name and the line of the function inside."""
+    tool = trimtab.tool(functools.partial(lookup.__wrapped__, order="9"))  # type: ignore[attr-defined]
+    assert {"order": "9"} == asyncio.run(tool())
+    (run,) = recorded(ToolRun)
+    assert ("lookup", "ok") == (run.name, run.status)
+    assert run.site_id in {s.site_id for s in recorded(Site)}
+
+
+def test_a_returned_awaitable_ends_the_run(recorded: Recorded) -> None:
+    """A function that returns a coroutine or a task has run when that is done, and failed if that failed."""
+
+    async def slow(order: str) -> str:
+        await asyncio.sleep(0.02)
+        return order
+
+    async def broken() -> str:
+        raise KeyError
+
+    @trimtab.tool
+    def later(order: str) -> Awaitable[str]:
+        return slow(order) if order == "coroutine" else asyncio.ensure_future(slow(order) if order else broken())
+
+    async def main() -> list[Any]:
+        return [await later("coroutine"), await later("task"), *await asyncio.gather(later(""), return_exceptions=True)]
+
+    assert ["coroutine", "task"] == asyncio.run(main())[:2]
+    one, two, failed = recorded(ToolRun)
+    assert [digest("coroutine"), digest("task")] == [one.result_digest, two.result_digest]
+    assert min(one.duration_ns, two.duration_ns) >= 15e6
+    assert ("error", "KeyError") == (failed.status, failed.error_type)
+
+
+def test_large_and_foreign_results_are_not_read(recorded: Recorded) -> None:
+    """A large result costs nothing, and an object of the agent's own is not asked for its text."""
+
+    class Own:
+        def __str__(self) -> str:
+            raise AssertionError("asked")
+
+        __repr__ = __str__
+
+    results = [[{"id": n, "name": "x"} for n in range(300_000)], Own(), {"a": [Own()]}, {"a": [1, None]}, "x" * 10**6]
+    give = trimtab.tool(name="give")(lambda n: results[n])
+    give(4)
+    started = time.perf_counter()
+    for n in range(3):
+        give(n)
+    assert time.perf_counter() - started < 0.05
+    give(3)
+    assert [None, None, None, None, digest('{"a":[1,null]}')] == [r.result_digest for r in recorded(ToolRun)]
+
+
+def test_with_content_off_an_error_is_its_type(recorded_off: Recorded) -> None:
+    """With content ``off`` an error's text stays in the process."""
+    with pytest.raises(KeyError):
+        asyncio.run(lookup(""))
+    (run,) = recorded_off(ToolRun)
+    assert ("KeyError", None) == (run.error_type, run.error_message)

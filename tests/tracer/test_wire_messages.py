@@ -146,13 +146,13 @@ def test_stream_folds_to_the_message() -> None:
 
 
 def test_cut_stream_is_marked() -> None:
-    """A stream cut inside a tool call keeps the arguments as text, the usage of the start, and no finish."""
+    """A stream cut inside a tool call keeps the arguments as text, the input tokens of the start, and no finish."""
     cut = block(0, {"type": "tool_use", "id": "t", "name": "add", "input": {}}, partial('{"a":'))[:-1]
     body = MESSAGES.fold([event("message_start", message=START), *cut])
     facts = MESSAGES.response(body)
     assert body[INCOMPLETE] is True
     assert (facts.finish_reason, facts.incomplete, facts.tool_calls) == (None, True, (ToolCall("t", "add", '{"a":'),))
-    assert facts.usage == Usage(12, 3, None, 1)
+    assert facts.usage == Usage(12, 3, None, None)
 
 
 def test_error_envelope_and_error_event() -> None:

@@ -25,9 +25,9 @@ def lines(records: list[Record]) -> bytes:
     return b"".join(json.dumps(to_dict(record)).encode() + b"\n" for record in records)
 
 
-def post(api: httpx.Client, body: bytes, import_id: str = "i1") -> httpx.Response:
+def post(api: httpx.Client, body: bytes, **parameters: list[str]) -> httpx.Response:
     """Import."""
-    return api.post("/v1/import", params={"import_id": import_id}, content=body)
+    return api.post("/v1/import", params=parameters, content=body)
 
 
 def fill(api: httpx.Client, some_run: SomeRun) -> httpx.Client:
@@ -35,7 +35,7 @@ def fill(api: httpx.Client, some_run: SomeRun) -> httpx.Client:
     outcomes = [False, True, True, False, True, True, None]
     for n, success in enumerate(outcomes):
         odd = {"model": "gpt-4o", "site": "s2"} if n % 2 else {}
-        assert post(api, lines(some_run(n, success=success, **odd)), f"i{n}").status_code == 200
+        assert post(api, lines(some_run(n, success=success, **odd))).status_code == 200
     return api
 
 
@@ -72,12 +72,13 @@ def test_pages_follow_each_other_while_runs_come_in(api: httpx.Client, some_run:
     """Reading page by page gives every run once, also when newer runs arrive in between."""
     seven = fill(api, some_run)
     first = seven.get("/v1/runs", params={"limit": 3}).json()
-    post(seven, lines(some_run(50)), "later")
+    post(seven, lines(some_run(50)))
     second = seven.get("/v1/runs", params={"limit": 3, "cursor": first["next"]}).json()
     third = seven.get("/v1/runs", params={"limit": 3, "cursor": second["next"]}).json()
     read = [item["run_id"] for page in (first, second, third) for item in page["items"]]
     assert read == [f"r{n:03d}" for n in reversed(range(7))]
     assert third["next"] is None
+    assert [page["total"] for page in (first, second, third)] == [7, None, None]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ def test_pages_follow_each_other_while_runs_come_in(api: httpx.Client, some_run:
         ({"since_ns": T0 + 2 * SECOND, "until_ns": T0 + 4 * SECOND}, [3, 2]),
         ({"status": "running"}, []),
         ({"service": "nobody"}, []),
+        ({"run": ["r002", "r005", "none"]}, [5, 2]),
     ],
 )
 def test_filters_choose_runs(seven: httpx.Client, filters: dict[str, object], expected: list[int]) -> None:
@@ -129,6 +131,10 @@ def test_calls_and_sites_are_lists_too(seven: httpx.Client) -> None:
     """Calls can be chosen by run and model; sites come with what was spent there, the most expensive first."""
     assert [c["call_id"] for c in seven.get("/v1/calls", params={"run": "r004"}).json()["items"]] == ["r004.c"]
     assert seven.get("/v1/calls", params={"model": "gpt-4o", "limit": 2}).json()["total"] == 3
+    call = seven.get("/v1/calls", params={"model": "gpt-4o", "limit": 1}).json()
+    after = seven.get("/v1/calls", params={"model": "gpt-4o", "limit": 2, "cursor": call["next"]}).json()
+    assert [c["call_id"] for c in (*call["items"], *after["items"])] == ["r005.c", "r003.c", "r001.c"]
+    assert (call["total"], after["total"], after["next"]) == (3, None, None)
     sites = seven.get("/v1/sites").json()["items"]
     assert [(s["site_id"], s["runs"], s["attempts"], s["failed_attempts"], s["cost_musd"]) for s in sites] == [
         ("s1", 4, 8, 4, 4000),
@@ -165,9 +171,7 @@ def test_no_route_takes_an_unknown_parameter(seven: httpx.Client) -> None:
     document = seven.get("/openapi.json").json()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            response = seven.request(
-                method, path, params={"import_id": "x", "limitt": 1} if method == "post" else {"limitt": 1}
-            )
+            response = seven.request(method, path, params={"limitt": 1})
             assert response.status_code == 400, path
             detail = response.json()["detail"]
             assert "'limitt'" in detail
@@ -225,6 +229,19 @@ def test_the_same_import_again_changes_nothing(api: httpx.Client, some_run: Some
     assert first.json() == second.json()
     assert first.json()["by_kind"]["attempt"] == 2
     assert before == after
+
+
+def test_a_replaced_run_keeps_nothing_else(api: httpx.Client, some_run: SomeRun) -> None:
+    """An import that replaces a run leaves of it only what it brings, and of the other runs everything."""
+    for n in (1, 2):
+        post(api, lines(some_run(n, success=True)))
+    start, end = (r for r in some_run(1) if type(r).__name__ in ("RunStart", "RunEnd"))
+    assert post(api, lines([start, end]), replace=["r001", "none"]).json()["records"] == 2
+    one, two = (api.get(f"/v1/runs/r00{n}").json() for n in (1, 2))
+    parts = ("calls", "attempts", "tool_calls", "decisions", "outcomes")
+    assert [len(one[part]) for part in parts] == [0, 0, 0, 0, 0]
+    assert [len(two[part]) for part in parts] == [1, 2, 1, 1, 1]
+    assert (one["run"]["cost_musd"], two["run"]["cost_musd"]) == (0, 1000)
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,15 @@ def test_a_refusal_quotes_the_sidecars_sentence(sidecar: Sidecar) -> None:
         right.get("/v1/runs/x")
 
 
+def test_a_changed_token_file_is_told_as_such(sidecar: Sidecar) -> None:
+    """Where the token in the home is not the running sidecar's, the sentence says what to stop and start."""
+    sidecar.settings.token_path.write_text("another\n")
+    found = client.connect(sidecar.settings)
+    assert found is not None
+    with pytest.raises(SidecarError, match=rf"file has changed since .* stop it \(`kill {os.getpid()}`\) and start"):
+        found.get("/v1/runs")
+
+
 def test_records_go_in_batches_and_come_back_in_pages(
     sidecar: Sidecar, some_run: SomeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,8 +121,8 @@ def test_records_go_in_batches_and_come_back_in_pages(
     records = [record for n in range(12) for record in some_run(n)]
     found = client.connect(sidecar.settings)
     assert found is not None
-    counts = found.post_records("digest/of a file", records)
-    assert counts == found.post_records("digest/of a file", records)
+    counts = found.post_records(records)
+    assert counts == found.post_records(records)
     assert sum(counts.values()) == len(records)
     runs = [run["run_id"] for run in found.pages("/v1/runs", limit=5)]
     assert runs == [f"r{n:03d}" for n in reversed(range(12))]

@@ -39,6 +39,15 @@ def test_a_home_that_is_there_is_left_as_it_is(settings: Settings) -> None:
     assert (settings.home / ".gitignore").read_text() == "mine\n"
 
 
+def test_a_home_that_is_only_ours_is_closed(settings: Settings) -> None:
+    """A home that was left open, with nothing in it but what trimtab writes, is for this user only afterwards."""
+    settings.home.mkdir(mode=0o755)
+    (settings.home / "spool").mkdir()
+    settings.store_path.touch()
+    home.prepare(settings.home)
+    assert mode(settings.home) == 0o700
+
+
 def test_the_token_is_made_once(settings: Settings) -> None:
     """A token is generated with mode 0600, kept as long as it is there, and never blank."""
     home.prepare(settings.home)
@@ -66,6 +75,23 @@ def test_a_home_that_cannot_be_written_is_named() -> None:
     """A place where nothing can be made is one sentence."""
     with pytest.raises(SidecarError, match=r"The home /proc/trimtab can't be written: .*TRIMTAB_HOME"):
         home.prepare(Path("/proc/trimtab"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_full_disk_is_no_matter_of_permissions(settings: Settings) -> None:
+    """Where nothing more fits into the home, that is said, and not that it is forbidden."""
+    settings.home.mkdir()
+    (settings.home / ".gitignore").symlink_to("/dev/full")
+    with pytest.raises(SidecarError, match=r"There is no space left on .*nothing in the spool is lost\.$"):
+        home.prepare(settings.home)
+
+
+def test_an_empty_ignore_file_is_filled(settings: Settings) -> None:
+    """What a full disk left of ``.gitignore`` is written again once there is space."""
+    settings.home.mkdir()
+    (settings.home / ".gitignore").touch()
+    home.prepare(settings.home)
+    assert (settings.home / ".gitignore").read_text().endswith("\n*\n")
 
 
 def test_a_second_sidecar_is_told_the_first_ones_address(settings: Settings) -> None:

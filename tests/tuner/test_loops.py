@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -64,3 +65,20 @@ def test_stopping_waits_for_the_step_but_not_for_the_pause() -> None:
     loop.stop()
     assert done == [True]
     assert time.monotonic() - began < 5
+
+
+def test_a_long_step_is_repeated_less_often() -> None:
+    """The pause grows with the step, so that a loop with much to do leaves four fifths of a core to the agents."""
+    begun: list[float] = []
+
+    def step() -> None:
+        begun.append(time.monotonic())
+        time.sleep(0.05)
+
+    loop = Loop("collector", step, 0.001)
+    loop.start()
+    time.sleep(0.6)
+    loop.stop()
+    pauses = [later - earlier for earlier, later in itertools.pairwise(begun)]
+    assert pauses
+    assert min(pauses) >= 0.25

@@ -10,8 +10,9 @@ from importlib import resources
 import duckdb
 import pytest
 
+from trimtab_analyzer import load
 from trimtab_tracer.ingest import ingest
-from trimtab_tracer.records import Loss, Outcome, Process, Record
+from trimtab_tracer.records import Loss, Outcome, Process, Record, RunStart
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 from trimtab_tuner import reads
@@ -69,6 +70,22 @@ def test_the_best_outcome_counts(
     assert (run["success"], run["outcome_source"]) == expected
     word = {True: "success", False: "failure", None: "unknown"}[run["success"]]
     assert [r["run_id"] for r in reads.runs(con, outcome=word, limit=5)] == ["r001"]
+
+
+@pytest.mark.parametrize("sources", [("explicit", "explicit"), ("inferred", "odd"), ("odd", "odd")])
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_api_and_analysis_agree_on_ties(
+    store: Store, con: duckdb.DuckDBPyConnection, sources: tuple[str, str], order: tuple[str, str]
+) -> None:
+    """Of two outcomes of one moment, of the same or an unknown source, both name the same one as the run's."""
+    said = [
+        Outcome(outcome_id, "r", 5, outcome_id == "a", float(place), source)
+        for place, (outcome_id, source) in enumerate(zip(order, sources, strict=True))
+    ]
+    ingest(store, [RunStart("r", "p", 1, "n", "explicit"), *said])
+    (run,) = reads.runs(con, limit=1)
+    frame = load.outcomes(con)
+    assert [(run["success"], run["score"], run["outcome_source"])] == frame.select("success", "score", "source").rows()
 
 
 def test_losses_are_added_up(store: Store, con: duckdb.DuckDBPyConnection, process: Process) -> None:

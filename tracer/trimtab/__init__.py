@@ -94,8 +94,8 @@ def tool(function: Any = None, /, *, name: str | None = None, mutates: bool | No
         mutates: Whether it changes the world outside, so that calling it twice matters.
     """
     if function is None:
-        return lambda f: _tools.observe(_switch.active, f, name or f.__name__, mutates)
-    return _tools.observe(_switch.active, function, name or function.__name__, mutates)
+        return lambda f: _tools.observe(_switch.active, f, name, mutates)
+    return _tools.observe(_switch.active, function, name, mutates)
 
 
 def knob(name: str, default: T, *, choices: Sequence[T] | None = None) -> T:

@@ -4,7 +4,8 @@ In: ``sys.argv``. Out: an exit code (``docs/cli.md``): 0 done, 1 failed, 2 wrong
 sidecar, its port or the store is in the way, 130 interrupted. Light commands live here; heavier ones register
 in the entry-point group ``trimtab.commands`` and only the typed one is imported, so that ``trimtab config``
 starts without a database. A command that needs packages which are not installed says which extra brings them.
-Unexpected errors keep their traceback: they are bugs, and ``TRIMTAB_DEBUG=1`` shows it for the expected ones too.
+A file system that is in the way is never worth a traceback. Other unexpected errors keep theirs: they are bugs, and
+``TRIMTAB_DEBUG=1`` shows it for the expected ones too.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from importlib import metadata
 
 from trimtab_tracer import __version__
 from trimtab_tracer.commands import GROUP, Command
-from trimtab_tracer.errors import MissingExtra, TrimtabError, near
+from trimtab_tracer.errors import MissingExtra, TrimtabError, is_full, near, no_space
 
 EXTRAS = ("sidecar", "demo", "dev")
 """Extras in the order in which they are offered for a missing module: each one brings those before it."""
+SHOW = "TRIMTAB_DEBUG=1 shows where it happened."
 USAGE = 2
 INTERRUPTED = 130
 
@@ -42,6 +44,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader went away (`trimtab report | head`): not worth a traceback
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        if os.environ.get("TRIMTAB_DEBUG") or not (isinstance(error, OSError) or is_full(error)):
+            raise
+        print(f"trimtab: {_environment(error)}", file=sys.stderr)
+        return 1
+
+
+def _environment(error: Exception) -> str:
+    """One sentence on a file system that is in the way, where no command has one of its own."""
+    named = getattr(error, "filename", None)
+    if is_full(error):
+        return f"{no_space(named or 'the disk')} {SHOW}"
+    what = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{named}: {what}. Mend that and try again. {SHOW}" if named else f"{what}. {SHOW}"
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -9,6 +9,7 @@ differs by library stands in :mod:`.instrument.http_clients`.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -58,8 +59,7 @@ class Capture:
         self.path = redact_url(request.url.path)
         self.digest = digest(self.body) if self.body is not None else None
         self.sdk_retry = _integer(request.headers.get("x-stainless-retry-count"))
-        timeout = request.extensions.get("timeout")
-        self.timeout_s: float | None = timeout.get("read") if isinstance(timeout, dict) else None
+        self._extensions = request.extensions  # httpx fills in the client's timeout while it sends
         self.hint = stainless.hint_for(request)
         self.run_id = tracer.run_id()
         self.call_id, self.number = self._call()
@@ -80,7 +80,8 @@ class Capture:
         if self.sdk_retry and last is not None and last.body_digest == self.digest and last.number == self.sdk_retry:
             call_id, number = last.call_id, last.number + 1
         else:
-            call_id, number = new_id(), 1
+            # A retry whose first attempt was made out of sight keeps its number.
+            call_id, number = new_id(), (self.sdk_retry or 0) + 1
         context.last_attempt.set(context.LastAttempt(call_id, self.digest, number))
         return call_id, number
 
@@ -89,7 +90,7 @@ class Capture:
         """The request raised before there was a response to read."""
         self._error = error
         response = getattr(error, "response", None)  # a user's event hook may raise for a status
-        if response is not None:
+        if isinstance(getattr(response, "status_code", None), int):
             self._see(response)
         self._end("error")
 
@@ -160,9 +161,13 @@ class Capture:
             return
         self._ended = True
         duration = time.perf_counter_ns() - self._started
+        if self.tracer.pid != os.getpid():
+            return  # a stream that was open when the process forked is the parent's to tell
         attempt = self._attempt(end, duration)
         self.tracer.write(attempt)
         self.tracer.writer.submit(self._caught(attempt))
+        # The response may live long, and an exception holds the frames that hold us.
+        self._chunks, self._error, self._headers, self.body, self.hint = [], None, None, None, None
 
     def _attempt(self, end: str, duration_ns: int) -> Attempt:
         headers: Any = self._headers if self._headers is not None else {}
@@ -195,13 +200,21 @@ class Capture:
             retry_after_s=_retry_after(headers),
             sdk_retry=self.sdk_retry,
             model=self.model,
-            usage_fragment=usage.fragment(self._tail(), self._chunks[0]) if self._chunks else None,
-            timeout_s=self.timeout_s,
+            # A stream that was left brings no final count: Anthropic's begins with a placeholder.
+            usage_fragment=self._usage() if end == "complete" else None,
+            timeout_s=self._timeout_s(),
             max_retries=self.hint.max_retries.value if self.hint is not None else None,
         )
 
-    def _tail(self) -> bytes:
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks[-TAIL_CHUNKS:])
+    def _timeout_s(self) -> float | None:
+        timeout = self._extensions.get("timeout")
+        return timeout.get("read") if isinstance(timeout, dict) else None
+
+    def _usage(self) -> str | None:
+        if not self._chunks:
+            return None
+        tail = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks[-TAIL_CHUNKS:])
+        return usage.fragment(tail, self._chunks[0])
 
     def _caught(self, attempt: Attempt) -> Caught:
         headers: Any = self._headers if self._headers is not None else {}

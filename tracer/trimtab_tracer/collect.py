@@ -17,15 +17,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from . import content
 from .errors import TrimtabError
-from .ingest import Segment, close_vanished, ingest
+from .ingest import NOT_STORABLE, Segment, close_vanished, ingest
 from .prices import PriceList
 from .records import Loss, Process, Record, kind_of
 from .segments import (
@@ -46,9 +47,6 @@ log = logging.getLogger("trimtab.collect")
 
 QUARANTINE = "quarantine"
 """Folder in the spool for files that are no segments."""
-NOT_STORABLE = "does not fit the store"
-"""Reason of a loss: a sound record with a value that its table refuses."""
-
 _ENVIRONMENT = (
     OSError,
     MemoryError,
@@ -74,6 +72,20 @@ class Progress(NamedTuple):
     """Full sentences: what could not be collected, why, and what happens with it."""
 
 
+class _Tail(NamedTuple):
+    """The new end of a segment, read and not committed yet."""
+
+    path: Path
+    process_id: str
+    lines: list[Line]
+    size: int
+    offset: int
+    """End of its last line: what the ledger will say."""
+    closed: bool
+    claim: ExitStack
+    """Keeps the segment from being continued or removed until it is committed."""
+
+
 class Collector:
     """Moves records from the spool of a home into its store.
 
@@ -86,6 +98,10 @@ class Collector:
     """Records per transaction."""
     BATCH_BYTES = 16 * 1024 * 1024
     """Bytes of a segment per transaction."""
+    GATHER_BYTES = 256 * 1024
+    """Segments with less news than this are committed together: a commit costs more than what one live agent says."""
+    GATHER_SEGMENTS = 64
+    """Segments per transaction at most; each is an open file."""
     GRACE_S = 5.0
     """How long a file without a single whole line may be one that is just being begun."""
     COMPACT_INTERVAL_S = 60.0
@@ -102,6 +118,7 @@ class Collector:
         self._said: set[str] = set()
         self._last_loss_ns = 0
         self._next_compact = 0.0
+        self._tails: list[_Tail] = []
         with suppress(OSError):
             content.sweep(store)
 
@@ -132,9 +149,14 @@ class Collector:
             except TrimtabError as error:
                 errors.append(self._say(str(error)))
             except _ENVIRONMENT as error:
-                errors.append(
-                    self._say(f"{path}: can't be taken into the store now: {error}. It stays and is tried again.")
-                )
+                errors.append(self._say(_NOT_NOW.format(path, error)))
+            if self._is_full():
+                done = self._commit_tails()
+                records, segments = records + done.records, segments + done.segments
+                errors += done.errors
+        done = self._commit_tails()
+        records, segments = records + done.records, segments + done.segments
+        errors += done.errors
         if not self._stopping.is_set():
             errors += self._tidy(paths)
         return Progress(records, segments, tuple(errors))
@@ -142,7 +164,8 @@ class Collector:
     # --- one segment -------------------------------------------------------------------------------------------
 
     def _collect(self, path: Path, process_id: str, has_successor: bool) -> Progress:
-        with claim(path) as mine:
+        with ExitStack() as claims:
+            mine = claims.enter_context(claim(path))
             size = path.stat().st_size
             offset, was_closed = self._ledger_of(path.name)
             if was_closed and size <= offset:
@@ -162,15 +185,64 @@ class Collector:
                     self._remove(path)
                     return Progress(0, 1, ())
                 return self._quarantine(path, process_id, reason)
-            if closed and size <= offset:
-                self._commit([], Segment(path.name, process_id, offset, 0, True))
-                done = 0
-            else:
-                done = self._read(path, process_id, offset, closed, has_successor)
-            if self._ledger_of(path.name)[1]:
-                self._remove(path)
-                return Progress(done, 1, ())
-            return Progress(done, 0, ())
+            if size - offset <= self.GATHER_BYTES:
+                lines = list(read_segment(path, offset))
+                end = self._add_torn(path, lines, offset, closed, has_successor)
+                if lines or closed:
+                    self._tails.append(_Tail(path, process_id, lines, end - offset, end, closed, claims.pop_all()))
+                return Progress(0, 0, ())
+            done = self._read(path, process_id, offset, closed, has_successor)
+            return Progress(done, self._remove_if_done(path), ())
+
+    def _is_full(self) -> bool:
+        tails = self._tails
+        return (
+            len(tails) >= self.GATHER_SEGMENTS
+            or sum(len(tail.lines) for tail in tails) >= self.BATCH_RECORDS
+            or sum(tail.size for tail in tails) >= self.BATCH_BYTES
+        )
+
+    def _commit_tails(self) -> Progress:
+        """Commit what was gathered, in one transaction; one by one where something spoils it."""
+        tails, self._tails = self._tails, []
+        records, segments, errors = 0, 0, []
+        with ExitStack() as claims:
+            for tail in tails:
+                claims.push(tail.claim)
+            together = len(tails) > 1 and self._commit_together(tails)
+            for tail in tails:
+                try:
+                    if together:
+                        records += sum(line.record is not None for line in tail.lines)
+                    else:
+                        records += self._commit_lines(tail.path, tail.process_id, tail.lines, tail.closed, tail.offset)
+                    segments += self._remove_if_done(tail.path)
+                except _ENVIRONMENT as error:
+                    errors.append(self._say(_NOT_NOW.format(tail.path, error)))
+        return Progress(records, segments, tuple(errors))
+
+    def _commit_together(self, tails: Sequence[_Tail]) -> bool:
+        """Whether all went into the store; nothing did where not."""
+        if any(line.problem is not None for tail in tails for line in tail.lines):
+            return False  # to be counted for each segment
+        records = [line.record for tail in tails for line in tail.lines if line.record is not None]
+        sources = [
+            Segment(t.path.name, t.process_id, t.offset, sum(line.record is not None for line in t.lines), t.closed)
+            for t in tails
+        ]
+        try:
+            ingest(self._store, records, segments=sources, prices=self._prices)
+        except Exception:
+            return False  # the next try, alone, says what is wrong
+        self._ledger |= {source.name: (source.offset, source.closed) for source in sources}
+        return True
+
+    def _remove_if_done(self, path: Path) -> int:
+        """Remove a segment whose end is committed; how many were removed."""
+        if not self._ledger_of(path.name)[1]:
+            return 0
+        self._remove(path)
+        return 1
 
     def _read(self, path: Path, process_id: str, offset: int, closed: bool, has_successor: bool) -> int:
         """Take in a segment from ``offset`` on, batch by batch; the number of records."""
@@ -183,15 +255,20 @@ class Collector:
                 lines, start = [], line.next_offset
                 if self._stopping.is_set():
                     return done
-        end = lines[-1].next_offset if lines else start
-        torn = path.stat().st_size - end if closed else 0
-        if torn > 0:
-            # A writer that went on to a later segment has counted the record itself; a killed one could not.
-            problem = None if has_successor else TORN
-            lines.append(Line(None, end + torn, problem, is_end=True))
+        end = self._add_torn(path, lines, start, closed, has_successor)
         if lines or closed:
             done += self._commit_lines(path, process_id, lines, closed, end)
         return done
+
+    def _add_torn(self, path: Path, lines: list[Line], start: int, closed: bool, has_successor: bool) -> int:
+        """Add the torn end of a finished segment to its ``lines``; where they end."""
+        end = lines[-1].next_offset if lines else start
+        torn = path.stat().st_size - end if closed else 0
+        if torn <= 0:
+            return end
+        # A writer that went on to a later segment has counted the record itself; a killed one could not.
+        lines.append(Line(None, end + torn, None if has_successor else TORN, is_end=True))
+        return end + torn
 
     def _commit_lines(
         self, path: Path, process_id: str, lines: Sequence[Line], closed: bool, offset: int | None = None
@@ -276,7 +353,7 @@ class Collector:
             if time.monotonic() >= self._next_compact:
                 self._next_compact = time.monotonic() + self.COMPACT_INTERVAL_S
                 content.compact(self._store)
-        except _ENVIRONMENT as error:
+        except (*_ENVIRONMENT, pa.ArrowException) as error:
             return [self._say(f"{self._store.path}: can't be tidied up now: {error}. It is tried again.")]
         return []
 
@@ -313,6 +390,7 @@ class Collector:
         return sentence
 
 
+_NOT_NOW = "{}: can't be taken into the store now: {}. It stays and is tried again."
 _NOTHING_WHOLE = "it holds no whole line"
 
 

@@ -1,4 +1,4 @@
-"""What the running code belongs to: its run, the tool it executes, and the user's line that spawned it.
+"""What the running code belongs to: its run, and the user's line that spawned it.
 
 One context variable holds it all as an immutable :class:`Scope`, so it follows ``await`` and ``asyncio`` tasks by
 itself; :mod:`.instrument.propagation` carries it across threads and notes the spawning line. A thread's last carried
@@ -30,7 +30,6 @@ class Scope:
 
     run_id: str | None = None
     """The innermost explicit run; None where the process is the run."""
-    tool_run_id: str | None = None
     spawned: Spawned | None = None
     """What created this task or thread."""
 

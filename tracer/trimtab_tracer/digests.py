@@ -1,9 +1,10 @@
-"""Names for content: short digests that tell equal from different and reveal nothing.
+"""Names for content: short digests that tell equal from different.
 
 In: text, or any JSON value. Out: 16 hex digits, or the one text that equal JSON values share.
 
 A module of its own because the hook, the parsers, the importers and the store must agree on it to the
 byte: a tool call seen on the wire is joined to its observed run by the digest of its arguments.
+A digest is no cipher: it has no salt, so whoever can guess a short text can check the guess.
 Changing a rule here splits old records from new ones, so the results are pinned by a test.
 """
 

@@ -19,6 +19,8 @@ module, also those inside the user's agent, may import it. In the user's process
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Self
@@ -30,6 +32,48 @@ def near(value: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(value, list(known), n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk or a quota is used up; DuckDB tells it only in its text, in the words of the C library."""
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in codes
+    return any(os.strerror(code) in str(error) for code in codes)
+
+
+def no_space(place: Path | str) -> str:
+    """What to do where nothing more fits into ``place``."""
+    return f"There is no space left on {place}; free some and try again: nothing in the spool is lost."
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Whether permissions are in the way; DuckDB tells that too only in its text."""
+    return isinstance(error, PermissionError) or os.strerror(errno.EACCES) in str(error)
+
+
+def whose(path: Path) -> str:
+    """Who owns ``path`` with which mode and who asks; of the nearest folder above it if that is all one may see."""
+    for place in (path, *path.absolute().parents):
+        try:
+            found = place.stat()
+        except OSError:
+            continue
+        return f"{place} belongs to {_user(found.st_uid)} with mode {found.st_mode & 0o7777:04o}{_asker()}"
+    return "nothing above it can be looked at either"
+
+
+def _asker() -> str:
+    return f", and this is {_user(os.geteuid())}" if hasattr(os, "geteuid") else ""  # Windows has none
+
+
+def _user(uid: int) -> str:
+    try:
+        import pwd  # only when something already went wrong
+
+        return pwd.getpwuid(uid).pw_name
+    except (ImportError, KeyError):  # Windows, or a number without a name
+        return f"user {uid}"
 
 
 class TrimtabError(Exception):
@@ -131,6 +175,10 @@ class StoreError(TrimtabError):
     @classmethod
     def unreadable(cls, path: Path, error: Exception) -> Self:
         """DuckDB or the file system refused to open ``path``."""
+        if is_full(error):
+            return cls(no_space(path.parent))
+        if is_forbidden(error):
+            return cls(f"{path}: the store can't be opened: {whose(path)}. Give this user access to it.")
         return cls(
             f"{path}: the store can't be opened: {error}."
             " Move the file away to begin with an empty store; the spool is read again as far as it is still there."
@@ -149,6 +197,8 @@ class SidecarError(TrimtabError):
     """The sidecar can't start, or can't be reached."""
 
     exit_code: ClassVar[int] = 3
+    status: int | None = None
+    """HTTP status of a refusal."""
 
     @classmethod
     def already_running(cls, home: Path, url: str | None, pid: int | None) -> Self:
@@ -185,9 +235,20 @@ class SidecarError(TrimtabError):
     @classmethod
     def home_not_writable(cls, home: Path, error: OSError) -> Self:
         """The home can't be made or written to."""
+        if is_full(error):
+            return cls(no_space(home))
+        why = whose(home) if is_forbidden(error) else error.strerror or error
         return cls(
-            f"The home {home} can't be written: {error.strerror or error};"
+            f"The home {home} can't be written: {why};"
             " give this user write access to it, or set TRIMTAB_HOME to another place."
+        )
+
+    @classmethod
+    def no_access(cls, home: Path, path: Path) -> Self:
+        """This user may not read ``path`` in the home, or not even look into the home."""
+        return cls(
+            f"The home {home} can't be read: {whose(path)};"
+            " give this user access to it, or set TRIMTAB_HOME to another place."
         )
 
     @classmethod
@@ -196,6 +257,16 @@ class SidecarError(TrimtabError):
         return cls(f"The sidecar at {url} does not answer: {error}; check that `trimtab up` still runs.")
 
     @classmethod
+    def other_token(cls, url: str, token_path: Path, pid: int) -> Self:
+        """The sidecar does not take the token that lies in its home."""
+        return cls(
+            f"The sidecar at {url} does not take the token in {token_path}: the file has changed since the sidecar"
+            f" started; stop it (`kill {pid}`) and start it again."
+        )
+
+    @classmethod
     def refused(cls, url: str, status: int, detail: str) -> Self:
         """The sidecar answered a request with an error."""
-        return cls(f"The sidecar refused {url} with status {status}: {detail}")
+        error = cls(f"The sidecar refused {url} with status {status}: {detail}")
+        error.status = status
+        return error

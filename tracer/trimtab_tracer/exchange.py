@@ -11,6 +11,7 @@ remembered in :mod:`.memory`. Odd bodies yield what can be read of them; nothing
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from .digests import canonical, digest
 from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact
-from .verdicts import rejection, tool_status
+from .rejections import rejection
+from .verdicts import tool_status
 from .wire import ndjson, sse
 from .wire.facts import RequestFacts, ResponseFacts, ToolAnswer, ToolCall, Usage
 from .wire.formats import WireFormat
@@ -32,6 +34,14 @@ MESSAGE_CHARS = 200
 ERROR_CHARS = 500
 """How much of a provider's error message is kept, whatever the content mode: without it no one can tell a full context
 from a bad parameter."""
+
+NAME_CHARS = 200
+"""How much is kept of a name that a model or provider wrote: a tool's, a model's, an error type."""
+
+MAX_ITEMS = 50
+"""How many items of a list or object among a request's parameters are kept."""
+
+_WORD = re.compile(r"[\w.:/-]{1,64}")
 
 _KNOBS = ("model", "max_tokens", "temperature", "stop", "tools", "prompt_version", "stream")
 """Decisions that hold for every conversational call, set or not."""
@@ -72,6 +82,7 @@ class ExchangeBuilder:
         sent = _Body(captured.request_body, loads(captured.request_body or b""))
         came = _read_response(captured)
         asked = fmt.request(obj(sent.value), attempt.path)
+        asked = replace(asked, params=self._params(asked.params))
         said = _without_torn_calls(fmt.response(obj(came.value)))
         memory = self._memory(attempt.run_id)
         setup = memory.setup(asked)
@@ -105,12 +116,12 @@ class ExchangeBuilder:
             call_id=attempt.call_id,
             run_id=attempt.run_id,
             api=attempt.api,
-            model=asked.model or attempt.model,
-            response_model=said.model,
-            response_id=said.response_id,
-            previous_response_id=asked.previous_response_id,
+            model=_name(asked.model or attempt.model),
+            response_model=_name(said.model),
+            response_id=_name(said.response_id),
+            previous_response_id=_name(asked.previous_response_id),
             finish_reason=said.finish_reason,
-            finish_reason_raw=said.finish_reason_raw,
+            finish_reason_raw=self._word(said.finish_reason_raw),
             input_tokens=usage.input_tokens,
             cache_read_tokens=usage.cache_read_tokens,
             cache_write_tokens=usage.cache_write_tokens,
@@ -118,17 +129,17 @@ class ExchangeBuilder:
             reasoning_tokens=usage.reasoning_tokens,
             usage_source="reported" if said.usage is not None else "unknown",
             cost_reported_usd=usage.cost_reported_usd,
-            provider_error_type=said.error_type,
-            provider_error_code=said.error_code,
+            provider_error_type=_name(said.error_type),
+            provider_error_code=_name(said.error_code),
             provider_error_message=redact(said.error_message[:4000])[:ERROR_CHARS] if said.error_message else None,
             message_count=asked.message_count,
             output_chars=len(said.text),
             output_digest=digest(said.text) if said.text else None,
             prompt_digest=setup.prompt_digest,
             tools_digest=setup.tools_digest,
-            tools_offered=setup.tools_offered,
+            tools_offered=tuple(_name(tool) or "" for tool in setup.tools_offered),
             params=asked.params,
-            tool_requests=tuple(self._tool_request(i, c) for i, c in enumerate(said.tool_calls)),
+            tool_requests=tuple(self._tool_request(i, c, setup.tools_offered) for i, c in enumerate(said.tool_calls)),
             tool_results=tuple(
                 self._tool_result(tool_id, answer, attempt.ts_ns)
                 for tool_id, answer in memory.answered(asked.tool_answers)
@@ -144,7 +155,21 @@ class ExchangeBuilder:
         # Redacted before it is cut, so that no half of a secret slips through; the margin bounds the work.
         return (said if self._content_mode == "full" else redact(said[:4000]))[:MESSAGE_CHARS]
 
-    def _tool_request(self, index: int, call: ToolCall) -> ToolRequest:
+    def _word(self, said: str | None) -> str | None:
+        """A name as :func:`_name` keeps it; with content ``off`` a digest where it is no single word."""
+        if said and self._content_mode == "off" and not _WORD.fullmatch(said):
+            return f"digest:{digest(said)}"
+        return _name(said)
+
+    def _params(self, params: dict[str, Any]) -> dict[str, Any]:
+        """A request's parameters, texts redacted and cut; with content ``off`` stop texts are count and digest."""
+        kept = {name: _bounded(value) for name, value in params.items()}
+        stop = params.get("stop")
+        if stop is not None and self._content_mode == "off":
+            kept["stop"] = {"count": len(stop) if isinstance(stop, list) else 1, "digest": digest(canonical(stop))}
+        return kept
+
+    def _tool_request(self, index: int, call: ToolCall, offered: tuple[str, ...]) -> ToolRequest:
         value, error = call.arguments, None
         is_valid = call.is_free_text
         if not is_valid:
@@ -152,8 +177,8 @@ class ExchangeBuilder:
             is_valid = error is None
         return ToolRequest(
             index=index,
-            provider_id=call.provider_id,
-            name=call.name,
+            provider_id=_name(call.provider_id),
+            name=(_name(call.name) if call.name in offered else self._word(call.name)) or "",
             args_digest=digest(value),
             args_valid=is_valid,
             args_error=error,
@@ -166,7 +191,7 @@ class ExchangeBuilder:
             tool_id=tool_id,
             seen_ns=seen_ns,
             status=verdict.status,
-            error_type=verdict.error_type,
+            error_type=_name(verdict.error_type),
             error_message=self._kept(verdict.message) if verdict.status == "error" else None,
             result_digest=digest(answer.text),
             result_chars=len(answer.text),
@@ -180,6 +205,24 @@ class ExchangeBuilder:
             if (kept := body.as_json()) is not None:
                 kept = kept if self._content_mode == "full" else redact(kept)
                 yield Content(attempt.attempt_id, attempt.call_id, attempt.run_id, role, ts_ns, kept)
+
+
+def _name(said: str | None) -> str | None:
+    """A short text that is a name by its place, and may be anything: without secrets, cut to 200 characters."""
+    return redact(said[:2000])[:NAME_CHARS] if said else said
+
+
+def _bounded(value: Any, depth: int = 0) -> Any:
+    """A parameter's JSON value with its texts as :func:`_name` keeps them; what is nested deep becomes such a text."""
+    if isinstance(value, str):
+        return _name(value)
+    if isinstance(value, list | dict) and depth > 3:
+        return _name(canonical(value))
+    if isinstance(value, list):
+        return [_bounded(v, depth + 1) for v in value[:MAX_ITEMS]]
+    if isinstance(value, dict):
+        return {_name(k): _bounded(v, depth + 1) for k, v in list(value.items())[:MAX_ITEMS]}
+    return value
 
 
 class _Body(NamedTuple):

@@ -9,7 +9,8 @@ meets a ``SCHEMA_VERSION`` above its own stops (see :mod:`.collect`).
 
 Units: ``*_ns`` are nanoseconds (``ts_ns`` and ``*_ns`` points in time since the Unix epoch, UTC),
 ``*_s`` seconds, ``*_bytes`` bytes. Ids are opaque strings, unique without a registry. A ``*_digest``
-is the first 16 hex digits of a SHA-256: it tells equal from different and reveals nothing.
+is the first 16 hex digits of an unsalted SHA-256: it tells equal from different, and a short text behind it can be
+guessed.
 """
 
 from __future__ import annotations

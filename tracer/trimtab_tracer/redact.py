@@ -12,38 +12,11 @@ to ``off`` where that is too little.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
 
 MARK = "[REDACTED]"
 """What stands where a secret stood; no rule matches it in a way that changes it."""
-
-KEPT_HEADERS = frozenset(
-    {
-        "anthropic-beta",
-        "anthropic-version",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "openai-processing-ms",
-        "openai-version",
-        "request-id",
-        "retry-after",
-        "retry-after-ms",
-        "user-agent",
-        "x-request-id",
-        "x-should-retry",
-        "x-stainless-async",
-        "x-stainless-lang",
-        "x-stainless-package-version",
-        "x-stainless-read-timeout",
-        "x-stainless-retry-count",
-        "x-stainless-timeout",
-    }
-)
-"""Header names that may be kept; every other header is left out. Rate-limit headers are kept by prefix."""
-
-_RATE_LIMIT = ("x-ratelimit-", "anthropic-ratelimit-")
 
 # Beginning of a token → what follows it. A literal first keeps the search at memory speed, and every class is one run
 # without alternatives inside, so nothing is scanned twice.
@@ -127,6 +100,25 @@ _IN_DOUBLE = re.compile(r"(?:[^\"\\\n]|\\[^\n])++")
 _IN_ESCAPED = re.compile(r"[^\"\\\n]++")
 _IN_SINGLE = re.compile(r"[^\"'\\\n]++")
 
+# Services whose URLs are credentials. Group 1 stays.
+_PATH_SECRETS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(/bot)[0-9]{5,}+(?::|%3[Aa])[A-Za-z0-9_-]{20,}+",  # Telegram: /bot<id>:<token>/sendMessage
+        r"(/services/)T[A-Za-z0-9]++/[A-Za-z0-9]++/[A-Za-z0-9]++",  # Slack, incoming webhook
+        r"(/(?:workflows|triggers)/)[TE][A-Z0-9]++(?:/[A-Za-z0-9]++){2,3}+",  # Slack, workflow
+        r"(/webhooks/[0-9]{5,}+/)[A-Za-z0-9_.-]{8,}+",  # Discord
+    )
+)
+_ORIGIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*+://[^/?#]*+)?")
+_PATH = re.compile(r"[^?#]*+")
+_SEGMENT = re.compile(r"[^/]{20,}+")
+_JOINTS = re.compile(r"[-._:~@,;=+ ]|%[0-9A-Fa-f]{2}")
+_WORDLIKE = re.compile(
+    r"(?:[A-Z]?[a-z]++){1,6}+[0-9]{0,8}|[A-Z]{0,12}[0-9]{0,3}|[a-z]{0,12}[0-9]{0,8}|[0-9]{1,8}[A-Za-z]{0,2}|[A-Z][0-9]{1,3}[A-Z]"
+)
+"""A piece of a name a person gave: a word or two and a number, an abbreviation, a size, a date."""
+
 _AFTER_A_CLOSING_QUOTE = frozenset(",:]} \t\r\n")
 """What may follow the end of a JSON string: a quote before one of these may close instead of open."""
 
@@ -147,14 +139,38 @@ def redact(text: str) -> str:
 
 
 def redact_url(url: str) -> str:
-    """``url`` without userinfo and without the values of secret query parameters; everything else stays."""
-    return redact(url)
+    """``url`` (or its path alone) with its secrets masked: what :func:`redact` finds, and those in the path.
+
+    In the path a secret is what well-known services put there (Telegram's bot token, the webhooks of Slack and
+    Discord), and any segment of 20 characters or more that has digits and letters of both cases and does not read as
+    words (``Llama-3.3-70B-Instruct`` does). Everything else of the path stays readable.
+    """
+    url = redact(url)
+    start = _ORIGIN.match(url).end()  # type: ignore[union-attr]  # it matches the empty text, too
+    end = _PATH.match(url, start).end()  # type: ignore[union-attr]
+    path = url[start:end]
+    for pattern in _PATH_SECRETS:
+        path = pattern.sub(rf"\g<1>{MARK}", path)
+    return url[:start] + _SEGMENT.sub(_mark_segment, path) + url[end:]
 
 
-def keep_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The headers that may be kept, names in lower case, values redacted."""
-    lowered = ((name.lower(), value) for name, value in headers)
-    return {n: redact(v) for n, v in lowered if n in KEPT_HEADERS or n.startswith(_RATE_LIMIT)}
+def redact_value(name: str, value: str | float | None) -> str | float | None:
+    """A value that is called ``name``, as if both stood in one text: all of it goes where the name tells of a secret.
+
+    Numbers and None stay what they are, unless the number itself is the secret (``pin_password=12345678``).
+    """
+    if not isinstance(value, str):
+        text = f"{name}={value}"
+        return value if isinstance(value, bool) or value is None or redact(text) == text else MARK
+    masked: dict[str, str] = json.loads(redact(json.dumps({name: value}, ensure_ascii=False)))
+    return redact(next(iter(masked.values())))
+
+
+def _mark_segment(found: re.Match[str]) -> str:
+    segment = found[0]
+    is_mixed = any(c.isdecimal() for c in segment) and segment != segment.lower() and segment != segment.upper()
+    is_read = all(_WORDLIKE.fullmatch(piece) for piece in _JOINTS.split(segment))
+    return MARK if is_mixed and not is_read else segment
 
 
 def _mark_token(found: re.Match[str]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,8 +21,10 @@ from typing import Any, TypeVar
 from . import context
 from .guard import guarded
 from .records import Outcome, RunEnd, RunStart
-from .redact import redact
+from .redact import redact, redact_value
 from .tracer import Tracer, message_of, new_id, type_name
+
+log = logging.getLogger("trimtab")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,6 +45,7 @@ class Run:
         self._harness = harness
         self._attributes = attributes
         self._token: Token[context.Scope] | None = None
+        self._pid = 0
         self.run_id: str | None = None
 
     def __enter__(self) -> Run:
@@ -67,6 +72,13 @@ class Run:
 
     def __call__(self, function: F) -> F:
         """Decorate ``function``: each call of it is a run."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            log.warning(
+                "trimtab.run can't follow the generator %s, whose body runs when others read it; "
+                "put `with trimtab.run(...)` around the loop that reads it.",
+                function.__qualname__,
+            )
+            return function
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -97,26 +109,28 @@ class Run:
         if tracer is None:
             return
         scope = context.scope.get()
+        self._pid = os.getpid()
         self.run_id = new_id()
+        # First, so that what goes wrong below costs the record and not the run its calls.
+        self._token = context.scope.set(replace(scope, run_id=self.run_id))
         tracer.start_run(
             RunStart(
                 run_id=self.run_id,
                 process_id=tracer.process.process_id,
                 ts_ns=time.time_ns(),
-                name=self._name,
+                name=redact(str(self._name)),
                 origin="explicit",
                 parent_run_id=scope.run_id,
-                task=redact(self._task) if self._task is not None else None,
+                task=redact(str(self._task)) if self._task is not None else None,
                 attributes=_plain(self._attributes),
-                harness=self._harness,
+                harness=str(self._harness) if self._harness is not None else None,
             )
         )
-        self._token = context.scope.set(replace(scope, run_id=self.run_id))
 
     @guarded()
     def _end(self, error: BaseException | None) -> None:
-        if self._token is None or self.run_id is None:
-            return
+        if self._token is None or self.run_id is None or self._pid != os.getpid():
+            return  # not begun, or the run of the process that forked us
         token, self._token = self._token, None
         # Left in another context than it was entered in (an async generator, a fixture), it dies with that one's task.
         with suppress(ValueError):
@@ -150,16 +164,17 @@ def record_outcome(
             outcome_id=new_id(),
             run_id=run_id or tracer.run_id(),
             ts_ns=time.time_ns(),
-            success=success,
-            score=score,
-            comment=redact(comment) if comment is not None else None,
+            success=bool(success) if success is not None else None,
+            score=float(score) if score is not None else None,
+            comment=redact(str(comment)) if comment is not None else None,
         )
     )
 
 
 def _plain(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The attributes as JSON scalars, secrets removed."""
-    plain = {}
+    """The attributes as JSON scalars, without secrets, which a value may be by its name alone (``api_key=...``)."""
+    plain: dict[str, Any] = {}
     for key, value in attributes.items():
-        plain[key] = value if isinstance(value, bool | int | float) or value is None else redact(str(value))
+        is_scalar = isinstance(value, bool | int | float) or value is None
+        plain[key] = redact_value(key, value if is_scalar else str(value))
     return plain

@@ -100,6 +100,17 @@ def seconds(low: float, high: float) -> Callable[[object], float]:
     return read
 
 
+def names(value: object) -> tuple[str, ...]:
+    """Dotted names of packages or modules: a list, or one text with commas between them."""
+    given = [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        raise Unusable("a list of package names, or one text with commas")
+    found = tuple(name.strip() for name in given)
+    if not all(part.isidentifier() for name in found for part in name.split(".")):
+        raise Unusable("names of packages as they are imported, like acme_agents or acme.agents")
+    return found
+
+
 def prices(value: object) -> tuple[PriceOverride, ...]:
     """Price overrides from ``{model: {input, output, cache_read, cache_write}}`` in USD per million tokens."""
     expected = (

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from . import setting_values as read
-from .errors import SettingsError
+from .errors import SettingsError, SidecarError
 from .setting_values import PriceOverride, Unusable
 
 HOME_FILE = "trimtab.toml"
@@ -81,6 +81,15 @@ class Settings:
             "TRIMTAB_HARNESS",
             read.text,
             "Version of the code around the model; by default the git commit, with a mark if the tree was changed.",
+        ),
+    )
+    user_packages: tuple[str, ...] = field(
+        default=(),
+        metadata=_row(
+            "TRIMTAB_USER_PACKAGES",
+            read.names,
+            "Installed packages that are your own code, so that their lines are named like those of your scripts;"
+            " import names, with commas between them (a list in a file).",
         ),
     )
     spool_max_bytes: int = field(
@@ -177,6 +186,7 @@ class Settings:
 
         Raises:
             SettingsError: an unknown setting, or a value that can't be used; names where it was found.
+            SidecarError: this user may not read the home.
         """
         values = {name: found.value for name, found in _find_all(arguments).items()}
         return cls(**values)
@@ -269,6 +279,8 @@ def _read_toml(path: Path, *table: str) -> _File:
     except (OSError, UnicodeDecodeError) as error:
         if table:  # someone else's file: an agent may run in a folder whose pyproject.toml is none of our business
             return _File(source, {})
+        if isinstance(error, PermissionError):
+            raise SidecarError.no_access(path.parent, path) from None
         raise SettingsError.unreadable_file(path, error) from None
     if table and table[-1] not in text:
         return _File(source, {})

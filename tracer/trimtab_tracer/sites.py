@@ -46,30 +46,53 @@ UNKNOWN = Site(
 
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _DOOR = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "trimtab") + os.sep
+_SCRIPTS = tuple(
+    {os.path.abspath(path) for path in (sysconfig.get_path("scripts"), os.path.dirname(sys.executable or "")) if path}
+)
+"""Where installers put console scripts: the few lines that start a program, never where it chose something."""
 _STDLIB = tuple({os.path.abspath(sysconfig.get_path(name)) + os.sep for name in ("stdlib", "platstdlib")})
 
 USER, LIBRARY, HIDDEN = "user", "library", "hidden"
 
 
-def owner_of(filename: str) -> str:
-    """Whose code a file is: ``user``, ``library`` (may have made a choice) or ``hidden`` (plumbing, ours)."""
+_GENERATED = ("<frozen", "<attrs", "<decorator-gen", "<makefun-gen", "<@beartype")
+_TEXT = "<string>"
+
+
+def owner_of(filename: str, user_packages: tuple[str, ...] = ()) -> str:
+    """Whose code a file is: ``user``, ``library`` (may have made a choice) or ``hidden`` (plumbing, ours).
+
+    Args:
+        filename: As in ``code.co_filename``.
+        user_packages: Names of installed packages and modules, dotted, that are the user's own.
+    """
     if filename.startswith("<"):
-        return HIDDEN if filename.startswith(("<frozen", "<attrs")) else USER
+        return HIDDEN if filename.startswith(_GENERATED) else USER
     path = os.path.abspath(filename)
     if path.startswith(_OWN) or path.startswith(_DOOR):
         return HIDDEN
     for marker in (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"):
         if marker in path:
-            package = path.rsplit(marker, 1)[1].split(os.sep, 1)[0].removesuffix(".py")
+            module = path.rsplit(marker, 1)[1].removesuffix(".py").replace(os.sep, ".")
+            if any(module == name or module.startswith(name + ".") for name in user_packages):
+                return USER
+            package = module.partition(".")[0]
             return HIDDEN if package in PLUMBING else LIBRARY
-    return HIDDEN if path.startswith(_STDLIB) else USER
+    return HIDDEN if path.startswith(_STDLIB) or os.path.dirname(path) in _SCRIPTS else USER
+
+
+def _is_generated(filename: str, variables: dict[str, Any]) -> bool:
+    """Whether a ``<string>`` was made by code of a file (dataclasses do): ``python -c`` runs in globals without one."""
+    return filename == _TEXT and "__file__" in variables
 
 
 class SiteFinder:
     """Turns frames into sites and hands each new one to ``announce`` before anyone can refer to it."""
 
-    def __init__(self, announce: Callable[[Site], object], directory: str) -> None:
+    def __init__(self, announce: Callable[[Site], object], directory: str, user_packages: tuple[str, ...] = ()) -> None:
+        """Announce through ``announce``; name files below ``directory`` relative to it; see :func:`owner_of`."""
         self._announce = announce
+        self._user_packages = user_packages
         self._directory = directory
         self._owners: dict[str, str] = {}
         self._sites: dict[tuple[int, int], tuple[CodeType, Site]] = {}
@@ -94,8 +117,9 @@ class SiteFinder:
         """The innermost user line that an exception passed through, or None."""
         found: tuple[CodeType, int, int] | None = None
         while traceback is not None:
-            code = traceback.tb_frame.f_code
-            if self._owner(code.co_filename) == USER:
+            frame = traceback.tb_frame
+            code = frame.f_code
+            if self._owner(code.co_filename) == USER and not _is_generated(code.co_filename, frame.f_globals):
                 found = code, traceback.tb_lasti, traceback.tb_lineno
             traceback = traceback.tb_next
         return self._site(*found, USER) if found else None
@@ -110,7 +134,7 @@ class SiteFinder:
     def _owner(self, filename: str) -> str:
         owner = self._owners.get(filename)
         if owner is None:
-            owner = self._owners[filename] = owner_of(filename)
+            owner = self._owners[filename] = owner_of(filename, self._user_packages)
         return owner
 
     def _walk(self, frame: FrameType | None, wanted: str) -> tuple[CodeType, int, int] | None:
@@ -120,7 +144,9 @@ class SiteFinder:
             if frame is None:
                 return None
             filename = frame.f_code.co_filename
-            if (owners.get(filename) or self._owner(filename)) == wanted:
+            if (owners.get(filename) or self._owner(filename)) == wanted and not (
+                filename == _TEXT and _is_generated(filename, frame.f_globals)
+            ):
                 return frame.f_code, frame.f_lasti, frame.f_lineno
             if frame is last:
                 return None

@@ -15,6 +15,7 @@ at the bound itself the oldest finished segments go, and after them new records.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 import time
@@ -42,6 +43,17 @@ from .segments import (
 __all__ = ["Line", "SpoolWriter", "is_closed", "list_segments", "read_process", "read_segment"]
 
 
+log = logging.getLogger("trimtab")
+
+ADVICE = {
+    "spool full": "Start `trimtab up`, which takes it away, or raise TRIMTAB_SPOOL_MAX_BYTES.",
+    "spool nearly full": "Start `trimtab up`, which takes it away, or raise TRIMTAB_SPOOL_MAX_BYTES.",
+    "disk full": "Free space on that disk.",
+    "spool not writable": "Let TRIMTAB_HOME name a folder that this process may write.",
+}
+"""What to do about a reason why records are lost."""
+
+
 class SpoolWriter:
     """Appends the records of one process to the spool. Thread-safe; a forked child makes its own.
 
@@ -61,6 +73,8 @@ class SpoolWriter:
     """Least time between two looks at the directory's real size; longer where the look itself takes long."""
     RETRY_INTERVAL_S = 0.25
     """Pause before a segment is opened again after that failed."""
+    WARN_INTERVAL_S = 60.0
+    """Least time between two log lines about losses."""
     LOSS_INTERVAL_S = 1.0
     """Least time between two reports of losses, so that a full disk does not fill with them."""
 
@@ -84,6 +98,9 @@ class SpoolWriter:
         self._losses: dict[tuple[str, str], list[int]] = {}
         self._report_at = 0.0
         self._last_loss_ns = 0
+        self._reason = ""
+        self._trouble: OSError | None = None
+        self._warn_at = 0.0
         _writers.add(self)
 
     def write(self, record: Record) -> bool:
@@ -94,9 +111,10 @@ class SpoolWriter:
             line = b""
         try:
             with self._lock:
-                if not line:
-                    return self._lose(record, "not encodable", 0)
-                return self._append(record, line)
+                kept = self._append(record, line) if line else self._lose(record, "not encodable", 0)
+            if not kept:
+                self._warn()
+            return kept
         except Exception:  # of ours: the agent must not see it
             return False
 
@@ -111,6 +129,20 @@ class SpoolWriter:
             if self._losses and (self._fd >= 0 or self._open()):
                 self._report_losses(force=True)
             self._finish(END_LINE)
+        with suppress(Exception):
+            self._warn(last=True)
+
+    def _warn(self, last: bool = False) -> None:
+        """Say that records are lost, once a minute and at the end; outside the lock, for loggers may do anything."""
+        lost = self.unreported()
+        now = time.monotonic()
+        if not lost or (now < self._warn_at and not last):
+            return
+        self._warn_at = now + self.WARN_INTERVAL_S
+        counts = ", ".join(f"{count} {kind}" for (kind, _), (count, _) in sorted(lost.items()))
+        trouble = f"{self._reason}: {self._trouble.strerror}" if self._trouble is not None else self._reason
+        advice = ADVICE.get(self._reason, "The agent is not affected.")
+        log.warning("trimtab loses records at %s (%s): %s. %s", self.directory, trouble, counts, advice)
 
     def _after_fork(self) -> None:
         """In a forked child: the segment is the parent's, and the lock may be held by a thread that is not here."""
@@ -159,6 +191,7 @@ class SpoolWriter:
             try:
                 written = os.write(self._fd, line)
             except OSError as error:
+                self._trouble = error
                 if error.errno in (errno.ENOSPC, errno.EDQUOT):
                     return "disk full"  # nothing was written: the segment is whole and may go on later
                 self._abandon()
@@ -189,12 +222,14 @@ class SpoolWriter:
                     break
                 except FileExistsError:
                     continue
-        except (OSError, ValueError):
+        except OSError as error:
+            self._trouble = error
             return False
         hold(fd)
         try:
             whole = os.write(fd, head) == len(head)
-        except OSError:
+        except OSError as error:
+            self._trouble = error
             whole = False
         if not whole:
             os.close(fd)
@@ -257,6 +292,7 @@ class SpoolWriter:
         return self._total + size <= self._max_bytes
 
     def _lose(self, record: Record, reason: str, size: int) -> bool:
+        self._reason = reason
         if isinstance(record, Loss):  # a loss that can't be written is still a loss of what it counts
             self._count(record.lost_kind, record.reason, record.count, record.size_bytes)
         else:
@@ -316,6 +352,16 @@ def _make_private(directory: Path) -> None:
     for path in reversed(missing):
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
+    if directory.parent in missing:
+        with suppress(OSError):
+            keep_out_of_git(directory.parent)
+
+
+def keep_out_of_git(home: Path) -> None:
+    """Put a ``.gitignore`` into a home: what it holds, prompts and a token, does not belong into version control."""
+    ignore = home / ".gitignore"
+    if not ignore.exists() or not ignore.stat().st_size:
+        ignore.write_text("# prompts and the token do not belong into version control\n*\n")
 
 
 def _age(path: Path) -> float:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -26,11 +27,18 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from .errors import StoreError
 
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows: a file that is open can't be removed there
+    fcntl = None  # type: ignore[assignment]
+
 STORAGE_VERSION = "v1.5.0"
 """Oldest DuckDB that can open our files."""
 WAL_BYTES = "64MB"
 """Write-ahead log from which it is folded into the file: a few checkpoints a minute at full load, a short replay."""
 
+_HEADERS_BYTES = 3 * 4096
+"""A DuckDB file begins with three headers of this size together; one without all of them holds nothing."""
 _HOLDER = re.compile(r"PID (\d+)")
 
 
@@ -61,8 +69,11 @@ class Store:
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _remove_stillborn(path)
             con = duckdb.connect(str(path), read_only=read_only, config=_config(read_only))
         except (duckdb.Error, OSError) as error:
+            if not read_only:
+                _remove_stillborn(path)
             raise _why_not(path, error) from error
         try:
             if not read_only:
@@ -74,7 +85,10 @@ class Store:
         except (duckdb.Error, OSError) as error:
             con.close()
             raise StoreError.unreadable(path, error) from error
-        return cls(path, con)
+        store = cls(path, con)
+        if not read_only:
+            store._keep_private()
+        return store
 
     @property
     def content_dir(self) -> Path:
@@ -84,6 +98,12 @@ class Store:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of one's own to the open store: one per thread and per open result. Close it after use."""
         return self._con.cursor()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep every other thread from writing, over several transactions or none."""
+        with self._writing:
+            yield
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -104,6 +124,14 @@ class Store:
                 con.commit()
             finally:
                 con.close()
+                self._keep_private()
+
+    def _keep_private(self) -> None:
+        """Take the write-ahead log from other users: DuckDB makes it anew after every checkpoint, by the umask."""
+        log = self.path.with_name(self.path.name + ".wal")
+        with suppress(OSError):  # there is none, or it is not ours to change
+            if log.stat().st_mode & 0o077:
+                log.chmod(0o600)
 
     def close(self) -> None:
         """Fold the write-ahead log into the file and let go of it. Idempotent."""
@@ -130,6 +158,20 @@ def _config(read_only: bool) -> dict[str, str | bool | int | float | list[str]]:
     if not read_only:
         config["storage_compatibility_version"] = STORAGE_VERSION
     return config
+
+
+def _remove_stillborn(path: Path) -> None:
+    """Take away a file that ends within its headers: a full disk or a kill at the first opening left it, and DuckDB
+    would refuse it from then on. One that another process is making just now is locked, and left alone."""
+    with suppress(OSError):
+        if path.stat().st_size >= _HEADERS_BYTES:
+            return
+        with path.open("r+b") as file:
+            if fcntl is not None:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            start = file.read(_HEADERS_BYTES)
+            if not start or (len(start) < _HEADERS_BYTES and start[8:12] == b"DUCK"):  # what is not ours stays
+                path.unlink()
 
 
 def _why_not(path: Path, error: Exception) -> StoreError:
@@ -167,19 +209,70 @@ def _migrate(path: Path, con: duckdb.DuckDBPyConnection, read_only: bool) -> Non
 # --- rows in: from Arrow, because executemany manages 2,000 rows a second ----------------------------------------
 
 
+FEW = 200
+"""Up to so many values are written into a statement: only then does DuckDB look them up in an index, which in a large
+store is the difference between one millisecond and a scan."""
+
+_PROBES = {"tool_requests": "call_id", "content": "call_id"}
+"""Indexed column by which rows are found whose key has two columns; the key's first one elsewhere."""
+
+
 def replace_rows(
     con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]], key: tuple[str, ...]
 ) -> None:
     """Insert whole rows, over those with the same primary key; of equal keys among ``rows`` the last counts.
 
-    Delete and insert, because INSERT OR REPLACE takes DuckDB 5 ms to plan on a wide table, and these 2.
+    Delete and insert, because INSERT OR REPLACE takes DuckDB 5 ms to plan on a wide table, and these 2. Few rows are
+    looked up before, as most are new: a plain INSERT that meets an old one would spoil the transaction.
     """
-    if rows:
-        unique = {tuple(row[name] for name in key): row for row in rows}
-        con.register("batch_rows", arrow_table(list(unique.values()), _schema(con, table)))
-        columns = ", ".join(key)
+    if not rows:
+        return
+    unique = {tuple(_sound_one(row[name]) for name in key): row for row in rows}
+    con.register("batch_rows", arrow_table(list(unique.values()), table_schema(con, table)))
+    columns = ", ".join(f'"{name}"' for name in key)
+    if len(unique) > FEW:
         con.execute(f"DELETE FROM {table} WHERE ({columns}) IN (SELECT ({columns}) FROM batch_rows)")
-        con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch_rows")
+    else:
+        probe = _PROBES.get(table, key[0])
+        values = list({_sound_one(row[probe]) for row in unique.values()})
+        where = f"{probe} IN ({', '.join('?' * len(values))})"
+        found = con.execute(f"SELECT {columns} FROM {table} WHERE {where}", values).fetchall()
+        if old := [value for old_key in found if old_key in unique for value in old_key]:
+            one = f"({', '.join('?' * len(key))})"
+            these = ", ".join([one] * (len(old) // len(key)))
+            con.execute(f"DELETE FROM {table} WHERE {where} AND ({columns}) IN ({these})", values + old)
+    con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch_rows")
+
+
+def execute_for(con: duckdb.DuckDBPyConnection, sql: str, **relations: Iterable[str]) -> duckdb.DuckDBPyConnection:
+    """Execute statements that name their input ``IN (SELECT column FROM relation)``; the result of the last one.
+
+    Args:
+        con: The connection.
+        sql: The statements.
+        relations: Values of each such relation. Few are written out in the statement's place of it (see :data:`FEW`).
+    """
+    parameters: dict[str, str] = {}
+    for relation, given in relations.items():
+        values = _sound(list(given))
+        inner = re.search(rf"\(SELECT (\w+) FROM {relation}\)", sql)
+        if inner is None:
+            continue
+        if len(values) > FEW:
+            register(con, relation, inner[1], values)
+            continue
+        names = {f"{relation}_{n}": value for n, value in enumerate(values)}
+        sql = sql.replace(inner[0], f"({', '.join(f'${name}' for name in names) or 'NULL'})")
+        parameters |= names
+    for statement in _statements(sql):
+        con.execute(statement, {name: parameters[name] for name in statement.named_parameters})
+    return con
+
+
+@lru_cache(maxsize=256)
+def _statements(sql: str) -> tuple[duckdb.Statement, ...]:
+    """Parsed statements: a live batch asks the same again and again, and the longest take 2 ms to parse."""
+    return tuple(duckdb.extract_statements(sql))
 
 
 def upsert_rows(
@@ -193,7 +286,7 @@ def upsert_rows(
     unique = list({row[key]: row for row in rows}.values())
     columns = list(unique[0])
     blank = blank or {}
-    schema = _schema(con, table)
+    schema = table_schema(con, table)
     shape = pa.schema([schema.field(name) for name in (*columns, *blank)])
     con.register("batch_rows", arrow_table([row | blank for row in unique], shape))
     sets = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name != key)
@@ -221,7 +314,8 @@ _schemas: dict[str, pa.Schema] = {}
 """Columns of the tables; the migrations decide them, so they are asked for once."""
 
 
-def _schema(con: duckdb.DuckDBPyConnection, table: str) -> pa.Schema:
+def table_schema(con: duckdb.DuckDBPyConnection, table: str) -> pa.Schema:
+    """Columns of a table, in its order."""
     if table not in _schemas:
         _schemas[table] = con.sql(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
     return _schemas[table]

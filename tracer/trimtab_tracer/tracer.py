@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import context, harness
+from .digests import digest
 from .exchange import ExchangeBuilder
 from .guard import guarded
 from .records import Decision, Harness, Process, Record, RunEnd, RunStart, Site
@@ -25,7 +26,7 @@ from .spool import SpoolWriter
 from .writer import Writer
 
 CLOSE_TIMEOUT_S = 2.0
-"""Longest that we hold up the agent's exit to write what is still queued."""
+"""Longest that switching off waits to write what is still queued."""
 
 
 def new_id() -> str:
@@ -40,8 +41,12 @@ def type_name(error: BaseException | type[BaseException]) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """An exception's text, redacted and cut to 500 characters."""
-    return redact(str(error)[:2000])[:500]
+    """An exception's text, redacted and cut to 500 characters; its class where it can't tell its text."""
+    try:
+        text = str(error)
+    except Exception:
+        text = type_name(error)
+    return redact(text[:2000])[:500]
 
 
 class Tracer:
@@ -50,21 +55,27 @@ class Tracer:
     Args:
         settings: As resolved when ``instrument()`` was called.
         parent_run_id: The run of the process that forked this one.
+        is_child: Whether this process was forked from a traced one.
     """
 
-    def __init__(self, settings: Settings, parent_run_id: str | None = None) -> None:
+    def __init__(self, settings: Settings, parent_run_id: str | None = None, is_child: bool = False) -> None:
         self.settings = settings
         self.pid = os.getpid()
         self.process = describe_process(settings)
         self.spool = SpoolWriter(settings.spool_dir, self.process, settings.spool_max_bytes)
-        self.writer = Writer(self.spool, ExchangeBuilder(settings.content), settings.flush_interval_s)
+        self.writer = Writer(
+            self.spool, ExchangeBuilder(settings.content), settings.flush_interval_s, self.process.process_id
+        )
         self.sites = SiteFinder(self.spool.write, self.process.cwd)
         self._run_id = new_id()
         self._parent_run_id = parent_run_id
+        self._is_child = is_child
         self._run_open = False
         self._explicit_runs = 0
-        self._sticky: set[tuple[str, str, str, str]] = set()
-        self.writer.run(self._describe_harness)
+        self._sticky: set[str] = set()
+        self._standing: dict[tuple[str, str], tuple[Any, Site, str]] = {}
+        self._harness: str | None = settings.harness
+        self._is_described = False
 
     def run_id(self) -> str:
         """The run that the calling code belongs to; opens the process's own run where none was declared."""
@@ -79,10 +90,29 @@ class Tracer:
         """Record an explicit run."""
         self._explicit_runs += 1
         self.spool.write(run)
+        self._describe_once()
+        self._repeat_standing(run.run_id)
 
-    def decide(self, knob: str, value: Any, site: Site, *, source: str, run_id: str) -> None:
-        """Record a run's decision, once for each value it takes."""
-        key = (run_id, knob, site.site_id, repr(value))
+    def decide(self, knob: str, value: Any, site: Site, source: str) -> None:
+        """Record a decision of the present run, once for each value it takes.
+
+        Outside of a declared run it holds for the process: for its own run, should it come to one, and for every
+        declared run that begins later.
+        """
+        run_id = context.scope.get().run_id
+        if run_id is None:
+            self._standing[knob, site.site_id] = (value, site, source)
+            if not self._run_open:
+                return
+            run_id = self._run_id
+        self._decide(knob, value, site, source, run_id)
+
+    def _repeat_standing(self, run_id: str) -> None:
+        for (knob, _), (value, site, source) in list(self._standing.items()):
+            self._decide(knob, value, site, source, run_id)
+
+    def _decide(self, knob: str, value: Any, site: Site, source: str, run_id: str) -> None:
+        key = digest(f"{run_id} {knob} {site.site_id} {value!r}")
         if key in self._sticky:
             return
         if len(self._sticky) > 100_000:
@@ -102,26 +132,35 @@ class Tracer:
         )
 
     @guarded()
-    def end_process(self, error: BaseException | None = None) -> None:
-        """Close the process's run and write everything that is still queued."""
-        if not self._run_open and self._explicit_runs == 0:
+    def end_process(
+        self, error: BaseException | None = None, code: int = 0, timeout_s: float = CLOSE_TIMEOUT_S
+    ) -> None:
+        """Close the process's run and write everything that is still queued.
+
+        Args:
+            error: The exception that ends the process.
+            code: Exit code, where it is known; another than 0 fails the run.
+            timeout_s: Longest that writing may take; what is left then is counted as lost.
+        """
+        if not self._run_open and self._explicit_runs == 0 and not self._is_child:
             # A process that was traced and called no model at all is a fact worth keeping.
             self._open_process_run()
         if self._run_open:
             self._run_open = False
             site = self.sites.of_traceback(error.__traceback__) if error is not None else None
+            left = f"exit code {code}" if code else None
             self.write(
                 RunEnd(
                     run_id=self._run_id,
                     ts_ns=time.time_ns(),
-                    status="ok" if error is None else "error",
+                    status="ok" if error is None and not code else "error",
                     rule="process exit",
-                    error_type=type_name(error) if error is not None else None,
+                    error_type=type_name(error) if error is not None else left,
                     error_message=message_of(error) if error is not None else None,
                     site_id=site.site_id if site is not None else None,
                 )
             )
-        self.writer.close(CLOSE_TIMEOUT_S)
+        self.writer.close(timeout_s)
         self.spool.close()
 
     def write(self, record: Record) -> None:
@@ -130,7 +169,10 @@ class Tracer:
 
     def child(self) -> Tracer:
         """The tracer of a forked child of this process."""
-        return Tracer(self.settings, parent_run_id=self._run_id if self._run_open else None)
+        child = Tracer(self.settings, parent_run_id=self._run_id if self._run_open else None, is_child=True)
+        child._standing = dict(self._standing)
+        child._harness = self._harness
+        return child
 
     def _open_process_run(self) -> None:
         self._run_open = True
@@ -145,10 +187,18 @@ class Tracer:
                 harness=self.settings.harness,
             )
         )
+        self._describe_once()
+        self._repeat_standing(self._run_id)
+
+    def _describe_once(self) -> None:
+        if not self._is_described:
+            self._is_described = True
+            self.writer.run(self._describe_harness)
 
     def _describe_harness(self) -> list[Record]:
-        version = self.settings.harness or harness.version_of(Path(self.process.cwd))
-        return [Harness(self.process.process_id, version)] if version else []
+        if self._harness is None:
+            self._harness = harness.version_of(Path(self.process.cwd))
+        return [Harness(self.process.process_id, self._harness)] if self._harness else []
 
 
 def describe_process(settings: Settings) -> Process:
@@ -160,12 +210,19 @@ def describe_process(settings: Settings) -> Process:
         ts_ns=time.time_ns(),
         service=settings.service,
         script=redact(script),
-        cwd=os.getcwd(),
+        cwd=_working_directory(),
         python=platform.python_version(),
         trimtab=_version(),
         content_mode=settings.content,
         boot_id=_boot_id(),
     )
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return ""
 
 
 def _boot_id() -> str:

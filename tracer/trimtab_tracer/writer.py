@@ -1,17 +1,18 @@
 """The agent's background thread: parses what the hooks captured and spools what it says.
 
-In: what the hooks caught (:class:`.caught.Caught`) and background jobs, from any thread, by one
-``deque.append``. Out: records in the spool. The thread sleeps until there is something to do, so an idle agent pays
-nothing. It is a daemon: a killed process loses only what was queued in the last ``flush_interval_s``; the attempts
-themselves were spooled inside their calls.
+In: what the hooks caught (:class:`.caught.Caught`) and background jobs, from any thread and from signal handlers, by
+one ``SimpleQueue.put``, which may interrupt itself. Out: records in the spool. The thread is started by work and ends
+when there has been none for a while, so an idle agent has no thread of ours. It is a daemon: a killed process loses
+only what was queued in the last ``flush_interval_s``; the attempts themselves were spooled inside their calls.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 
 from .caught import Caught
 from .exchange import ExchangeBuilder
@@ -23,6 +24,13 @@ Job = Callable[[], Iterable[Record]]
 """Background work that gives records to spool."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in the queue: what was put before it is done when it is reached."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+
+
 class Writer:
     """Owns the background thread of one process.
 
@@ -30,72 +38,132 @@ class Writer:
         spool: Where records go.
         builder: Turns captured bytes into records.
         flush_interval_s: How long captured bytes may wait, so that they are handled in batches.
+        process_id: Under which losses are counted.
     """
 
     MAX_QUEUED_BYTES = 64 * 1024 * 1024
     """Captured bytes that may wait. Beyond it bodies are dropped, and counted, instead of growing the agent."""
+    IDLE_S = 1.0
+    """How long the thread waits for more work before it ends."""
 
-    def __init__(self, spool: SpoolWriter, builder: ExchangeBuilder, flush_interval_s: float) -> None:
+    def __init__(self, spool: SpoolWriter, builder: ExchangeBuilder, flush_interval_s: float, process_id: str) -> None:
         self._spool = spool
         self._builder = builder
         self._flush_interval_s = flush_interval_s
-        self._queue: deque[Caught | Job] = deque()
+        self._process_id = process_id
+        self._queue: SimpleQueue[Caught | Job | Mark] = SimpleQueue()
         self._queued_bytes = 0
-        self._wake = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
-        self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._closed = False
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
 
     def submit(self, caught: Caught) -> None:
         """Queue what a hook caught."""
-        size = caught.size_bytes
-        if self._queued_bytes + size > self.MAX_QUEUED_BYTES:
-            process_id = caught.attempt.process_id
-            self._spool.write(Loss(process_id, "exchange", "writer queue full", 1, size, time.time_ns()))
+        if self._queued_bytes + caught.size_bytes > self.MAX_QUEUED_BYTES:
+            self._lose("writer queue full", 1, caught.size_bytes)
             return
-        self._queued_bytes += size
+        self._queued_bytes += caught.size_bytes
         self._put(caught)
 
     def run(self, job: Job) -> None:
         """Queue background work."""
         self._put(job)
 
-    def _put(self, item: Caught | Job) -> None:
-        self._queue.append(item)
-        self._idle.clear()
-        if not self._wake.is_set():
-            self._wake.set()
+    @guarded()
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything queued so far is in the spool, at most ``timeout_s`` seconds."""
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        mark = Mark()
+        self._put(mark)
+        self._hurry.set()
+        mark.reached.wait(timeout_s)
+
+    @guarded()
+    def close(self, timeout_s: float) -> None:
+        """Handle what is queued, for at most ``timeout_s`` seconds; count what is left. Later work is done at once."""
+        self.flush(timeout_s)
+        with self._starting:
+            self._closed = True
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self._queue.put(Mark())  # wakes it up to end
+            thread.join(timeout_s)
+        elif timeout_s > 0:
+            self._drain()
+        left = [item for item in self._waiting() if isinstance(item, Caught)]
+        if left:
+            self._lose("process ended", len(left), sum(item.size_bytes for item in left))
+
+    def _put(self, item: Caught | Job | Mark) -> None:
+        if self._closed and not isinstance(item, Mark):
+            self._handle(item)
+            return
+        self._queue.put(item)
         if self._thread is None:
             self._start()
 
     def _start(self) -> None:
         with self._starting:
-            if self._thread is None and not self._closing.is_set():
-                thread = threading.Thread(target=self._loop, name="trimtab-writer", daemon=True)
-                self._thread = thread
-                thread.start()
+            if self._thread is not None:
+                return
+            # Seen by a signal handler that comes in between; taken back if there is no thread to be had.
+            self._thread = threading.Thread(target=self._loop, name="trimtab-writer", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # the process may not have more: what waits is handled at its end
+                self._thread = None
 
     def _loop(self) -> None:
         while True:
-            self._wake.wait()
-            self._closing.wait(self._flush_interval_s)
-            self._wake.clear()
+            try:
+                item = self._queue.get(timeout=self.IDLE_S)
+            except Empty:
+                if self._ends():
+                    return
+                continue
+            if not isinstance(item, Mark):
+                self._hurry.wait(self._flush_interval_s)
+            self._take(item)
             self._drain()
-            if self._closing.is_set() and not self._queue:
+            self._queued_bytes = 0  # concurrent additions lose updates: start each quiet moment from the truth
+            self._hurry.clear()
+            if self._closed:
+                self._thread = None
                 return
 
+    def _ends(self) -> bool:
+        """Step down, unless work came in meanwhile: whoever puts some after this starts another thread."""
+        self._thread = None
+        if self._queue.empty():
+            return True
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.current_thread()
+                return False
+            return True
+
     def _drain(self) -> None:
-        while self._queue:
-            item = self._queue.popleft()
+        for item in self._waiting():
+            self._take(item)
+
+    def _waiting(self) -> Iterable[Caught | Job | Mark]:
+        while True:
             try:
-                self._handle(item)
-            except Exception as error:
-                swallow("Writer", error)
-        if not self._queue:
-            self._queued_bytes = 0  # concurrent additions lose updates: start each quiet moment from the truth
-            self._idle.set()
+                yield self._queue.get_nowait()
+            except Empty:
+                return
+
+    def _take(self, item: Caught | Job | Mark) -> None:
+        if isinstance(item, Mark):
+            item.reached.set()
+            return
+        try:
+            self._handle(item)
+        except Exception as error:
+            swallow("Writer", error)
 
     def _handle(self, item: Caught | Job) -> None:
         if isinstance(item, Caught):
@@ -106,21 +174,5 @@ class Writer:
         for record in records:
             self._spool.write(record)
 
-    @guarded()
-    def flush(self, timeout_s: float) -> None:
-        """Wait until everything queued so far is in the spool, at most ``timeout_s`` seconds."""
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._wake.set()
-            self._idle.wait(timeout_s)
-
-    @guarded()
-    def close(self, timeout_s: float) -> None:
-        """Handle what is queued and end the thread, waiting at most ``timeout_s`` seconds."""
-        with self._starting:
-            self._closing.set()
-            thread = self._thread
-        if thread is None or not thread.is_alive():
-            self._drain()
-            return
-        self._wake.set()
-        thread.join(timeout_s)
+    def _lose(self, reason: str, count: int, size_bytes: int) -> None:
+        self._spool.write(Loss(self._process_id, "exchange", reason, count, size_bytes, time.time_ns()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -27,6 +27,7 @@ from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 
 from . import models, paging, problems, reads
+from .computed import Computed
 from .paging import MAX_LIMIT
 
 MAX_BODY_BYTES = 64 << 20
@@ -42,8 +43,8 @@ class Backend:
     settings: Settings
     store: Store
     health: Callable[[], models.Health]
-    take: Callable[[str, int, list[Record]], None]
-    """Ingest the records of a body of so many bytes under an import id; returns when they are committed."""
+    take: Callable[[list[Record], Sequence[str]], None]
+    """Ingest records, in place of what is there of these runs; returns when they are committed."""
 
     @contextmanager
     def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -66,7 +67,8 @@ def create_app(backend: Backend) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    for router in (_about(backend), _traffic(backend), _results(backend), _imports(backend)):
+    computed = Computed(backend)
+    for router in (_about(backend), _traffic(backend), _results(backend, computed), _imports(backend, computed)):
         app.include_router(router)
     return app
 
@@ -114,16 +116,16 @@ def _traffic(backend: Backend) -> APIRouter:
     @router.get("/runs")
     def runs(p: Annotated[paging.RunParameters, Query()]) -> models.Page[models.Run]:
         """Runs, newest first."""
-        chosen = p.model_dump(exclude={"limit", "cursor"})
+        chosen = p.model_dump(exclude={"limit", "cursor", "run"})
         with backend.snapshot() as con:
-            rows = reads.runs(con, **chosen, after=p.after, limit=p.limit + 1)
+            rows = reads.runs(con, **chosen, run_ids=p.run, after=p.after, limit=p.limit + 1)
         return _page_behind(models.Run, rows, p, "run_id")
 
     @router.get("/runs/{run_id}")
     def run(run_id: str, _: Annotated[paging.NoParameters, Query()]) -> models.RunDetail:
         """One run with its calls, attempts, tool calls, decisions and outcomes."""
         with backend.snapshot() as con:
-            found = reads.runs(con, run_id=run_id, limit=1)
+            found = reads.runs(con, run_ids=[run_id], limit=1)
             if not found:
                 raise HTTPException(404, f"There is no run {run_id!r}; /v1/runs lists them.")
             parts = {
@@ -161,7 +163,7 @@ def _traffic(backend: Backend) -> APIRouter:
     return router
 
 
-def _results(backend: Backend) -> APIRouter:
+def _results(backend: Backend, computed: Computed) -> APIRouter:
     router = _router()
 
     @router.get("/sites")
@@ -181,10 +183,7 @@ def _results(backend: Backend) -> APIRouter:
     @router.get("/ledger")
     def ledger(p: Annotated[paging.LedgerParameters, Query()]) -> models.Ledger:
         """Where the money went: every part of every attempt's cost in exactly one class."""
-        from .ledger import read_ledger  # brings polars, which health and runs need not wait for
-
-        with backend.snapshot() as con:
-            return read_ledger(con, p)
+        return computed.ledger(p)
 
     @router.get("/losses")
     def losses(p: Annotated[paging.PageParameters, Query()]) -> models.Page[models.Loss]:
@@ -196,14 +195,10 @@ def _results(backend: Backend) -> APIRouter:
     @router.get("/report")
     def report(p: Annotated[paging.ReportParameters, Query()]) -> dict[str, Any]:
         """What `trimtab report --json` prints."""
-        from trimtab_analyzer.report.build import build
-        from trimtab_analyzer.report.model import as_json
-
-        with backend.snapshot() as con:
-            try:
-                return as_json(build(con, p.run))
-            except LookupError:
-                raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
+        try:
+            return computed.report(p.run)
+        except LookupError:
+            raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
 
     return router
 
@@ -218,7 +213,7 @@ async def _bounded_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _imports(backend: Backend) -> APIRouter:
+def _imports(backend: Backend, computed: Computed) -> APIRouter:
     router = _router()
     lines = {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 
@@ -229,7 +224,8 @@ def _imports(backend: Backend) -> APIRouter:
         """Take records, one JSON object per line. The same ones again change nothing; one bad line refuses all."""
         records = _parse(body)
         try:
-            backend.take(p.import_id, len(body), records)
+            backend.take(records, p.replace)
+            computed.forget()
         except (ValueError, TypeError, OverflowError, duckdb.DataError, duckdb.IntegrityError) as error:
             raise HTTPException(400, f"A record does not fit the store: {error}. Nothing was imported.") from None
         kinds = Counter(kind_of(type(record)) for record in records)
@@ -268,18 +264,19 @@ def _page_behind(
     """A page of a list that continues behind its last row; ``rows`` holds one more than fits if there is more."""
     shown, more = rows[: p.limit], rows[p.limit :]
     following = paging.encode(shown[-1]["started_ns"], shown[-1][id_column]) if more else None
-    return _page(model, shown, following)
+    return _page(model, shown, following, 0 if p.cursor is None else None)
 
 
 def _page_at(model: type[Item], rows: list[reads.Row], p: paging.PageParameters) -> models.Page[Item]:
     """A page of a list that continues at an offset."""
     end = p.offset + len(rows)
-    return _page(model, rows, paging.encode(end) if rows and end < rows[0]["total"] else None)
+    return _page(model, rows, paging.encode(end) if rows and end < rows[0]["total"] else None, 0)
 
 
-def _page(model: type[Item], rows: list[reads.Row], following: str | None) -> models.Page[Item]:
+def _page(model: type[Item], rows: list[reads.Row], following: str | None, of_none: int | None) -> models.Page[Item]:
+    """A page; ``of_none`` is the total where no row says one."""
     items = [model.model_validate(row) for row in rows]
-    return models.Page[model](items=items, total=rows[0]["total"] if rows else 0, next=following)  # type: ignore[valid-type]
+    return models.Page[model](items=items, total=rows[0]["total"] if rows else of_none, next=following)  # type: ignore[valid-type]
 
 
 def _site_ids(*tables: list[reads.Row]) -> set[str]:

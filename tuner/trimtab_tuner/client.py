@@ -9,10 +9,11 @@ raises :class:`~trimtab_tracer.errors.SidecarError`; no sidecar at all is no err
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from trimtab_tracer.errors import SidecarError
 from trimtab_tracer.records import Record, to_dict
@@ -25,24 +26,34 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class Client:
-    """Calls one sidecar. Each request opens its own connection, so one client may be used from many threads."""
+    """Calls one sidecar. Each request opens its own connection, so one client may be used from many threads.
+
+    Args:
+        url: Where the sidecar listens.
+        token: What it asks for.
+        timeout_s: How long one answer may take.
+        found: File that the token was read from, and the sidecar's pid, to be able to say more if it is refused.
+    """
 
     BATCH_BYTES = 8 << 20
     """Records are posted in bodies of about this size, well below what the sidecar accepts."""
 
-    def __init__(self, url: str, token: str, timeout_s: float = 120.0) -> None:
+    def __init__(
+        self, url: str, token: str, timeout_s: float = 120.0, *, found: tuple[Path, int] | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self._token = token
         self._timeout_s = timeout_s
+        self._found = found
 
     def get(self, path: str, **parameters: object) -> Any:
-        """The decoded answer of ``GET <path>?<parameters>``; parameters that are None are left out.
+        """The decoded answer of ``GET <path>?<parameters>``; parameters that are None are left out, lists repeated.
 
         Raises:
             SidecarError: no answer, or a refusal; its text quotes the sidecar's sentence.
         """
         given = {name: value for name, value in parameters.items() if value is not None}
-        return self._send("GET", f"{path}?{urlencode(given)}" if given else path)
+        return self._send("GET", f"{path}?{urlencode(given, doseq=True)}" if given else path)
 
     def pages(self, path: str, **parameters: object) -> Iterator[Any]:
         """Every item of a paged list, fetched page by page."""
@@ -54,20 +65,21 @@ class Client:
             if cursor is None:
                 return
 
-    def post_records(self, import_id: str, records: Iterable[Record]) -> dict[str, int]:
+    def post_records(self, records: Iterable[Record], replace: Sequence[str] = ()) -> dict[str, int]:
         """Hand records to the sidecar's store; posting the same ones again changes nothing.
 
         Args:
-            import_id: identity of what is imported, such as a digest of the file.
             records: any number; they are sent in several requests if they are many.
+            replace: ids of runs of which the store is to keep nothing but these records; the first request deletes
+                the rest.
 
         Returns:
             How many records of each kind were sent.
         """
         counts: dict[str, int] = {}
         for number, batch in enumerate(_batches(records, self.BATCH_BYTES)):
-            name = quote(f"{import_id}.{number}" if number else import_id, safe="")
-            answer = self._send("POST", f"/v1/import?import_id={name}", batch)
+            query = "" if number else urlencode({"replace": list(replace)}, doseq=True)
+            answer = self._send("POST", f"/v1/import?{query}" if query else "/v1/import", batch)
             for kind, count in answer["by_kind"].items():
                 counts[kind] = counts.get(kind, 0) + count
         return counts
@@ -81,6 +93,8 @@ class Client:
             answer = json.loads(text)
         except ValueError:
             answer = {"detail": text[:200].decode("utf-8", "replace")}
+        if status == 401 and self._found is not None:
+            raise SidecarError.other_token(self.url, *self._found)
         if status >= 400:
             detail = answer.get("detail") if isinstance(answer, dict) else None
             raise SidecarError.refused(f"{self.url}{target.partition('?')[0]}", status, str(detail))
@@ -93,7 +107,7 @@ def connect(settings: Settings) -> Client | None:
     The sidecar is asked who it is before the token is shown to anything: its answer must carry the pid of its note.
 
     Raises:
-        SidecarError: its process is alive and accepts connections, but does not answer.
+        SidecarError: its process is alive and accepts connections, but does not answer; the home can't be read.
     """
     note = home.read_note(settings)
     token = home.read_token(settings)
@@ -109,7 +123,7 @@ def connect(settings: Settings) -> Client | None:
         is_same = status == 200 and json.loads(text)["pid"] == note.pid
     except (ValueError, KeyError, TypeError):
         is_same = False
-    return Client(note.url, token) if is_same else None
+    return Client(note.url, token, found=(settings.token_path, note.pid)) if is_same else None
 
 
 def _request(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from dataclasses import asdict, dataclass
@@ -42,8 +43,18 @@ class Note:
     version: str
 
 
+_OURS = re.compile(
+    r"\.gitignore|spool|content|token|trimtab\.(toml|duckdb(\.wal|\.tmp)?)|policy\.json|sidecar\.(json|lock)"
+    r"|\.(probe|token|sidecar)\b.*"
+)
+"""Names of what trimtab keeps in a home."""
+
+
 def prepare(home: Path) -> None:
     """Make the home if it is missing, for this user only, and check that it can be written.
+
+    A home that holds nothing but what trimtab writes is closed to other users; one that is also something else, such
+    as a project's folder, keeps its mode.
 
     Raises:
         SidecarError: the path is taken by a file, or can't be written.
@@ -51,8 +62,10 @@ def prepare(home: Path) -> None:
     try:
         if not home.is_dir():
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif _is_ours(home):
+            home.chmod(0o700)  # an agent or an earlier version may have left it open
         ignore = home / ".gitignore"
-        if not ignore.exists():
+        if not ignore.exists() or not ignore.stat().st_size:  # a full disk leaves an empty one
             ignore.write_text("# prompts and the token do not belong into version control\n*\n")
         probe = home / f".probe-{os.getpid()}"
         probe.touch()
@@ -61,6 +74,13 @@ def prepare(home: Path) -> None:
         raise SidecarError.home_is_file(home) from None
     except OSError as error:
         raise SidecarError.home_not_writable(home, error) from None
+
+
+def _is_ours(home: Path) -> bool:
+    """Whether this user owns the folder and trimtab alone uses it."""
+    names = [entry.name for entry in home.iterdir()]
+    owned = not hasattr(os, "geteuid") or home.stat().st_uid == os.geteuid()
+    return owned and not {"spool", "trimtab.duckdb"}.isdisjoint(names) and all(_OURS.fullmatch(name) for name in names)
 
 
 class HomeLock:
@@ -103,11 +123,19 @@ def token(settings: Settings) -> str:
 
 
 def read_token(settings: Settings) -> str | None:
-    """The token on disk, or None where there is none."""
+    """The token on disk, or None where there is none.
+
+    Raises:
+        SidecarError: the home is no folder, or this user may not read the token.
+    """
     try:
         return settings.token_path.read_text(encoding="ascii").strip() or None
     except (FileNotFoundError, UnicodeDecodeError):
         return None
+    except NotADirectoryError:
+        raise SidecarError.home_is_file(settings.home) from None
+    except PermissionError:
+        raise SidecarError.no_access(settings.home, settings.token_path) from None
 
 
 def write_note(settings: Settings, note: Note) -> None:

@@ -1,6 +1,6 @@
 """The analyzer's cost ledger as the API answers it: sums by class, and the parts page by page.
 
-In: a cursor and which run. Out: :class:`~.models.Ledger`. Apart from :mod:`.api` because it brings polars, which a
+In: a cursor and which run. Out: :class:`~.models.Ledger`. Apart from :mod:`.computed` because it brings polars, which a
 sidecar that has just started need not load before it can answer.
 """
 
@@ -9,17 +9,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from trimtab_analyzer.cost import by_class, ledger
+from trimtab_analyzer.case import Case
+from trimtab_analyzer.cost import by_class
 
 from . import models, paging
 
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
 
 
-def read_ledger(con: duckdb.DuckDBPyConnection, p: paging.LedgerParameters) -> models.Ledger:
-    """The ledger of one run or of all; the classes sum to the total exactly, whatever page of the parts is shown."""
-    frame = ledger(con, None if p.run is None else [p.run])
+def read_ledger(con: duckdb.DuckDBPyConnection, run_id: str | None) -> pl.DataFrame:
+    """The ledger of one run or of all; ``con`` is inside a transaction."""
+    return Case.load(con, None if run_id is None else [run_id]).ledger
+
+
+def page(frame: pl.DataFrame, p: paging.LedgerParameters) -> models.Ledger:
+    """A page of a ledger; the classes sum to the total exactly, whatever page of the parts is shown."""
     shown = frame.slice(p.offset, p.limit)
     end = p.offset + shown.height
     parts = [

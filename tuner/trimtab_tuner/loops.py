@@ -38,8 +38,13 @@ class LoopState:
 
 
 class Loop:
-    """Repeats ``step`` every ``interval_s`` seconds in a daemon thread until stopped."""
+    """Repeats ``step`` every ``interval_s`` seconds in a daemon thread until stopped.
 
+    A step that takes long is repeated less often: the pause is never shorter than :data:`REST` times the step.
+    """
+
+    REST = 4.0
+    """Pause after a step, in durations of that step: a loop keeps a fifth of a core busy at most."""
     LOG_EVERY_S = 60.0
     """At most one log line in this time, however often the step fails."""
 
@@ -76,8 +81,9 @@ class Loop:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            begun_s = time.monotonic()
             self.once()
-            self._stop.wait(self._interval_s)
+            self._stop.wait(max(self._interval_s, self.REST * (time.monotonic() - begun_s)))
 
     def _log(self, error: Exception) -> None:
         now_s = time.monotonic()

@@ -35,7 +35,7 @@ class Page(Answer, Generic[Item]):
     """One page of a list."""
 
     items: list[Item]
-    total: int = Field(description="How many match, whatever the page")
+    total: int | None = Field(description="How many match, whatever the page; null on later pages of runs and calls")
     next: str | None = Field(description="Give it as `cursor` to get the page after this; null on the last one")
 
 

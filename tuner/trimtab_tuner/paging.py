@@ -19,6 +19,8 @@ MAX_INT = 2**63 - 1
 """Largest number of the store's columns."""
 MAX_LIMIT = 1000
 """Most rows of one page."""
+MAX_IDS = 500
+"""Most ids named in one request: more do not fit into the line of a request that HTTP servers take."""
 
 
 class NoParameters(BaseModel):
@@ -65,6 +67,7 @@ class _Traffic(PageParameters):
 class RunParameters(_Traffic):
     """Which runs."""
 
+    run: list[str] | None = Field(None, max_length=MAX_IDS, description="Id of a run; repeat it for several runs")
     status: Literal["ok", "error", "running"] | None = None
     outcome: Literal["success", "failure", "unknown"] | None = None
 
@@ -106,7 +109,11 @@ class ReportParameters(NoParameters):
 class ImportParameters(NoParameters):
     """What is imported."""
 
-    import_id: str = Field(min_length=1, max_length=200, description="Identity of the source, such as its digest")
+    replace: list[str] = Field(
+        [],
+        max_length=MAX_IDS,
+        description="Ids of runs of which only what this request brings is kept; repeat it for several runs",
+    )
 
 
 def encode(*position: int | str) -> str:

@@ -9,7 +9,7 @@ own error leaves here, and the API answers 500 without quoting it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_type_hints
@@ -42,7 +42,6 @@ def fetch(con: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> lis
 class Filters(TypedDict, total=False):
     """What runs and calls are chosen by; a key left out, or None, is "any". Meanings stand in the ``.sql`` files."""
 
-    run_id: str | None
     service: str | None
     status: str | None
     since_ns: int | None
@@ -54,12 +53,14 @@ class Filters(TypedDict, total=False):
 class RunFilters(Filters, total=False):
     """Filters of runs."""
 
+    run_ids: Sequence[str] | None
     outcome: str | None
 
 
 class CallFilters(Filters, total=False):
     """Filters of calls."""
 
+    run_id: str | None
     call_id: str | None
 
 

@@ -18,6 +18,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -33,7 +34,7 @@ from trimtab_tracer.records import Record
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 
-from . import home, reads
+from . import home
 from .loops import Loop, LoopState
 
 if TYPE_CHECKING:
@@ -194,12 +195,8 @@ class Sidecar:
             self._has_news.set()
             raise
 
-    def _take(self, import_id: str, size_bytes: int, records: list[Record]) -> None:
-        ingest(self._store, records, prices=self._prices)
-        with self._store.transaction() as con:
-            con.execute(
-                reads.statement("record_import"), [f"import:{import_id}", size_bytes, len(records), time.time_ns()]
-            )
+    def _take(self, records: list[Record], replace_runs: Sequence[str]) -> None:
+        ingest(self._store, records, prices=self._prices, replace_runs=replace_runs)
         self._has_news.set()
 
     def _serve(self) -> None:

@@ -12,7 +12,8 @@
 --                 tenth and a second more; once it began, any time after, because the limit then runs between bytes. A timeout
 --                 far below the limit is another one's: a connect limit, a gateway
 --   futile        call: an earlier attempt of the call had failed in a repeatable way, and so did this one;
---                 loop: the same body had failed so at the same address earlier in the run, and failed so again; else NULL
+--                 loop: the same body had failed so at the same address in the run, and was sent again within 60 s and failed
+--                 so again; a job that asks once an hour whether its key works by now is no loop; else NULL
 WITH facts AS (
     SELECT
         a.*,
@@ -31,10 +32,10 @@ placed AS (
         count_if(is_repeatable) OVER (
             PARTITION BY call_id ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS repeatable_in_call,
-        count_if(is_repeatable) OVER (
+        max(CASE WHEN is_repeatable THEN ended_ns END) OVER (
             PARTITION BY run_id, host, path, body_digest ORDER BY started_ns, number, attempt_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS repeatable_in_run
+        ) AS repeatable_in_run_ns
     FROM facts
     WINDOW of_call AS (PARTITION BY call_id)
 )
@@ -60,7 +61,7 @@ SELECT
     coalesce(p.number = p.answer_number, false) AND c.rejected_by_call_id IS NOT NULL AS is_rejected,
     CASE
         WHEN p.is_repeatable AND p.repeatable_in_call > 0 THEN 'call'
-        WHEN p.is_repeatable AND p.body_digest IS NOT NULL AND p.repeatable_in_run > 0 THEN 'loop'
+        WHEN p.is_repeatable AND p.body_digest IS NOT NULL AND p.started_ns - p.repeatable_in_run_ns <= 60e9 THEN 'loop'
     END AS futile,
     coalesce(
         p.error_class = 'timeout' AND p.timeout_s > 0 AND coalesce(p.http_status, 200) < 400

@@ -1,12 +1,14 @@
 -- The decision of each knob in force for each call.
--- Parameters: $run_ids VARCHAR[] or NULL for all runs; $knobs VARCHAR[].
+-- Parameters: $run_ids VARCHAR[] or NULL for all runs; $knobs VARCHAR[]; $every_call BOOLEAN: whether relation only_calls
+-- (call_id VARCHAR) is left aside, which otherwise names the calls.
 -- One row per call and knob, where a decision was recorded: the call's own one, else the run's latest one before the call began.
 --   value    JSON text; 'null' where the code set nothing
 --   site_id  the line that decided
 WITH asked AS (
     SELECT call_id, run_id, started_ns
     FROM calls
-    WHERE $run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[]))
+    WHERE ($run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[])))
+      AND ($every_call OR call_id IN (SELECT call_id FROM only_calls))
 ),
 of_knobs AS (
     SELECT * FROM decisions WHERE knob IN (SELECT unnest($knobs::VARCHAR[]))

@@ -9,7 +9,9 @@
 --   is_unknown    the request offered no tool of this name
 --   repeats       the tool call that it repeats: same tool, arguments and result, in the same conversation, and nothing in
 --                 between that may have changed anything. What may have: a tool known to change things, and one not known
---                 to be harmless unless it too only gave again what it had given before. NULL where it repeats none.
+--                 to be harmless unless it too only gave again what it had given before. A tool that gave different results
+--                 to the same arguments within the run is watching something (a job, a queue), so asking again is its use:
+--                 none of those calls repeats. NULL where it repeats none.
 WITH facts AS (
     SELECT
         t.*,
@@ -47,9 +49,12 @@ paired AS (
         lag(seq) OVER same AS before_seq,
         lag(call_id) OVER same AS before_call_id,
         lag(message_count) OVER same AS before_messages,
-        is_comparable AND result_digest IS NOT DISTINCT FROM lag(result_digest) OVER same AS gives_again
+        is_comparable AND result_digest IS NOT DISTINCT FROM lag(result_digest) OVER same AS gives_again,
+        is_comparable AND min(result_digest) OVER alike <> max(result_digest) OVER alike AS is_volatile
     FROM numbered
-    WINDOW same AS (PARTITION BY run_id, name, args_digest, is_comparable ORDER BY seq)
+    WINDOW
+        same AS (PARTITION BY run_id, name, args_digest, is_comparable ORDER BY seq),
+        alike AS (PARTITION BY run_id, name, args_digest, is_comparable)
 ),
 moving AS (
     -- how many tool calls up to and including this one may have changed something, and whether this one may have
@@ -61,6 +66,7 @@ repeated AS (
         m.*,
         m.gives_again
             AND m.mutates IS NOT TRUE
+            AND NOT m.is_volatile
             AND m.moved - m.moves = b.moved -- nothing moved between the two
             -- a conversation grows; a request that did not grow is the start of another one, unless the server keeps its history
             AND (

@@ -19,8 +19,9 @@ import polars as pl
 from trimtab_tracer import __version__
 
 from .. import load
-from ..cost import CLASSES, by_class, ledger
-from ..findings import analyze
+from ..case import Case
+from ..cost import CLASSES, by_class
+from ..findings import Finding, analyze
 from ..load import Connection
 from . import words
 from .caveats import notes
@@ -54,12 +55,20 @@ _MEANINGS: Final = {"useful": "Answers that the agent went on with"} | {
 }
 
 
-def build(con: Connection, run_id: str | None = None) -> Report:
+def build(
+    con: Connection,
+    run_id: str | None = None,
+    *,
+    case: Case | None = None,
+    found: Sequence[Finding] | None = None,
+) -> Report:
     """The report over all runs of a store, or over one of them.
 
     Args:
         con: A connection or cursor onto the store; nothing is written.
         run_id: The only run to look at.
+        case: The case of what is looked at, where it is loaded already; ``con`` is inside its snapshot.
+        found: What the analysis of that case says, where it was made already.
 
     Raises:
         StoreError: the store is of another version.
@@ -73,12 +82,12 @@ def build(con: Connection, run_id: str | None = None) -> Report:
         if run_id is not None and not rows:
             raise LookupError(f"no run {run_id!r} in the store")
         (sources,) = _rows(con, "sources", run_ids=ids, scripted=SCRIPTED)
-        parts = ledger(con, ids)
-        findings = _findings(con, ids, places)
+        case = case or Case.load(con, ids)
+        findings = _views(analyze(con, ids, case=case) if found is None else found, places)
         losses = tuple(LossLine(**row) for row in _rows(con, "losses"))
         listed = _choose(rows, outcomes, _blamed(findings))
         calls = _calls(con, listed, places)
-    lines = _ledger_lines(parts)
+    lines = _ledger_lines(case.ledger)
     totals = _totals(rows, outcomes, sources, lines)
     services = tuple(dict.fromkeys(row["service"] for row in rows))
     return Report(
@@ -114,7 +123,7 @@ def _place(row: dict[str, Any]) -> Place:
     return Place(row["file"], row["function"], row["line"], row["source"], row["owner"])
 
 
-def _findings(con: Connection, ids: list[str] | None, places: dict[str, Place]) -> tuple[FindingView, ...]:
+def _views(found: Iterable[Finding], places: dict[str, Place]) -> tuple[FindingView, ...]:
     views = [
         FindingView(
             finding_id=f.finding_id,
@@ -132,7 +141,7 @@ def _findings(con: Connection, ids: list[str] | None, places: dict[str, Place]) 
             wasted_musd=f.wasted_musd,
             evidence=f.evidence,
         )
-        for f in analyze(con, ids)
+        for f in found
     ]
     # What ended runs comes before what was merely there when they failed; otherwise the analysis' own order stays.
     return tuple(sorted(views, key=lambda f: -len(f.evidence["ended_runs"])))

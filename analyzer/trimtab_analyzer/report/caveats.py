@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..wording import count, were
 from .model import LossLine, Totals
-from .words import count, listing, usd
+from .words import listing, usd
 
 
 def notes(
@@ -36,7 +37,7 @@ def notes(
     requests = count(totals.attempts, "request")
     if n := sources["scripted"]:
         yield (
-            f"Synthetic data: {n:,} of {requests} {_were(n)} answered by trimtab's own scripted provider."
+            f"Synthetic data: {n:,} of {requests} {were(n)} answered by trimtab's own scripted provider."
             " Answers, faults and token counts are made up."
         )
     if lost := sum(loss.count for loss in losses):
@@ -53,7 +54,7 @@ def notes(
     yield from _imports(rows)
     if n := totals.unjudged_runs:
         yield (
-            f"{n:,} of {count(totals.runs, 'run')} {_were(n)} not judged: nobody recorded whether they reached their"
+            f"{n:,} of {count(totals.runs, 'run')} {were(n)} not judged: nobody recorded whether they reached their"
             " goal, and ending without an error is not success. The agent can say so with trimtab.outcome()."
         )
     if listed < totals.runs or opened < listed:
@@ -81,11 +82,7 @@ def _imports(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
         return
     undated = sum(row["times"] == "file" for row in rows)
     yield (
-        f"{imported:,} of {count(len(rows), 'run')} {_were(imported)} imported from files. Files name no line of code,"
+        f"{imported:,} of {count(len(rows), 'run')} {were(imported)} imported from files. Files name no line of code,"
         " so these are pinned to the harness and its settings, and files do not say how long a request took."
         + (f" {count(undated, 'run')} carried no time at all; the file's own date stands in." if undated else "")
     )
-
-
-def _were(n: int) -> str:
-    return "was" if n == 1 else "were"

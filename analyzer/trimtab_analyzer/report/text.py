@@ -47,7 +47,7 @@ def print_text(report: Report, console: Console) -> None:
 def _print_finding(n: int, finding: FindingView, console: Console) -> None:
     console.print(f"\n[bold]{n}. {escape(finding.title)}[/bold]", highlight=False)
     place = finding.place
-    lines = [f"[cyan]{escape(words.where(place))}[/cyan]   {escape(words.setting(finding.knob, finding.value))}"]
+    lines = [f"[cyan]{escape(words.where(place))}[/cyan]   {escape(words.in_force(finding))}"]
     if place and place.source:
         lines += [f"[dim]│[/dim] {escape(line)}" for line in place.source.splitlines()[:8]]
     lines.append(escape(words.extent(finding)))
@@ -65,12 +65,13 @@ def _print_ledger(report: Report, console: Console) -> None:
         table.add_column(justify="right" if is_number else "left", no_wrap=is_number)
     total = report.totals.cost_musd
     parts = words.usd_parts([line.cost_musd for line in report.ledger], total)
-    for line, cost in zip(report.ledger, parts, strict=True):
+    for line, printed in zip(report.ledger, parts, strict=True):
         filled = round(BAR * line.cost_musd / total) if total else 0
         colour = "red" if line.is_waste else "blue"
         bar = f"[{colour}]{'█' * filled}[/{colour}]"
         unpriced = f" ({line.unpriced:,} of unknown cost)" if line.unpriced else ""
         meaning = f"{line.meaning}{unpriced}"
+        cost = words.part_of(printed, line.unpriced, line.attempts)
         table.add_row(f"  {line.label}", cost, words.share(line.cost_musd, total), bar, f"[dim]{escape(meaning)}[/dim]")
     known = words.cost_of(total, report.totals.unpriced, report.totals.attempts)
     table.add_row("  [bold]Total[/bold]", f"[bold]{known}[/bold]", "", "", "")
@@ -96,7 +97,7 @@ def _print_runs(report: Report, console: Console) -> None:
             f"{run.calls:,}",
             f"{run.rejected:,} ({words.usd(run.rejected_musd)})" if run.rejected else "–",
             f"{run.attempts:,}",
-            f"{run.input_tokens + run.output_tokens:,}",
+            words.tokens(run.input_tokens + run.output_tokens, run.unpriced),
             words.cost_of(run.cost_musd, run.unpriced, run.attempts),
         )
     more = f" ({len(shown)} of {report.totals.runs:,}: failed ones first, then the most expensive)"

@@ -7,16 +7,14 @@ unknown parts says "at least".
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from ..wording import count as count
+from ..wording import seconds
+from ..wording import setting as setting
 from .model import CallLine, FindingView, Place, RunLine, Totals
-
-_DIGEST = re.compile(r"[0-9a-f]{16}")
 
 ERROR_WORDS = {
     "rate_limit": "refused by the provider's rate limit",
@@ -78,11 +76,6 @@ def share(part: int, whole: int) -> str:
     )
 
 
-def count(n: int, singular: str, plural: str | None = None) -> str:
-    """``1 run``, ``1,204 runs``."""
-    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
-
-
 def listing(items: Sequence[str], most: int = 3) -> str:
     """``a``, ``a and b``, ``a, b and 4 more``."""
     if len(items) > most:
@@ -107,23 +100,26 @@ def period(first_ns: int | None, last_ns: int | None) -> str:
     return f"{first} to {last[11:] if first[:10] == last[:10] else last} UTC"
 
 
-def seconds(ns: int | None) -> str:
+def duration(ns: int | None) -> str:
     """``1.4 s``, ``230 ms``, ``2 min 5 s``."""
-    if ns is None:
-        return "–"
-    s = ns / 1e9
-    if s < 1:
-        return f"{s * 1000:.0f} ms"
-    return f"{s:.1f} s" if s < 120 else f"{int(s // 60)} min {int(s % 60)} s"
+    return "–" if ns is None else seconds(ns / 1e9)
 
 
-def setting(knob: str, value: Any) -> str:
-    """``max_retries = 0``, ``max_tokens not set``; a digest, which names a version and says nothing, is shortened."""
-    if value is None:
-        return f"{knob} not set"
-    if isinstance(value, str) and _DIGEST.fullmatch(value):
-        return f"{knob} {value[:8]}"
-    return f"{knob} = {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
+def part_of(cost: str, unpriced: int, attempts: int) -> str:
+    """``cost`` as it stands in the ledger; ``not known`` where none of the requests behind it has a known one."""
+    return "not known" if attempts and unpriced >= attempts else cost
+
+
+def in_force(finding: FindingView) -> str:
+    """``max_retries = 0``; for the tools of a request their names, where known, instead of their digest."""
+    if offered := finding.evidence["numbers"].get("offered"):
+        return f"tools: {listing(offered)}"
+    return setting(finding.knob, finding.value)
+
+
+def tokens(n: int, unpriced: int) -> str:
+    """``1,204``; none beside a cost that is missing were not counted rather than not used."""
+    return "not known" if unpriced and not n else f"{n:,}"
 
 
 def where(place: Place | None) -> str:
@@ -181,7 +177,7 @@ def what_happened(call: CallLine) -> str:
     else:
         parts.append("answered")
     if call.attempts > 1:
-        waited = f", {seconds(call.wait_ns)} of waiting" if call.wait_ns else ""
+        waited = f", {duration(call.wait_ns)} of waiting" if call.wait_ns else ""
         parts.append(f"{call.attempts} attempts{waited}")
     return "; ".join(parts)
 
@@ -198,7 +194,7 @@ def run_state(run: RunLine) -> str:
 
 
 def headline(totals: Totals, services: Sequence[str], findings: Sequence[FindingView]) -> tuple[str, ...]:
-    """What it cost and what failed, what was wasted, which line is to blame: one sentence each."""
+    """What it cost and what failed, what was wasted, which line is on top: one sentence each."""
     if totals.runs == 0:
         return ("Nothing has been recorded yet.",)
     cost = cost_of(totals.cost_musd, totals.unpriced, totals.attempts)
@@ -206,15 +202,26 @@ def headline(totals: Totals, services: Sequence[str], findings: Sequence[Finding
     sentences = [f"{count(totals.runs, 'run')} of {listing(services)} {spent}; {_failures(totals)}."]
     if totals.wasted_musd:
         part = share(totals.wasted_musd, totals.cost_musd)
-        sentences.append(f"{usd(totals.wasted_musd)} of it ({part}) bought nothing that the agent could use.")
+        sentences.append(f"{usd(totals.wasted_musd)} of it ({part}) went into failed, cut, rejected or repeated work.")
     if findings:
-        first = findings[0]
-        sentences.append(
-            f"First to fix is {where(first.place)}, with {setting(first.knob, first.value)}: {first.title}."
-        )
+        sentences.append(_first(findings, totals))
     elif totals.attempts:
         sentences.append("None of the known failure patterns was found.")
     return tuple(sentences)
+
+
+def _first(findings: Sequence[FindingView], totals: Totals) -> str:
+    """The finding on top: the first to fix where it ended runs or wasted money, else with how often it was there."""
+    top = findings[0]
+    what = f"{where(top.place)}, with {in_force(top)}: {top.title}"
+    if top.evidence["ended_runs"] or top.wasted_musd:
+        return f"First to fix is {what}."
+    if top.failed_runs and top.failed_runs == max(f.failed_runs for f in findings):
+        return (
+            f"Most frequent in failed runs is {what} ({top.failed_runs:,} of {count(totals.failed_runs, 'failed run')};"
+            f" base rate: {share(top.runs, totals.runs)} of all runs)."
+        )
+    return f"No finding ended a run or cost known money; on top is {what}."
 
 
 def _failures(totals: Totals) -> str:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..case import Blame, Case, Group
+from ..case import Blame, Case
 from ..statistics import wilson
 from ..wording import count, of, quoted, setting, were
+from .shares import share
 
 
 def truncation(case: Case, knob: str) -> Iterator[Blame]:
@@ -27,10 +28,11 @@ def truncation(case: Case, knob: str) -> Iterator[Blame]:
         whole = group.exposed.filter(~pl.col("is_truncated"))["output_tokens"].drop_nulls().to_numpy()
         thought = int(group.hits["reasoning_tokens"].fill_null(0).sum())
         numbers: dict[str, Any] = {
-            **_share(group),
+            **share(group),
             "cut_at_tokens": cut.max(),
             "reasoning_tokens": thought,
             "whole_answers": len(whole),
+            "turned_down": group.hits.filter("is_rejected")["call_id"].n_unique(),
         }
         fits = ""
         if len(whole):
@@ -43,7 +45,7 @@ def truncation(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)} cut"
-            f" by the token limit ({setting(knob, group.value)}"
+            f" by the token limit ({setting(knob, group.decoded)}"
             + (f"; {thought:,} tokens went into reasoning)" if thought else ")"),
             advice,
             numbers,
@@ -51,9 +53,11 @@ def truncation(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def parser_rejection(case: Case, knob: str) -> Iterator[Blame]:
-    """Answers that the agent's own parser turned down, as its next request says."""
+    """Whole answers that the agent's own parser turned down, as its next request says; a cut one is the limit's."""
     answers = case.attempts.filter("is_answer")
-    for group in case.groups(answers, knob, hit=pl.col("is_rejected"), subject=pl.col("model")):
+    for group in case.groups(
+        answers, knob, hit=pl.col("is_rejected") & ~pl.col("is_truncated"), subject=pl.col("model")
+    ):
         said = group.hits["rejection_text"].drop_nulls().to_list()
         like = f", for example with {quoted(said[0])}" if said and quoted(said[0]) else ""
         yield Blame(
@@ -62,7 +66,7 @@ def parser_rejection(case: Case, knob: str) -> Iterator[Blame]:
             f" down by the agent's own parser ({100 * group.n_hit / group.n_exposed:.1f} %){like}",
             f"Let the parser behind {case.place(group.site_id)} accept what the model really writes, state the form it"
             " wants in the prompt, or ask through native tool calls.",
-            _share(group),
+            share(group),
         )
 
 
@@ -100,11 +104,6 @@ def unknown_tool(case: Case, knob: str) -> Iterator[Blame]:
             advice,
             {"tool_calls": group.hits.height, "offered": offered[:50], "nearest": close[0] if close else None},
         )
-
-
-def _share(group: Group) -> dict[str, Any]:
-    """How many calls were hit, of how many."""
-    return wilson(group.n_hit, group.n_exposed).numbers(group.n_hit, group.n_exposed)
 
 
 def _requested(case: Case) -> pl.DataFrame:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from contextvars import Token
 from types import ModuleType
 from typing import Any
 
@@ -46,7 +48,7 @@ def _sync_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
             capture.fail(error)
             raise
         finally:
-            context.in_send.reset(token)
+            _leave(token)
         _end(capture, response, tee)
         return response
 
@@ -66,11 +68,17 @@ def _async_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
             capture.fail(error)
             raise
         finally:
-            context.in_send.reset(token)
+            _leave(token)
         _end(capture, response, tee)
         return response
 
     return send
+
+
+@guarded()
+def _leave(token: Token[bool]) -> None:
+    with suppress(ValueError):  # a coroutine that is destroyed is closed in another context
+        context.in_send.reset(token)
 
 
 @guarded()

@@ -2,8 +2,8 @@
 
 A context variable follows ``await``; it does not follow a thread, and neither tells which user line spawned the work.
 Hooked are the three places where work is handed over: ``BaseEventLoop.create_task`` (tasks, gather, task groups),
-``ThreadPoolExecutor.submit`` (executors, ``run_in_executor``, ``to_thread``) and ``Thread.start``. Event loops written
-in C (uvloop) do not pass through ``BaseEventLoop``: there the run still follows, the spawning line does not.
+``ThreadPoolExecutor.submit`` (executors, ``run_in_executor``, ``to_thread``) and ``Thread.start``. Event loops
+written in C do not pass through ``BaseEventLoop``; uvloop's is hooked beside it (:mod:`.switch`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,15 @@ Active = Callable[[], Tracer | None]
 
 def patch(patches: Patches, active: Active) -> None:
     """Hook task creation, executors and threads."""
-    patches.replace(asyncio.BaseEventLoop, "create_task", functools.partial(_create_task, active))
+    patch_loop(patches, asyncio.BaseEventLoop, active)
     patches.replace(concurrent.futures.ThreadPoolExecutor, "submit", functools.partial(_submit, active))
     patches.replace(threading.Thread, "start", functools.partial(_start, active))
     patches.replace(threading.Thread, "_bootstrap_inner", _bootstrap)
+
+
+def patch_loop(patches: Patches, loop_class: type, active: Active) -> None:
+    """Hook task creation of one class of event loops."""
+    patches.replace(loop_class, "create_task", functools.partial(_create_task, active))
 
 
 @guarded()
@@ -115,22 +120,37 @@ def _submit(active: Active, original: Any) -> Any:
 def _start(active: Active, original: Any) -> Any:
     @functools.wraps(original)
     def start(self: Any) -> None:
-        scope = spawn_scope(active)
-        if scope is not None:
-            self._trimtab_scope = scope
+        _note_scope(active, self)
         original(self)
 
     return start
+
+
+@guarded()
+def _note_scope(active: Active, thread: Any) -> None:
+    scope = spawn_scope(active)
+    if scope is not None:
+        thread.__dict__["_trimtab_scope"] = scope  # past a subclass's own __setattr__
 
 
 def _bootstrap(original: Any) -> Any:
     # The thread's own first function, rather than run(), which subclasses override.
     @functools.wraps(original)
     def _bootstrap_inner(self: Any) -> None:
-        scope = self.__dict__.pop("_trimtab_scope", None)
-        if scope is not None:
-            context.scope.set(scope)
-            context.carried.spawned = scope.spawned
+        _enter_scope(self)
         original(self)
 
     return _bootstrap_inner
+
+
+@guarded()
+def _enter_scope(thread: Any) -> None:
+    scope = thread.__dict__.pop("_trimtab_scope", None)
+    if scope is None:
+        return
+    context.carried.spawned = scope.spawned
+    own = thread.__dict__.get("_context")  # from Python 3.14 on a thread runs in a context made when it was started
+    if isinstance(own, contextvars.Context):
+        hand_over(own, scope)
+    else:
+        context.scope.set(scope)

@@ -13,7 +13,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from ..decisions import Hint, Setting
@@ -28,6 +28,11 @@ SDKS = ("openai", "anthropic")
 
 _hints: weakref.WeakKeyDictionary[Any, Hint] = weakref.WeakKeyDictionary()
 _built_at: weakref.WeakKeyDictionary[Any, Site] = weakref.WeakKeyDictionary()
+_given: weakref.WeakKeyDictionary[Any, frozenset[str]] = weakref.WeakKeyDictionary()
+"""Per client: the names of the settings that whoever built it gave."""
+
+CLIENTS = ("OpenAI", "AsyncOpenAI", "Anthropic", "AsyncAnthropic")
+"""Classes whose constructor arguments tell a setting that was given from one that was left to its default."""
 
 
 def hint_for(request: Any) -> Hint | None:
@@ -39,6 +44,30 @@ def patch(patches: Patches, module: ModuleType, active: Callable[[], Tracer | No
     """Hook one SDK's ``_base_client`` module."""
     patches.replace(module.BaseClient, "__init__", functools.partial(_init, active))
     patches.replace(module.BaseClient, "_build_request", functools.partial(_build_request, active, module))
+
+
+def patch_clients(patches: Patches, module: ModuleType) -> None:
+    """Hook the constructors of one SDK's client classes (``<sdk>._client``)."""
+    for name in CLIENTS:
+        if hasattr(module, name):
+            patches.replace(getattr(module, name), "__init__", functools.partial(_client_init, getattr(module, name)))
+
+
+def _client_init(owner: type, original: Any) -> Any:
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - takes the place of one
+        if type(self) is owner:  # a subclass hands everything on, given or not
+            _note_given(self, kwargs, sys._getframe(1))
+        original(self, *args, **kwargs)
+
+    return __init__
+
+
+@guarded()
+def _note_given(client: Any, arguments: dict[str, Any], caller: FrameType) -> None:
+    sdk = type(client).__module__.partition(".")[0]
+    if caller.f_globals.get("__name__", "").partition(".")[0] != sdk:  # `with_options` hands everything on, too
+        _given[client] = frozenset(arguments)
 
 
 def _init(active: Callable[[], Tracer | None], original: Any) -> Any:
@@ -77,12 +106,13 @@ def _note_request(
         return
     not_given = module.NotGiven
     built_at = _built_at.get(client)
+    given = _given.get(client, frozenset())
     has_default_timeout = client.timeout == module.DEFAULT_TIMEOUT
     _hints[request] = Hint(
         max_retries=Setting(
             value=options.get_max_retries(client.max_retries),
             by_call=not isinstance(options.max_retries, not_given),
-            is_default=client.max_retries == module.DEFAULT_MAX_RETRIES,
+            is_default="max_retries" not in given and client.max_retries == module.DEFAULT_MAX_RETRIES,
             built_at=built_at,
         ),
         timeout=Setting(
@@ -90,7 +120,7 @@ def _note_request(
             # anthropic hands its own default over with the call, after a look at max_tokens
             by_call=not isinstance(options.timeout, not_given)
             and not (has_default_timeout and options.timeout == module.DEFAULT_TIMEOUT),
-            is_default=has_default_timeout,
+            is_default="timeout" not in given and has_default_timeout,
             built_at=built_at,
         ),
     )

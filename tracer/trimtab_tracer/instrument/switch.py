@@ -1,20 +1,16 @@
 """Turns tracing on and off in this process: builds the tracer, installs every hook, and takes all of it out again.
 
-Libraries that are not imported yet are hooked when they are (``wrapt``'s import hooks), so that ``instrument()`` may
-stand anywhere in the program and never imports a library for the agent.
+Libraries that are not imported yet are hooked when they are (:mod:`.imports`), so that ``instrument()`` may stand
+anywhere in the program and never imports a library for the agent.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
-import sys
 import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
-
-import wrapt
 
 from ..errors import TrimtabError
 from ..guard import guarded
@@ -22,6 +18,7 @@ from ..settings import Settings
 from ..tracer import Tracer
 from . import http_clients, propagation, stainless
 from .http_spans import HttpSpans
+from .imports import ImportHooks
 from .patches import Patches
 from .process_exit import ProcessExit
 
@@ -38,8 +35,8 @@ class Switch:
         self._patches = Patches()
         self._http_spans = HttpSpans(self.active)
         self._exit = ProcessExit(ended=self._ended, forked=self._forked)
+        self._imports = ImportHooks()
         self._lock = threading.Lock()
-        self._waiting: set[str] = set()
 
     def active(self) -> Tracer | None:
         """The tracer of this process, or None while tracing is off."""
@@ -64,8 +61,8 @@ class Switch:
             except TrimtabError as error:
                 log.warning("trimtab stays off: %s", error)
                 return
-            except OSError as error:
-                log.warning("trimtab stays off: %s. Check TRIMTAB_HOME and the working directory.", error)
+            except Exception as error:  # of ours or of the machine: the agent runs untraced
+                log.warning("trimtab stays off (%s: %s); the agent runs untraced.", type(error).__name__, error)
                 return
             self._install()
 
@@ -77,16 +74,19 @@ class Switch:
                 return
             self._exit.remove()
             self._http_spans.off()
+            self._imports.remove()
             self._patches.undo()
             tracer.end_process()
 
     @guarded()
     def _install(self) -> None:
         propagation.patch(self._patches, self.active)
+        self._when_imported("uvloop", lambda m: propagation.patch_loop(self._patches, m.Loop, self.active))
         for name in HTTP_LIBRARIES:
             self._when_imported(name, lambda m: http_clients.patch(self._patches, m, self.active, self._http_spans))
         for sdk in stainless.SDKS:
             self._when_imported(f"{sdk}._base_client", lambda m: stainless.patch(self._patches, m, self.active))
+            self._when_imported(f"{sdk}._client", lambda m: stainless.patch_clients(self._patches, m))
         self._exit.install()
 
     def _when_imported(self, name: str, patch: Callable[[ModuleType], None]) -> None:
@@ -95,11 +95,7 @@ class Switch:
             if self._tracer is not None:
                 patch(module)
 
-        if name in sys.modules:
-            apply(importlib.import_module(name))
-        elif name not in self._waiting:
-            self._waiting.add(name)
-            wrapt.register_post_import_hook(apply, name)
+        self._imports.when_imported(name, apply)
 
     @guarded()
     def flush(self, timeout_s: float) -> None:
@@ -107,14 +103,15 @@ class Switch:
         if self._tracer is not None:
             self._tracer.writer.flush(timeout_s)
 
-    def _ended(self, error: BaseException | None) -> None:
+    def _ended(self, error: BaseException | None, code: int, timeout_s: float) -> None:
         tracer = self._tracer
         if tracer is not None:
-            tracer.end_process(error)
+            tracer.end_process(error, code, timeout_s)
 
     def _forked(self) -> None:
         self._lock = threading.Lock()
-        tracer = self._tracer
+        # Off until the child has a tracer of its own, and for good where it can't have one.
+        tracer, self._tracer = self._tracer, None
         if tracer is not None:
             self._tracer = tracer.child()
 

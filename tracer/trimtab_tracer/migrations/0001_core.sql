@@ -125,6 +125,11 @@ CREATE TABLE waiting_exchanges (
     record VARCHAR NOT NULL
 );
 
+-- Live batches touch one call of a store of any size: each question that ingestion asks has an index.
+CREATE INDEX attempts_of_call ON attempts (call_id);
+CREATE INDEX attempts_of_run ON attempts (run_id);
+CREATE INDEX attempts_rejecting ON attempts (rejects_call_id);
+
 -- One row per logical call, derived from its attempts.
 CREATE TABLE calls (
     call_id VARCHAR PRIMARY KEY,
@@ -184,6 +189,9 @@ CREATE TABLE tool_requests (
     PRIMARY KEY (attempt_id, index)
 );
 
+CREATE INDEX tool_requests_of_call ON tool_requests (call_id);
+CREATE INDEX tool_requests_of_run ON tool_requests (run_id);
+
 -- Tool answers as they went back to a model, one row per request that carried one.
 CREATE TABLE tool_results (
     tool_id VARCHAR NOT NULL,
@@ -196,6 +204,8 @@ CREATE TABLE tool_results (
     result_chars BIGINT NOT NULL,
     PRIMARY KEY (tool_id, attempt_id)
 );
+
+CREATE INDEX tool_results_of_tool ON tool_results (tool_id);
 
 -- Tool executions that were seen as they ran.
 CREATE TABLE tool_runs (
@@ -215,6 +225,8 @@ CREATE TABLE tool_runs (
     mutates BOOLEAN,
     tool_id VARCHAR                     -- the request it answers; NULL where no model asked for it
 );
+
+CREATE INDEX tool_runs_of_run ON tool_runs (run_id);
 
 -- One row per tool call, derived from the three tables above.
 CREATE TABLE tool_calls (
@@ -241,6 +253,8 @@ CREATE TABLE tool_calls (
     mutates BOOLEAN,
     tool_run_id VARCHAR                 -- the observed execution joined to this request
 );
+
+CREATE INDEX tool_calls_of_call ON tool_calls (call_id);
 
 CREATE TABLE decisions (
     decision_id VARCHAR PRIMARY KEY,
@@ -290,6 +304,8 @@ CREATE TABLE content (
     PRIMARY KEY (attempt_id, role)
 );
 
+CREATE INDEX content_of_call ON content (call_id);
+
 CREATE TABLE findings (
     finding_id VARCHAR PRIMARY KEY,     -- digest of rule, knob, value, site and subject: the same finding keeps its id
     rule VARCHAR NOT NULL,
@@ -312,7 +328,7 @@ CREATE TABLE findings (
 );
 
 CREATE TABLE ingest_ledger (
-    segment VARCHAR PRIMARY KEY,        -- spool segment's file name, or `import:<digest>` of an imported run
+    segment VARCHAR PRIMARY KEY,        -- spool segment's file name
     process_id VARCHAR,
     offset_bytes BIGINT NOT NULL,       -- everything before it is in the store
     records BIGINT NOT NULL,

@@ -13,7 +13,7 @@ WITH ordered AS (
         count(*) OVER (PARTITION BY call_id) AS last_position,
         lag(ended_ns) OVER attempt_order AS previous_ended_ns
     FROM attempts
-    SEMI JOIN batch_calls USING (call_id)
+    WHERE call_id IN (SELECT call_id FROM batch_calls)
     WINDOW attempt_order AS (PARTITION BY call_id ORDER BY number, started_ns, attempt_id)
 ),
 summed AS (
@@ -57,7 +57,7 @@ rejections AS (
         arg_min(attempts.call_id, (started_ns, attempt_id)) AS rejected_by_call_id,
         arg_min(rejection_text, (started_ns, attempt_id)) AS rejection_text
     FROM attempts
-    SEMI JOIN batch_calls ON batch_calls.call_id = attempts.rejects_call_id
+    WHERE rejects_call_id IN (SELECT call_id FROM batch_calls)
     GROUP BY rejects_call_id
 )
 SELECT

@@ -1,24 +1,31 @@
 -- Derive the tool calls of a batch anew from requests, results and observed executions.
--- Parameters: relation batch_tools (call_id VARCHAR), relation batch_tool_runs (tool_run_id VARCHAR).
+-- Parameters: relation batch_tools (call_id VARCHAR), relation batch_tool_runs (tool_run_id VARCHAR), and what belongs to
+-- batch_tools: relation batch_tool_ids (tool_id VARCHAR), relation batch_places (run_id VARCHAR).
 -- One row per request, and one per execution that answers none.
-DELETE FROM tool_calls
-WHERE
-    call_id IN (SELECT call_id FROM batch_tools)
-    OR (call_id IS NULL AND tool_id IN (SELECT tool_run_id FROM batch_tool_runs));
+DELETE FROM tool_calls WHERE call_id IN (SELECT call_id FROM batch_tools);
+
+DELETE FROM tool_calls WHERE call_id IS NULL AND tool_id IN (SELECT tool_run_id FROM batch_tool_runs);
 
 INSERT INTO tool_calls BY NAME
 WITH requests AS (
     SELECT r.*, a.ended_ns AS asked_ns, a.tools_offered, coalesce(a.number, 0) AS number
     FROM tool_requests AS r
-    SEMI JOIN batch_tools USING (call_id)
-    LEFT JOIN attempts AS a USING (attempt_id)
+    LEFT JOIN (
+        SELECT attempt_id, ended_ns, tools_offered, number
+        FROM attempts
+        WHERE call_id IN (SELECT call_id FROM batch_tools)
+    ) AS a USING (attempt_id)
+    WHERE r.call_id IN (SELECT call_id FROM batch_tools)
     QUALIFY dense_rank() OVER (PARTITION BY r.call_id ORDER BY coalesce(a.number, 0) DESC, r.attempt_id) = 1
 ),
 results AS (
-    SELECT tool_results.*
+    SELECT *
     FROM tool_results
-    SEMI JOIN requests ON tool_results.tool_id = requests.call_id || ':' || requests.index
-    QUALIFY row_number() OVER (PARTITION BY tool_results.tool_id ORDER BY seen_ns, attempt_id) = 1
+    WHERE tool_id IN (SELECT tool_id FROM batch_tool_ids)
+    QUALIFY row_number() OVER (PARTITION BY tool_id ORDER BY seen_ns, attempt_id) = 1
+),
+executions AS (
+    SELECT * FROM tool_runs WHERE tool_id IS NOT NULL AND run_id IN (SELECT run_id FROM batch_places)
 )
 SELECT
     q.call_id || ':' || q.index AS tool_id,
@@ -50,7 +57,7 @@ SELECT
     t.tool_run_id
 FROM requests AS q
 LEFT JOIN results AS s ON s.tool_id = q.call_id || ':' || q.index
-LEFT JOIN tool_runs AS t ON t.tool_id = q.call_id || ':' || q.index
+LEFT JOIN executions AS t ON t.tool_id = q.call_id || ':' || q.index
 UNION ALL BY NAME
 SELECT
     t.tool_run_id AS tool_id,
@@ -70,5 +77,4 @@ SELECT
     t.mutates,
     t.tool_run_id
 FROM tool_runs AS t
-SEMI JOIN batch_tool_runs USING (tool_run_id)
-WHERE t.tool_id IS NULL
+WHERE t.tool_run_id IN (SELECT tool_run_id FROM batch_tool_runs) AND t.tool_id IS NULL

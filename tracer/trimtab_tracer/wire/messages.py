@@ -137,6 +137,8 @@ class AnthropicMessages:
         body["content"] = [blocks[i] for i in sorted(blocks)]
         if not body.get("stop_reason") and not body.get("error"):
             body[INCOMPLETE] = True
+            # What the start says of the output is a placeholder; the count comes with the end.
+            body["usage"] = {k: v for k, v in obj(body.get("usage")).items() if k != "output_tokens"}
         return body
 
 

@@ -3,16 +3,16 @@
 In: files, folders and globs. Out: a table (or JSON) of what was read and what of it was new. A running sidecar gets
 the records through its API; without one the command opens the store itself. A file is taken whole or not at
 all: one that can't be read is named on stderr and makes the exit code 2, the others are imported all the same.
-Importing the same content again, under whatever name, changes nothing.
+Importing the same content again, under whatever name, changes nothing; a run whose content has changed is replaced
+as a whole.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,8 +36,8 @@ FORMAT_NAMES = ("mini-swe-agent", "messages")
 BATCH = 5_000
 """Records that are written together: a transaction costs about as much as a thousand records in it."""
 
-PAGE = 1_000
-"""Runs asked of a sidecar at once."""
+MAX_RUNS = 500
+"""Runs that are looked up and written together: as many ids as one request to a sidecar may name."""
 
 PIPE_COLUMNS = 120
 """Width of the table where stdout is no terminal."""
@@ -49,12 +49,12 @@ MAX_ROWS = 40
 class Sink(Protocol):
     """Where records go: the sidecar, or the store itself."""
 
-    def runs(self, since_ns: int | None = None, until_ns: int | None = None) -> Iterable[dict[str, Any]]:
-        """The runs in the store that started in [since, until), with columns as in ``GET /v1/runs``."""
+    def runs(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Those of at most :data:`MAX_RUNS` runs that the store holds, with columns as in ``GET /v1/runs``."""
         ...
 
-    def write(self, runs: Sequence[ImportedRun]) -> None:
-        """Keep the records of these runs; doing so again changes nothing."""
+    def write(self, runs: Sequence[ImportedRun], replace: Sequence[str]) -> None:
+        """Keep the records of at most :data:`MAX_RUNS` runs; of those in ``replace`` nothing else is kept."""
         ...
 
 
@@ -66,6 +66,10 @@ class FileResult:
     error: str | None = None
     runs: list[dict[str, Any]] = field(default_factory=list)
     """Per run: ``run_id, name, service, state (new | updated | known), started_ns, calls, tokens, cost_musd, …``."""
+
+
+Batch = list[tuple[FileResult, "ImportedRun"]]
+"""Runs not yet looked up, each with the file it came from."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -86,19 +90,18 @@ def run(args: Namespace) -> int:
     settings = Settings.resolve(home=args.home)
     files, results = _find(args.paths)
     with _sink(settings) as sink, _progress(len(files), quiet=args.json) as advance:
-        known = {row["run_id"]: row for row in sink.runs()}
-        batch: list[ImportedRun] = []
+        batch: Batch = []
         for path in files:
-            result, fresh = _read(path, args, settings, known)
+            result, runs = _read(path, args, settings)
             results.append(result)
-            batch += fresh
-            if sum(len(run.records) for run in batch) >= BATCH:
-                sink.write(batch)
-                batch = []
+            for one in runs:
+                batch.append((result, one))
+                if len(batch) == MAX_RUNS or sum(len(run.records) for _, run in batch) >= BATCH:
+                    _settle(batch, sink)
+                    batch = []
             advance(path.name)
         if batch:
-            sink.write(batch)
-        _fill_in(results, sink)
+            _settle(batch, sink)
     _print(results, args.json)
     return ImportFormatError.exit_code if any(result.error for result in results) else 0
 
@@ -117,54 +120,57 @@ def _find(patterns: list[str]) -> tuple[list[Path], list[FileResult]]:
     return list(files), failed
 
 
-def _read(
-    path: Path, args: Namespace, settings: Settings, known: dict[str, dict[str, Any]]
-) -> tuple[FileResult, list[ImportedRun]]:
-    """Read a file; what to tell of it, and those of its runs that the store does not hold already."""
-    from trimtab_analyzer.importers import IMPORT_DIGEST, read_file
+def _read(path: Path, args: Namespace, settings: Settings) -> tuple[FileResult, list[ImportedRun]]:
+    """Read a file: what is to be told of it, with no runs yet, and its runs."""
+    from trimtab_analyzer.importers import read_file
 
     result = FileResult(str(path))
     try:
-        runs = read_file(path, content=settings.content, service=args.service, only=args.format)
+        return result, read_file(path, content=settings.content, service=args.service, only=args.format)
     except ImportFormatError as error:
         result.error = str(error)
         return result, []
-    fresh = []
-    for one in runs:
-        before = known.get(one.run_id)
-        is_known = before is not None and before["attributes"].get(IMPORT_DIGEST) == one.digest
-        state = "known" if is_known else "new" if before is None else "updated"
-        if not is_known:
-            fresh.append(one)
-            known[one.run_id] = {"started_ns": one.started_ns, "attributes": {IMPORT_DIGEST: one.digest}}
-        result.runs.append(
-            {
-                "run_id": one.run_id,
-                "name": one.name,
-                "service": one.service,
-                "state": state,
-                "started_ns": known[one.run_id]["started_ns"],
-                "calls": one.calls,
-                "rejected": one.rejected,
-                "logged_calls": one.logged_calls,
-                "logged_cost_usd": one.logged_cost_usd,
-            }
-        )
-    return result, fresh
 
 
-def _fill_in(results: list[FileResult], sink: Sink) -> None:
-    """Add what the store now says of each run: its tokens, and its cost as reported or computed."""
-    runs = [run for result in results for run in result.runs]
-    if not runs:
-        return
-    times = [run["started_ns"] for run in runs]
-    stored = {row["run_id"]: row for row in sink.runs(min(times), max(times) + 1)}
-    for run in runs:
-        row = stored[run["run_id"]]
-        run["tokens"] = (row["input_tokens"] or 0) + (row["output_tokens"] or 0)
-        run["cost_musd"] = row["cost_musd"]
-        run["calls_unpriced"] = row["attempts_unpriced"]
+def _settle(batch: Batch, sink: Sink) -> None:
+    """Write those runs of a batch that the store does not hold as they are, and note what became of each.
+
+    Of a run that comes twice in different states the later one is kept.
+    """
+    from trimtab_analyzer.importers import IMPORT_DIGEST
+
+    ids = list(dict.fromkeys(one.run_id for _, one in batch))
+    stored = {row["run_id"]: row["attributes"].get(IMPORT_DIGEST) for row in sink.runs(ids)}
+    digests, fresh = dict(stored), {}
+    told = []
+    for result, one in batch:
+        state = "new" if one.run_id not in digests else "known" if digests[one.run_id] == one.digest else "updated"
+        if state != "known":
+            fresh[one.run_id], digests[one.run_id] = one, one.digest
+        told.append((result, one, state))
+    if fresh:
+        sink.write(list(fresh.values()), [run_id for run_id in fresh if run_id in stored])
+    rows = {row["run_id"]: row for row in sink.runs(ids)}
+    for result, one, state in told:
+        result.runs.append(_told(one, state, rows[one.run_id]))
+
+
+def _told(one: ImportedRun, state: str, row: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a run: what its file says, and what the store now makes of its tokens and cost."""
+    return {
+        "run_id": one.run_id,
+        "name": one.name,
+        "service": one.service,
+        "state": state,
+        "started_ns": row["started_ns"],
+        "calls": one.calls,
+        "rejected": one.rejected,
+        "logged_calls": one.logged_calls,
+        "logged_cost_usd": one.logged_cost_usd,
+        "tokens": (row["input_tokens"] or 0) + (row["output_tokens"] or 0),
+        "cost_musd": row["cost_musd"],
+        "calls_unpriced": row["attempts_unpriced"],
+    }
 
 
 class SidecarSink:
@@ -173,15 +179,17 @@ class SidecarSink:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def runs(self, since_ns: int | None = None, until_ns: int | None = None) -> Iterable[dict[str, Any]]:
-        """Its runs, page by page."""
-        return self._client.pages("/v1/runs", since_ns=since_ns, until_ns=until_ns, limit=PAGE)
+    def runs(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Its runs."""
+        found: list[dict[str, Any]] = self._client.get("/v1/runs", run=ids, limit=MAX_RUNS)["items"]
+        return found
 
-    def write(self, runs: Sequence[ImportedRun]) -> None:
-        """Post the records."""
-        from trimtab_tracer.digests import digest
+    def write(self, runs: Sequence[ImportedRun], replace: Sequence[str]) -> None:
+        """Post the records, those that carry a run's digest last: a run cut off on the way is not taken for known."""
+        from trimtab_tracer.records import RunStart
 
-        self._client.post_records(digest(" ".join(run.digest for run in runs)), _records(runs))
+        records = sorted(_records(runs), key=lambda record: isinstance(record, RunStart))
+        self._client.post_records(records, replace)
 
 
 class StoreSink:
@@ -193,27 +201,18 @@ class StoreSink:
         self._store = store
         self._prices = PriceList(settings.prices)
 
-    def runs(self, since_ns: int | None = None, until_ns: int | None = None) -> Iterable[dict[str, Any]]:
+    def runs(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The store's runs."""
         from .. import reads
 
-        con = self._store.cursor()
-        try:
-            return reads.runs(con, since_ns=since_ns, until_ns=until_ns, limit=2**62)
-        finally:
-            con.close()
+        with closing(self._store.cursor()) as con:
+            return reads.runs(con, run_ids=ids, limit=len(ids))
 
-    def write(self, runs: Sequence[ImportedRun]) -> None:
-        """Ingest the records in one transaction, then note the imports."""
+    def write(self, runs: Sequence[ImportedRun], replace: Sequence[str]) -> None:
+        """Ingest the records in one transaction."""
         from trimtab_tracer.ingest import ingest
 
-        from .. import reads
-
-        ingest(self._store, _records(runs), prices=self._prices)
-        now_ns = time.time_ns()
-        noted = [[f"import:{run.digest}", 0, len(run.records), now_ns] for run in runs]
-        with self._store.transaction() as con:
-            con.executemany(reads.statement("record_import"), noted)
+        ingest(self._store, _records(runs), prices=self._prices, replace_runs=replace)
 
 
 def _records(runs: Sequence[ImportedRun]) -> list[Record]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from trimtab_analyzer.report import Report
     from trimtab_tracer.settings import Settings
 
+PAGE = 1_000
+"""Runs asked of a sidecar at once."""
 PIPE_COLUMNS = 120
 """Width of the text where stdout is no terminal."""
 
@@ -30,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the report as one JSON object")
     form.add_argument("--html", metavar="FILE", type=Path, help="write one HTML file that needs nothing else")
-    parser.add_argument("--run", metavar="ID", help="report on this run only")
+    parser.add_argument("--run", metavar="ID", help="report on this run only; beginning or end of its id will do")
     parser.add_argument("--home", help="report on this home instead of the one in force here")
 
 
@@ -58,19 +60,26 @@ def _report(settings: Settings, run_id: str | None) -> Report:
     from trimtab_analyzer.report import from_json
 
     from .. import client
+    from ..run_ids import whole_id
 
     sidecar = client.connect(settings)
     if sidecar is None:
         return _own(settings, run_id)
+    if run_id is not None and not sidecar.get("/v1/runs", run=run_id, limit=1)["items"]:
+        run_id = whole_id(run_id, (run["run_id"] for run in sidecar.pages("/v1/runs", limit=PAGE)))
     return from_json(sidecar.get("/v1/report", run=run_id))
 
 
 def _own(settings: Settings, run_id: str | None) -> Report:
     """Collect what the agents have left in the spool, analyse it, and report."""
+    from trimtab_analyzer import load
+    from trimtab_analyzer.case import Case
     from trimtab_analyzer.findings import analyze, persist
     from trimtab_analyzer.report import build
     from trimtab_tracer.collect import Collector
     from trimtab_tracer.store import Store
+
+    from ..run_ids import whole_id
 
     if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
         raise TrimtabError(
@@ -79,17 +88,16 @@ def _own(settings: Settings, run_id: str | None) -> Report:
         )
     with Store.open(settings.store_path) as store:
         Collector(store, settings).collect_once()
-        with closing(store.cursor()) as con:
-            found = analyze(con)
+        with closing(store.cursor()) as con, load.snapshot(con):
+            if run_id is not None:
+                known = con.execute("SELECT run_id FROM runs ORDER BY started_ns DESC, run_id DESC").fetchall()
+                run_id = whole_id(run_id, (one for (one,) in known))
+            case = Case.load(con)
+            found = analyze(con, case=case)
+            report = build(con, case=case, found=found) if run_id is None else build(con, run_id)
         with store.transaction() as con:
             persist(con, found)
-        with closing(store.cursor()) as con:
-            try:
-                return build(con, run_id)
-            except LookupError:
-                raise TrimtabError(
-                    f"There is no run {run_id!r} in {settings.store_path}; `trimtab report --json` lists all run ids."
-                ) from None
+        return report
 
 
 def _write(path: Path, text: str) -> None:

@@ -25,6 +25,7 @@ from trimtab_tracer.errors import SidecarError, TrimtabError
 from trimtab_tracer.settings import Settings
 
 from ..client import Client, connect
+from ..home import prepare
 from .processes import Children
 
 TICKETS = (
@@ -88,7 +89,7 @@ def run(home: Path, say: Say) -> Result:
     """Run the demonstration in ``home``, a folder that holds no store yet; ``say`` is told what happens.
 
     Raises:
-        TrimtabError: the folder is in use, or a process did not come up in time.
+        TrimtabError: the folder is in use or can't be written, or a process did not come up in time.
         KeyboardInterrupt: interrupted; everything is ended by then.
     """
     started = time.monotonic()
@@ -117,6 +118,7 @@ class Stage:
     """The folder of a demonstration, and how processes are started in it."""
 
     def __init__(self, home: Path) -> None:
+        prepare(home)
         if (home / "trimtab.duckdb").exists():
             raise TrimtabError(f"{home} already holds a store; name a folder of its own for the demo with --home.")
         self.home = home

@@ -1,4 +1,5 @@
--- Purpose: what the analysis found, open ones first, then what lost most runs and money, with the line of code it is pinned to.
+-- Purpose: what the analysis found, with the line of code it is pinned to: open ones first, then in the order of the analysis
+-- (findings.rank there): what ended runs, was in failed runs, lost money; below them what lost no call.
 -- Parameters, NULL for "any": $status VARCHAR open | resolved; $rule, $site VARCHAR; $limit, $offset BIGINT.
 -- One row per finding. *_ns nanoseconds, *_musd micro-USD; total is the number of findings that match.
 WITH matching AS (
@@ -11,5 +12,9 @@ WITH matching AS (
 )
 SELECT *, (SELECT count(*) FROM matching) AS total
 FROM matching
-ORDER BY status, failed_runs DESC, wasted_musd DESC, cost_musd DESC, calls DESC, finding_id
+ORDER BY
+    status,
+    coalesce(json_array_length(evidence, '$.ended_runs'), 0) DESC,
+    evidence ->> '$.numbers.lost_calls' IS NOT DISTINCT FROM '0',
+    failed_runs DESC, wasted_musd DESC, cost_musd DESC, calls DESC, finding_id
 LIMIT $limit OFFSET $offset

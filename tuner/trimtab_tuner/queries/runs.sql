@@ -1,23 +1,23 @@
 -- Purpose: runs with what they cost and what came of them, newest first.
--- Parameters, NULL for "any": $run_id, $service VARCHAR; $status VARCHAR ok | error | running; $outcome VARCHAR
+-- Parameters, NULL for "any": $run_ids VARCHAR[]; $service VARCHAR; $status VARCHAR ok | error | running; $outcome VARCHAR
 --   success | failure | unknown; $since_ns, $until_ns BIGINT: started in [since, until); $site, $model VARCHAR: made a
 --   request from this site or asked for or got this model; $after_ns BIGINT and $after_id VARCHAR: continue behind this
 --   run; $limit BIGINT.
 -- One row per run. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts the rest;
---   total is the number of runs that match, whatever the page.
+--   total is the number of runs that match, NULL on later pages.
 WITH best AS (
     SELECT run_id, success, score, source
     FROM outcomes
     QUALIFY row_number() OVER (
         PARTITION BY run_id
-        ORDER BY CASE source WHEN 'explicit' THEN 0 WHEN 'evaluator' THEN 1 ELSE 2 END, recorded_ns DESC, outcome_id
+        ORDER BY list_position(['explicit', 'evaluator', 'inferred'], source) NULLS LAST, recorded_ns DESC, outcome_id DESC
     ) = 1
 ),
 matching AS (
     SELECT r.*, best.success, best.score, best.source AS outcome_source
     FROM runs AS r
     LEFT JOIN best USING (run_id)
-    WHERE ($run_id IS NULL OR r.run_id = $run_id)
+    WHERE ($run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCHAR[])))
       AND ($service IS NULL OR r.service = $service)
       AND ($status IS NULL OR coalesce(r.status, 'running') = $status)
       AND ($outcome IS NULL OR CASE WHEN best.success IS NULL THEN 'unknown'
@@ -62,7 +62,7 @@ SELECT
     spent.output_tokens,
     coalesce(spent.cost_musd, 0) AS cost_musd,
     coalesce(spent.attempts_unpriced, 0) AS attempts_unpriced,
-    (SELECT count(*) FROM matching) AS total
+    CASE WHEN $after_ns IS NULL THEN (SELECT count(*) FROM matching WHERE $after_ns IS NULL) END AS total
 FROM page
 LEFT JOIN spent USING (run_id)
 LEFT JOIN tools USING (run_id)

@@ -1,31 +1,48 @@
 -- Purpose: the places in the user's code that make calls, the most expensive first.
 -- Parameters, NULL for "any": $site, $service VARCHAR; $limit, $offset BIGINT.
 -- One row per site. cost_musd: micro-USD of its attempts, as far as known; total is the number of sites that match.
-WITH spent AS (
+WITH spent_by_run AS (
+    -- by run first: counting distinct runs and calls of a million attempts takes six times as long
     SELECT
-        a.site_id,
-        count(DISTINCT a.run_id) AS runs,
-        count(DISTINCT a.call_id) AS calls,
+        site_id,
+        run_id,
         count(*) AS attempts,
-        count(*) FILTER (WHERE a.error_class IS NOT NULL) AS failed_attempts,
-        coalesce(sum(a.cost_musd), 0)::BIGINT AS cost_musd,
-        count(*) FILTER (WHERE a.cost_musd IS NULL) AS attempts_unpriced
-    FROM attempts AS a
-    LEFT JOIN runs AS r USING (run_id)
-    WHERE $service IS NULL OR r.service = $service
-    GROUP BY a.site_id
+        count(*) FILTER (WHERE error_class IS NOT NULL) AS failed_attempts,
+        coalesce(sum(cost_musd), 0)::BIGINT AS cost_musd,
+        count(*) FILTER (WHERE cost_musd IS NULL) AS attempts_unpriced
+    FROM attempts
+    WHERE $service IS NULL OR run_id IN (SELECT run_id FROM runs WHERE service = $service)
+    GROUP BY site_id, run_id
+),
+spent AS (
+    SELECT
+        site_id,
+        count(*) AS runs,
+        sum(attempts)::BIGINT AS attempts,
+        sum(failed_attempts)::BIGINT AS failed_attempts,
+        sum(cost_musd)::BIGINT AS cost_musd,
+        sum(attempts_unpriced)::BIGINT AS attempts_unpriced
+    FROM spent_by_run
+    GROUP BY site_id
+),
+called AS (
+    SELECT site_id, count(*) AS calls
+    FROM calls
+    WHERE $service IS NULL OR run_id IN (SELECT run_id FROM runs WHERE service = $service)
+    GROUP BY site_id
 ),
 matching AS (
     SELECT
         s.*,
         coalesce(spent.runs, 0) AS runs,
-        coalesce(spent.calls, 0) AS calls,
+        coalesce(called.calls, 0) AS calls,
         coalesce(spent.attempts, 0) AS attempts,
         coalesce(spent.failed_attempts, 0) AS failed_attempts,
         coalesce(spent.cost_musd, 0) AS cost_musd,
         coalesce(spent.attempts_unpriced, 0) AS attempts_unpriced
     FROM sites AS s
     LEFT JOIN spent USING (site_id)
+    LEFT JOIN called USING (site_id)
     WHERE ($site IS NULL OR s.site_id = $site)
       AND ($service IS NULL OR spent.site_id IS NOT NULL)
 )

@@ -1,0 +1,62 @@
+"""Takes whole runs out of the store, so that they can be brought in anew.
+
+In: the connection of an open write transaction, ids of runs. Out: no row that belongs to them is left in any table.
+A run imported again from a file that has become shorter would otherwise keep the calls, and the money, that the file
+no longer tells of: rows are written by their id, and nothing else deletes one. Apart from :mod:`.ingest` because
+deleting must name every table, also those that a batch does not touch. If it fails, the caller's transaction does,
+and everything is as it was.
+
+Sites and processes stay: other runs may share them. Texts leave the index here; their files go when
+:func:`.content.sweep` finds that nothing names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from .store import register
+
+if TYPE_CHECKING:
+    import duckdb
+
+OF_A_RUN: Final = (
+    "attempts",
+    "calls",
+    "content",
+    "decisions",
+    "outcomes",
+    "runs",
+    "spans",
+    "tool_calls",
+    "tool_requests",
+    "tool_runs",
+)
+"""Tables with a column ``run_id``; the two others that hold rows of runs are found through them."""
+
+_RESULTS: Final = """
+    DELETE FROM tool_results
+    WHERE attempt_id IN (SELECT attempt_id FROM attempts SEMI JOIN forgotten_runs USING (run_id))
+       OR tool_id IN (SELECT tool_id FROM tool_calls SEMI JOIN forgotten_runs USING (run_id))
+"""
+_WAITING: Final = """
+    DELETE FROM waiting_exchanges WHERE record::JSON ->> 'run_id' IN (SELECT run_id FROM forgotten_runs)
+"""
+
+
+def forget_runs(con: duckdb.DuckDBPyConnection, run_ids: Iterable[str]) -> None:
+    """Delete every row of these runs; ids of runs that the store does not hold are no error.
+
+    Args:
+        con: Inside a transaction of :meth:`.store.Store.transaction`; committing is left to it.
+        run_ids: Any number.
+    """
+    ids = set(run_ids)
+    if not ids:
+        return
+    register(con, "forgotten_runs", "run_id", ids)
+    con.execute(_RESULTS)
+    con.execute(_WAITING)
+    for table in OF_A_RUN:
+        con.execute(f"DELETE FROM {table} WHERE run_id IN (SELECT run_id FROM forgotten_runs)")
+    con.unregister("forgotten_runs")

@@ -1,0 +1,112 @@
+"""What is dear to compute, kept until the store changes: the cost ledger and the report.
+
+In: snapshots of the store, and which run. Out: answers of ``/v1/ledger`` and ``/v1/report``. Both look at every
+attempt of the store, which takes seconds and gigabytes per million calls; so one request computes at a time, the
+others wait and find its result, and the pages of one ledger come from one computation. Results are let go a minute
+after they were last asked for. A module of its own because it is the only state behind the routes; polars and the
+analyzer come in with the first request that needs them. A computation that fails keeps nothing and fails its own
+request only.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from . import models, paging, reads
+
+if TYPE_CHECKING:
+    import duckdb
+
+Result = TypeVar("Result")
+
+
+class Snapshots(Protocol):
+    """Where the store is read."""
+
+    def snapshot(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A cursor that sees one state of the store."""
+        ...
+
+
+class Computed:
+    """Results of the last computations. May be used from many threads."""
+
+    KEEP_S = 60.0
+    """How long a result is kept after it was last asked for."""
+    MAX_KEPT = 4
+    """How many results are kept: those of single runs are small, that of all runs is there once of each kind."""
+
+    def __init__(self, source: Snapshots) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._imports = object()
+        self._kept: OrderedDict[tuple[str, str | None], tuple[object, Any]] = OrderedDict()
+        self._timer: threading.Timer | None = None
+
+    def forget(self) -> None:
+        """An import has changed the store."""
+        self._imports = object()
+
+    def ledger(self, p: paging.LedgerParameters) -> models.Ledger:
+        """A page of the ledger. What follows a page is of the same computation as long as that is kept."""
+        from .ledger import page, read_ledger
+
+        return page(self._result("ledger", p.run, read_ledger, is_continued=p.cursor is not None), p)
+
+    def report(self, run_id: str | None) -> dict[str, Any]:
+        """The report as JSON.
+
+        Raises:
+            LookupError: there is no run ``run_id``.
+        """
+        from trimtab_analyzer.report.build import build
+        from trimtab_analyzer.report.model import as_json
+
+        return self._result("report", run_id, lambda con, run: as_json(build(con, run)))
+
+    def _result(
+        self,
+        kind: str,
+        run_id: str | None,
+        compute: Callable[[duckdb.DuckDBPyConnection, str | None], Result],
+        *,
+        is_continued: bool = False,
+    ) -> Result:
+        key = (kind, run_id)
+        with self._lock:
+            imports = self._imports  # before the snapshot: what comes in between is then computed once too often
+            with self._source.snapshot() as con:
+                state = (imports, reads.fetch(con, reads.statement("state")))
+                before, result = self._kept.get(key, (None, None))
+                if before is None or (before != state and not is_continued):
+                    self._kept.pop(key, None)  # not two at a time
+                    result = compute(con, run_id)
+                    self._kept[key] = (state, result)
+            self._kept.move_to_end(key)
+            if len(self._kept) > self.MAX_KEPT:
+                self._kept.popitem(last=False)
+            self._keep_for_a_while()
+        return cast(Result, result)
+
+    def _keep_for_a_while(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # Weakly, so that a timer left behind at the end of the process does not hold the store.
+        self._timer = threading.Timer(self.KEEP_S, _let_go, [weakref.ref(self)])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def let_go(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._kept.clear()
+
+
+def _let_go(of: weakref.ref[Computed]) -> None:
+    if (computed := of()) is not None:
+        computed.let_go()
