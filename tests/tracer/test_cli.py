@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -229,16 +230,31 @@ def test_a_home_that_is_a_file_is_one_sentence(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs users")
-@pytest.mark.parametrize("argv", [["config"], ["report"], ["import", "x.json"], ["up", "--port", "0"]])
+@pytest.mark.parametrize(
+    ("argv", "inside"),
+    [
+        (["config"], ""),
+        (["report"], ""),
+        (["import", "x.json"], ""),
+        (["up", "--port", "0"], ""),
+        (["report"], "token"),
+    ],
+)
 def test_a_home_of_someone_else_is_one_sentence(
-    nowhere: Path, argv: list[str], capsys: pytest.CaptureFixture[str]
+    nowhere: Path, argv: list[str], inside: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A home that this user may not enter is named with its owner and mode, not its settings file; exit code 3."""
     home = nowhere / "locked"
-    home.mkdir(mode=0o000)
+    home.mkdir(mode=0o700)
+    if inside:  # a home one may enter, with a token one may not read
+        (home / inside).touch()
+        (home / inside).chmod(0o000)
+    home.chmod(0o755 if inside else 0o000)
     if os.geteuid() == 0:
         for folder in (nowhere, nowhere.parent, nowhere.parent.parent):
             folder.chmod(0o755)
+        for module in ("trimtab_analyzer.report", "trimtab_analyzer.importers", "trimtab_tuner.sidecar"):
+            importlib.import_module(module)  # another user may not be able to read where they are installed
         os.seteuid(65534)
     try:
         code = main([*argv, "--home", str(home)])
@@ -248,7 +264,7 @@ def test_a_home_of_someone_else_is_one_sentence(
         home.chmod(0o700)
     error = capsys.readouterr().err
     assert code == 3
-    assert f"can't be read: {home} belongs to " in error
+    assert f"can't be read: {home / inside} belongs to " in error
     assert "with mode 0000" in error
     assert "Correct the file" not in error
 

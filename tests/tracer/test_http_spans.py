@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from trimtab_tracer.records import Attempt, HttpSpan, Site
+from trimtab_tracer.redact import MARK
 from trimtab_tuner.provider import Provider, Scenario
 
 Recorded = Callable[[type], list[Any]]
@@ -58,6 +63,29 @@ def test_tool_traffic_is_a_span(recorded: Recorded, web: Any, module: Any) -> No
     assert "http.get(url" in next(s.source for s in recorded(Site) if s.site_id == span.site_id)
 
 
+def test_secrets_in_the_path_are_masked(recorded: Recorded, web: Any) -> None:
+    """A bot's token in the path of a tool's request does not reach the span; the rest of the path does."""
+    url, _ = web
+    with httpx2.Client() as http:
+        http.get(f"{url}/bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1/sendMessage")
+    assert [f"{url}/bot{MARK}/sendMessage"] == [span.url for span in recorded(HttpSpan)]
+
+
+def test_only_what_the_agent_imported_is_instrumented(web: Any, tmp_path: Path) -> None:
+    """In an agent that uses httpx2 alone the spans leave httpx as it is, also after OpenTelemetry imported it."""
+    program = (
+        "import sys, httpx2, trimtab\n"
+        "trimtab.instrument()\n"
+        "assert 'httpx' not in sys.modules\n"
+        f"with httpx2.Client() as http: http.get({web[0]!r})\n"
+        "import httpx\n"
+        "print([hasattr(m.HTTPTransport.handle_request, '__wrapped__') for m in (httpx, httpx2)])\n"
+    )
+    env = os.environ | {"TRIMTAB_HOME": str(tmp_path / "home"), "TRIMTAB_STRICT": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert "[False, True]" == done.stdout.strip()
+
+
 def test_nothing_is_added_to_the_request(recorded: Recorded, web: Any) -> None:
     """No header of ours travels, inside a span of the user's own and outside of one."""
     url, seen = web
@@ -78,8 +106,10 @@ def test_llm_calls_are_not_spans_too(recorded: Recorded) -> None:
     assert (1, 1) == (len(recorded(HttpSpan)), len(recorded(Attempt)))
 
 
-def test_users_own_instrumentation_keeps_working(recorded: Recorded, web: Any) -> None:
-    """The user's instrumentor, switched on after ours, gets its spans; taking ours out leaves it in place."""
+def test_users_own_instrumentation_keeps_working(recorded: Recorded, web: Any, tmp_path: Path) -> None:
+    """The user's instrumentor, switched on after ours, gets its spans; taking ours out leaves it in place.
+
+    What could not be taken out records nothing more, also when tracing is on again."""
     import trimtab
 
     url, _ = web
@@ -94,7 +124,10 @@ def test_users_own_instrumentation_keeps_working(recorded: Recorded, web: Any) -
             assert (1, 2) == (len(exporter.get_finished_spans()), len(recorded(HttpSpan)))
             trimtab.uninstrument()
             http.get(url)
-            assert 2 == len(exporter.get_finished_spans())
+            assert (2, 2) == (len(exporter.get_finished_spans()), len(recorded(HttpSpan)))
+            trimtab.instrument(home=tmp_path / "home", flush_interval_s=0.001)
+            http.get(url)
+            assert 3 == len(recorded(HttpSpan))
         finally:
             HTTPX2ClientInstrumentor().uninstrument()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
 from trimtab_tracer.ingest import NOT_STORABLE, close_vanished, ingest
-from trimtab_tracer.store import Store
+from trimtab_tracer.store import FEW, Store, execute_for
 from trimtab_tracer.tool_pairs import Executed, Requested, pair
 
 SECOND = 10**9
@@ -138,6 +138,40 @@ def test_the_same_batch_twice_is_once(store: Store, expected: dict[str, list[Any
     for _ in range(2):
         ingest(store, [*story(), *story()])
     assert expected == dump(store)
+
+
+def test_large_and_small_batches_give_the_same(store: Store) -> None:
+    """Rows are found by look-up in small batches and by a join in large ones; either replaces what is there."""
+    records: list[r.Record] = [START]
+    for n in range(FEW + 50):
+        records += [attempt(f"c{n}", 1, n), exchange(f"c{n}", tool_requests=(asked("search"),)), tool_run(f"t{n}", n)]
+    ingest(store, records)
+    large = dump(store)
+    for again in (records, records[:7], records[5:19]):
+        ingest(store, again)
+        assert dump(store) == large
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        *(("attempts", name) for name in ("attempt_id", "call_id", "run_id", "rejects_call_id")),
+        *(("tool_requests", name) for name in ("call_id", "run_id")),
+        *(("calls", "call_id"), ("tool_results", "tool_id"), ("tool_runs", "run_id")),
+        *(("tool_calls", "call_id"), ("decisions", "decision_id"), ("content", "call_id")),
+    ],
+)
+def test_a_small_batch_looks_rows_up_in_an_index(store: Store, table: str, column: str) -> None:
+    """What ingestion asks of a table is answered from an index, so that it costs the same in a store of any size."""
+    second = exchange("z", rejects_call_id="y", tool_requests=(asked("search"),))
+    others = [replace(record, run_id="other") for record in (attempt("z"), second, tool_run("t9", 5))]
+    texts = [r.Content(f"{call}/1", call, "run", "request", 1, "text") for call in ("c1", "z")]
+    ingest(store, [*story(), *others, *texts])  # two values at least, or the planner needs no table to answer
+    con = store.cursor()
+    wanted = [value for (value,) in con.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall() if value]
+    sql = f"EXPLAIN ANALYZE SELECT * FROM {table} WHERE {column} IN (SELECT {column} FROM wanted)"
+    ((_, plan),) = execute_for(con, sql, wanted=[*wanted, "another"]).fetchall()
+    assert "Index Scan" in plan
 
 
 def test_a_retried_call(store: Store) -> None:
@@ -311,6 +345,13 @@ def test_a_vanished_process_ends_its_runs(store: Store) -> None:
         ("i", None, None, None),
         ("run", "error", "process vanished", 6 * SECOND),
     ]
+
+
+def test_a_vanished_worker_has_not_failed(store: Store) -> None:
+    """A pool ends its workers when it is done with them: their open runs end without being called failed."""
+    ingest(store, [replace(PROCESS, is_child=True), START, attempt("c", 1, 5)])
+    close_vanished(store, ["p"])
+    assert rows(store, "SELECT status, end_rule FROM runs") == [("ok", "process vanished")]
 
 
 def test_nothing_is_kept_of_a_batch_that_fails(store: Store) -> None:

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import trimtab
+from trimtab_tracer.records import RunStart
 from trimtab_tracer.redact import MARK, redact, redact_url, redact_value
 
 A40 = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6kL9n"
@@ -214,3 +218,11 @@ def test_a_value_is_judged_with_its_name() -> None:
     assert MARK == redact_value("note", TOKENS[0])
     assert "strict" == redact_value("password_policy", "strict")
     assert 100_000 == redact_value("max_tokens", 100_000)
+
+
+def test_secret_attributes_of_a_run_go(recorded: Callable[[type], list[Any]]) -> None:
+    """What a run is told under a telling name is masked, other attributes stay."""
+    with trimtab.run("r", api_key="plainSecret12345", password="hunter2abc", team="blue", size=3):
+        pass
+    (start,) = recorded(RunStart)
+    assert {"api_key": MARK, "password": MARK, "team": "blue", "size": 3} == start.attributes

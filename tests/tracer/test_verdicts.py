@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab_tracer.verdicts import MESSAGE_CHARS, rejection, tool_status
+from trimtab_tracer.rejections import rejection
+from trimtab_tracer.verdicts import MESSAGE_CHARS, tool_status
 
 REJECTIONS = [
     "Please always provide EXACTLY ONE action in triple backticks, found 0 actions.\n\nPlease format your action …",

@@ -156,7 +156,7 @@ class _Batch:
         if rows := [ingest_rows.process_row(process) for process in self._groups[Process]]:
             upsert_rows(con, "processes", "process_id", rows)
         if rows := [{"process_id": h.process_id, "harness": h.version} for h in self._groups[Harness]]:
-            blank = {"pid": 0, "started_ns": 0} | dict.fromkeys(
+            blank = {"pid": 0, "started_ns": 0, "is_child": False} | dict.fromkeys(
                 ("service", "script", "cwd", "python", "trimtab", "content_mode", "boot_id"), ""
             )
             upsert_rows(con, "processes", "process_id", rows, blank)
@@ -400,7 +400,8 @@ def _write_ledger(con: duckdb.DuckDBPyConnection, segment: Segment) -> None:
     """Say how far a segment is in the store. UPDATE first: DuckDB plans it in a quarter of the time of an upsert."""
     values = [segment.offset, segment.records, segment.closed, time.time_ns(), segment.name]
     (changed,) = con.execute(
-        "UPDATE ingest_ledger SET offset_bytes = ?, records = records + ?, closed = ?, updated_ns = ? WHERE segment = ?",
+        "UPDATE ingest_ledger SET offset_bytes = ?, records = records + ?, closed = ?, updated_ns = ?"
+        " WHERE segment = ?",
         values,
     ).fetchall()
     if not changed[0]:

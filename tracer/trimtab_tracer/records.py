@@ -43,6 +43,8 @@ class Process:
     """``off | redacted | full``: what this process was told to keep."""
     boot_id: str = ""
     """Identity of the machine's boot; with ``pid`` it tells a dead writer from a living one."""
+    is_child: bool = False
+    """Forked or spawned by another Python process (a pool's worker): others end it as they see fit."""
     schema_version: int = SCHEMA_VERSION
 
 

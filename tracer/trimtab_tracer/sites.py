@@ -144,9 +144,8 @@ class SiteFinder:
             if frame is None:
                 return None
             filename = frame.f_code.co_filename
-            if (owners.get(filename) or self._owner(filename)) == wanted and not (
-                filename == _TEXT and _is_generated(filename, frame.f_globals)
-            ):
+            owner = owners.get(filename) or self._owner(filename)
+            if owner == wanted and not _is_generated(filename, frame.f_globals):
                 return frame.f_code, frame.f_lasti, frame.f_lineno
             if frame is last:
                 return None

@@ -61,12 +61,12 @@ class Tracer:
     def __init__(self, settings: Settings, parent_run_id: str | None = None, is_child: bool = False) -> None:
         self.settings = settings
         self.pid = os.getpid()
-        self.process = describe_process(settings)
+        self.process = describe_process(settings, is_child or _was_spawned())
         self.spool = SpoolWriter(settings.spool_dir, self.process, settings.spool_max_bytes)
         self.writer = Writer(
             self.spool, ExchangeBuilder(settings.content), settings.flush_interval_s, self.process.process_id
         )
-        self.sites = SiteFinder(self.spool.write, self.process.cwd)
+        self.sites = SiteFinder(self.spool.write, self.process.cwd, settings.user_packages)
         self._run_id = new_id()
         self._parent_run_id = parent_run_id
         self._is_child = is_child
@@ -201,7 +201,7 @@ class Tracer:
         return [Harness(self.process.process_id, self._harness)] if self._harness else []
 
 
-def describe_process(settings: Settings) -> Process:
+def describe_process(settings: Settings, is_child: bool = False) -> Process:
     """What a segment says about the process that writes it."""
     script = sys.argv[0] if sys.argv and sys.argv[0] else "<interactive>"
     return Process(
@@ -215,7 +215,13 @@ def describe_process(settings: Settings) -> Process:
         trimtab=_version(),
         content_mode=settings.content,
         boot_id=_boot_id(),
+        is_child=is_child,
     )
+
+
+def _was_spawned() -> bool:
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    return multiprocessing is not None and multiprocessing.parent_process() is not None
 
 
 def _working_directory() -> str:

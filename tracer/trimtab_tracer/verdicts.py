@@ -1,7 +1,7 @@
 """How a tool ended, told by the text of its result.
 
 In: a tool's result as it went back to the model, and the wire format's own error flag where it has one. Out: a
-:class:`ToolVerdict`; and :func:`.rejections.rejection`, the other verdict on prose, for those who need both.
+:class:`ToolVerdict`. The other verdict on prose is in :mod:`.rejections`.
 
 A module of its own because the live tracer and the importers must judge alike. Written for precision: a text
 without a marker is ``unknown``, never ``ok``. The markers are those that recorded frameworks and shell tools put
@@ -15,10 +15,6 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
-
-from .rejections import rejection
-
-__all__ = ["MESSAGE_CHARS", "ToolVerdict", "rejection", "tool_status"]
 
 MESSAGE_CHARS = 200
 """Longest message of a verdict."""

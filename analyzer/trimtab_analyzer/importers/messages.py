@@ -16,7 +16,8 @@ from typing import Any
 
 from trimtab_tracer.digests import canonical, digest
 from trimtab_tracer.errors import ImportFormatError
-from trimtab_tracer.verdicts import rejection, tool_status
+from trimtab_tracer.rejections import rejection
+from trimtab_tracer.verdicts import tool_status
 from trimtab_tracer.wire.values import joined, obj, objs, text
 
 from .source import Document

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from trimtab_tracer.digests import canonical, digest
-from trimtab_tracer.verdicts import rejection
+from trimtab_tracer.rejections import rejection
 from trimtab_tracer.wire.values import obj, text
 
 from .trace import Knob

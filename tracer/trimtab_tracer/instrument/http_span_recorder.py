@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,10 +80,10 @@ def private_provider(active: Active) -> TracerProvider:
     return provider
 
 
-def instrumentors(wanted: Callable[[], bool]) -> list[Any]:
-    """An instrumentor for each HTTP library that is installed; ``wanted`` says whether the present request counts."""
+def instrumentors(wanted: Callable[[], bool], libraries: Collection[str]) -> list[Any]:
+    """An instrumentor for each of ``libraries``; ``wanted`` says whether the present request counts."""
     made = [_private(base, wanted) for base in (HTTPXClientInstrumentor, HTTPX2ClientInstrumentor)]
-    return [instrumentor for instrumentor in made if instrumentor._module is not None]
+    return [i for i in made if i._module is not None and i._module.__name__ in libraries]
 
 
 def _private(base: Any, wanted: Callable[[], bool]) -> Any:

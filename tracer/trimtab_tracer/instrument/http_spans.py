@@ -7,12 +7,16 @@ of ours on the wire, they make our span the current one for whatever runs below,
 process, which is the user's. LLM requests are left to :mod:`.http_clients`.
 
 The OpenTelemetry SDK takes tens of milliseconds to import: an agent that makes no other HTTP request never pays it.
+Its instrumentation imports both ``httpx`` and ``httpx2`` where both are installed; only what the agent had imported
+itself by then is instrumented, and one that it imports after its first such request stays without spans.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import context
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 Active = Callable[[], Tracer | None]
 
+LIBRARIES = ("httpx", "httpx2")
+"""What OpenTelemetry's instrumentation knows."""
+
 
 class HttpSpans:
     """Turned on at the first request that is no LLM call."""
@@ -33,9 +40,10 @@ class HttpSpans:
         self._instrumentors: list[Any] = []
         self._lock = threading.Lock()
         self._on = False
+        self._turn = 0
 
     def __call__(self) -> None:
-        """Instrument both HTTP libraries, once."""
+        """Instrument the HTTP libraries that the agent uses, once."""
         if not self._on:
             self._turn_on()
 
@@ -45,17 +53,21 @@ class HttpSpans:
             if self._on:
                 return
             self._on = True
+            used = [name for name in LIBRARIES if name in sys.modules]  # before OpenTelemetry imports them all
             from .http_span_recorder import instrumentors, private_provider
 
             provider: TracerProvider = private_provider(self._active)
-            for instrumentor in instrumentors(self._wanted):
+            for instrumentor in instrumentors(partial(self._wanted, self._turn), used):
                 instrumentor.instrument(tracer_provider=provider, skip_dep_check=True)
                 self._instrumentors.append(instrumentor)
 
     @guarded(default=False)
-    def _wanted(self) -> bool:
-        """Whether the present request is to be a span: not while off, and not where it is an LLM call's."""
-        return not context.in_send.get() and self._active() is not None
+    def _wanted(self, turn: int) -> bool:
+        """Whether the present request is to be a span: not while off, and not where it is an LLM call's.
+
+        A wrapper of an earlier turn, which could not be taken out because somebody wrapped it, is no longer asked.
+        """
+        return turn == self._turn and not context.in_send.get() and self._active() is not None
 
     @guarded()
     def off(self) -> None:
@@ -64,4 +76,5 @@ class HttpSpans:
             for instrumentor in self._instrumentors:
                 guarded()(instrumentor.uninstrument)()
             self._instrumentors.clear()
+            self._turn += 1
             self._on = False

@@ -24,6 +24,7 @@ CREATE TABLE processes (
     trimtab VARCHAR NOT NULL,
     content_mode VARCHAR NOT NULL,
     boot_id VARCHAR NOT NULL,
+    is_child BOOLEAN NOT NULL DEFAULT false,   -- forked or spawned by another Python process
     harness VARCHAR
 );
 
