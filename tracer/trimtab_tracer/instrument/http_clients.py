@@ -1,15 +1,14 @@
 """The hook on ``Client.send`` and ``AsyncClient.send`` of httpx and httpx2.
 
 Every ``.post()``, ``.stream()`` and SDK call goes through ``send``; transports do not see them all, and SDK methods
-differ. A response that is read inside ``send`` is captured there. A streamed one gets its stream replaced by a tee
-that subclasses that library's own stream class and forwards what it does not know. Works for clients built before
-``instrument()``, because the classes are patched and not the objects.
+differ. A response that is read inside ``send`` is captured there; a streamed one gets a tee (:mod:`.tees`). Works for
+clients built before ``instrument()``, because the classes are patched and not the objects.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Token
 from types import ModuleType
@@ -20,6 +19,7 @@ from ..capture import Capture, begin
 from ..guard import guarded
 from ..tracer import Tracer
 from .patches import Patches
+from .tees import async_tee, sync_tee
 
 Active = Callable[[], Tracer | None]
 """Gives the tracer of this process, or None while tracing is off."""
@@ -30,9 +30,8 @@ Other = Callable[[], None]
 
 def patch(patches: Patches, module: ModuleType, active: Active, other: Other) -> None:
     """Hook both clients of ``module`` (httpx or httpx2)."""
-    tees = make_tees(module)
-    patches.replace(module.Client, "send", functools.partial(_sync_send, active, other, tees[0]))
-    patches.replace(module.AsyncClient, "send", functools.partial(_async_send, active, other, tees[1]))
+    patches.replace(module.Client, "send", functools.partial(_sync_send, active, other, sync_tee(module)))
+    patches.replace(module.AsyncClient, "send", functools.partial(_async_send, active, other, async_tee(module)))
 
 
 def _sync_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
@@ -99,82 +98,3 @@ def _end(capture: Capture, response: Any, tee: Any) -> None:
         return
     capture.opened(response)
     response.stream = tee(response.stream, capture)
-
-
-def make_tees(module: ModuleType) -> tuple[type, type]:
-    """The sync and the async tee for ``module``, which accepts no stream class but its own."""
-    sync_base: Any = module.SyncByteStream
-    async_base: Any = module.AsyncByteStream
-
-    class SyncTee(sync_base):  # type: ignore[misc]
-        """Passes a response's chunks on and notes them."""
-
-        def __init__(self, inner: Any, capture: Capture) -> None:
-            self._inner = inner
-            self._capture = capture
-
-        def __iter__(self) -> Iterator[bytes]:
-            try:
-                for chunk in self._inner:
-                    self._capture.chunk(chunk)
-                    yield chunk
-            except GeneratorExit:
-                self._capture.closed()
-                raise
-            except BaseException as error:
-                self._capture.broke(error)
-                raise
-            self._capture.exhausted()
-
-        def close(self) -> None:
-            try:
-                self._inner.close()
-            finally:
-                self._capture.closed()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.__dict__["_inner"], name)
-
-        def __del__(self) -> None:
-            if "_capture" in self.__dict__:  # not where its construction failed
-                self._capture.closed()
-
-    class AsyncTee(async_base):  # type: ignore[misc]
-        """Passes a response's chunks on and notes them."""
-
-        def __init__(self, inner: Any, capture: Capture) -> None:
-            self._inner = inner
-            self._capture = capture
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            inner = self._inner.__aiter__()
-            try:
-                async for chunk in inner:
-                    self._capture.chunk(chunk)
-                    yield chunk
-            except GeneratorExit:
-                self._capture.closed()
-                raise
-            except BaseException as error:
-                self._capture.broke(error)
-                raise
-            finally:
-                # Without this an abandoned stream would keep its connection until the garbage collector comes.
-                if hasattr(inner, "aclose"):
-                    await inner.aclose()
-            self._capture.exhausted()
-
-        async def aclose(self) -> None:
-            try:
-                await self._inner.aclose()
-            finally:
-                self._capture.closed()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.__dict__["_inner"], name)
-
-        def __del__(self) -> None:
-            if "_capture" in self.__dict__:  # not where its construction failed
-                self._capture.closed()
-
-    return SyncTee, AsyncTee

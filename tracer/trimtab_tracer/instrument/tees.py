@@ -1,0 +1,92 @@
+"""Streams that pass a response's chunks on to the caller and note them on the way.
+
+httpx and httpx2 accept no stream class but their own, so there is a pair for each library. A tee forwards what it does
+not know, because the libraries and SDKs look for further attributes on a stream, and it tells its end wherever it
+comes: at the last chunk, at an error, when it is closed, or when it is forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from types import ModuleType
+from typing import Any
+
+from ..capture import Capture
+
+
+class Tee:
+    """What both kinds share."""
+
+    def __init__(self, inner: Any, capture: Capture) -> None:
+        self._inner = inner
+        self._capture = capture
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_inner"], name)
+
+    def __del__(self) -> None:
+        if "_capture" in self.__dict__:  # not where its construction failed
+            self._capture.closed()
+
+
+def sync_tee(module: ModuleType) -> type:
+    """The tee for ``module.Client``."""
+    base: Any = module.SyncByteStream
+
+    class SyncTee(Tee, base):  # type: ignore[misc]
+        """Passes chunks on."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            try:
+                for chunk in self._inner:
+                    self._capture.chunk(chunk)
+                    yield chunk
+            except GeneratorExit:
+                self._capture.closed()
+                raise
+            except BaseException as error:
+                self._capture.broke(error)
+                raise
+            self._capture.exhausted()
+
+        def close(self) -> None:
+            try:
+                self._inner.close()
+            finally:
+                self._capture.closed()
+
+    return SyncTee
+
+
+def async_tee(module: ModuleType) -> type:
+    """The tee for ``module.AsyncClient``."""
+    base: Any = module.AsyncByteStream
+
+    class AsyncTee(Tee, base):  # type: ignore[misc]
+        """Passes chunks on."""
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            inner = self._inner.__aiter__()
+            try:
+                async for chunk in inner:
+                    self._capture.chunk(chunk)
+                    yield chunk
+            except GeneratorExit:
+                self._capture.closed()
+                raise
+            except BaseException as error:
+                self._capture.broke(error)
+                raise
+            finally:
+                # Without this an abandoned stream would keep its connection until the garbage collector comes.
+                if hasattr(inner, "aclose"):
+                    await inner.aclose()
+            self._capture.exhausted()
+
+        async def aclose(self) -> None:
+            try:
+                await self._inner.aclose()
+            finally:
+                self._capture.closed()
+
+    return AsyncTee
