@@ -146,6 +146,11 @@ def test_calls_and_sites_are_lists_too(seven: httpx.Client) -> None:
     assert rest["next"] is None
 
 
+def test_the_ledger_of_no_run_is_not_an_empty_one(seven: httpx.Client) -> None:
+    """A run that is not there is answered with 404, as everywhere else."""
+    assert seven.get("/v1/ledger", params={"run": "r999"}).status_code == 404
+
+
 def test_the_ledger_sums_to_the_total(seven: httpx.Client) -> None:
     """Classes and parts of the ledger add up to what the runs cost, for all runs and for one."""
     whole = seven.get("/v1/ledger").json()

@@ -279,7 +279,9 @@ class Collector:
         end = lines[-1].next_offset if lines else (offset or 0)
         losses = [self._loss(process_id, "record", problem, count) for problem, count in problems.items()]
         if losses:
-            self._say(f"{path}: {sum(problems.values())} damaged lines were skipped; they are counted as losses.")
+            count = sum(problems.values())
+            skipped = "1 damaged line was" if count == 1 else f"{count} damaged lines were"
+            self._say(f"{path}: {skipped} skipped and counted as lost.")
         segment = Segment(path.name, process_id, end, len(records), closed)
         try:
             self._commit([*records, *losses], segment)

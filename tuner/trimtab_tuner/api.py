@@ -183,7 +183,10 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
     @router.get("/ledger")
     def ledger(p: Annotated[paging.LedgerParameters, Query()]) -> models.Ledger:
         """Where the money went: every part of every attempt's cost in exactly one class."""
-        return computed.ledger(p)
+        try:
+            return computed.ledger(p)
+        except LookupError:
+            raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
 
     @router.get("/losses")
     def losses(p: Annotated[paging.PageParameters, Query()]) -> models.Page[models.Loss]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from trimtab_analyzer.case import Case
 from trimtab_analyzer.cost import by_class
 
-from . import models, paging
+from . import models, paging, reads
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def read_ledger(con: duckdb.DuckDBPyConnection, run_id: str | None) -> pl.DataFrame:
-    """The ledger of one run or of all; ``con`` is inside a transaction."""
+    """The ledger of one run or of all; ``con`` is inside a transaction.
+
+    Raises:
+        LookupError: there is no such run.
+    """
+    if run_id is not None and not reads.runs(con, run_ids=[run_id], limit=1):
+        raise LookupError(run_id)
     return Case.load(con, None if run_id is None else [run_id]).ledger
 
 
