@@ -251,8 +251,9 @@ def test_a_home_of_someone_else_is_one_sentence(
         (home / inside).chmod(0o000)
     home.chmod(0o755 if inside else 0o000)
     if os.geteuid() == 0:
-        for folder in (nowhere, nowhere.parent, nowhere.parent.parent):
-            folder.chmod(0o755)
+        for folder in home.parents:  # temporary folders, which may be this user's alone
+            if not folder.stat().st_mode & 0o001:
+                folder.chmod(folder.stat().st_mode | 0o011)
         for module in ("trimtab_analyzer.report", "trimtab_analyzer.importers", "trimtab_tuner.sidecar"):
             importlib.import_module(module)  # another user may not be able to read where they are installed
         os.seteuid(65534)

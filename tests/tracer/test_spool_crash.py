@@ -60,5 +60,6 @@ def test_sigkill_loses_no_attempt_whose_write_returned(tmp_path: Path) -> None:
         assert [f"{process_id}/{n}" for n in range(1, len(found) + 1)] == found
         assert written <= len(found) <= written + 1
         assert all(line.problem is None for line in lines)
-        assert all(is_closed(path, read_process(path)) for path in segments)
+        begun = [path for path in segments if path.stat().st_size]  # one may have been made and not yet begun
+        assert all(is_closed(path, read_process(path)) for path in begun)
         assert len(found) - 2 <= sum(isinstance(line.record, Content) for line in lines) <= len(found)
