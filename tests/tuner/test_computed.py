@@ -127,3 +127,4 @@ def test_results_are_let_go(
     give(some_run(1))
     monkeypatch.setattr(Computed, "KEEP_S", 0.01)
     until(lambda: _cost(api) and len(loads) > 1)
+    assert len(loads) > 1
