@@ -52,7 +52,6 @@ class Caught:
             request_body=self.request_body,
             response_body=decode(body, self.content_encoding) if body is not None else None,
             is_sse="text/event-stream" in self.content_type,
-            content_type=self.content_type,
             choices=of_the_sdk(self.attempt.timeout_s, self.hint, self.site),
         )
 

@@ -58,7 +58,6 @@ class Captured:
     response_body: bytes | None
     """Decoded (after content-encoding); None where no response came."""
     is_sse: bool
-    content_type: str = ""
     prompt_version: str | None = None
     """What the user named; the digest of the prompt counts where None."""
     choices: tuple[Choice, ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -38,10 +39,23 @@ def swallow(where: str, error: BaseException) -> None:
     )
 
 
+def from_signal_handler(error: BaseException) -> bool:
+    """Whether a signal handler that interrupted our code raised ``error``."""
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    codes = {getattr(getattr(handler, "__func__", handler), "__code__", None) for handler in handlers} - {None}
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code in codes:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
 def guarded(default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function return ``default`` instead of raising an :class:`Exception` of ours.
 
-    ``KeyboardInterrupt`` and its like pass: they are the user's, also when they arrive while our code runs.
+    ``KeyboardInterrupt`` and its like pass, and so does what a signal handler raises (an alarm that limits a call's
+    time, say): they are the user's, also when they arrive while our code runs.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -50,6 +64,8 @@ def guarded(default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 return function(*args, **kwargs)
             except Exception as error:
+                if from_signal_handler(error):
+                    raise
                 swallow(function.__qualname__, error)
                 return default  # type: ignore[no-any-return]
 

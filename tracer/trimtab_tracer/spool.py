@@ -24,6 +24,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from .guard import from_signal_handler
 from .records import Content, Exchange, HttpSpan, Loss, Process, Record, kind_of
 from .segments import (
     END_LINE,
@@ -104,7 +105,10 @@ class SpoolWriter:
         _writers.add(self)
 
     def write(self, record: Record) -> bool:
-        """Append ``record``; True once the operating system has it, False if it is lost (and counted). Never raises."""
+        """Append ``record``; True once the operating system has it, False if it is lost (and counted).
+
+        Never raises anything of its own.
+        """
         try:
             line = encode(record)
         except Exception:
@@ -115,8 +119,10 @@ class SpoolWriter:
             if not kept:
                 self._warn()
             return kept
-        except Exception:  # of ours: the agent must not see it
-            return False
+        except Exception as error:
+            if from_signal_handler(error):
+                raise
+            return False  # ours: the agent must not see it
 
     def unreported(self) -> dict[tuple[str, str], tuple[int, int]]:
         """What was lost and not yet written as losses: ``{(kind, reason): (records, bytes)}``."""
@@ -360,7 +366,7 @@ def _make_private(directory: Path) -> None:
 def keep_out_of_git(home: Path) -> None:
     """Put a ``.gitignore`` into a home: what it holds, prompts and a token, does not belong into version control."""
     ignore = home / ".gitignore"
-    if not ignore.exists() or not ignore.stat().st_size:
+    if not ignore.exists() or not ignore.stat().st_size:  # a full disk leaves an empty one
         ignore.write_text("# prompts and the token do not belong into version control\n*\n")
 
 

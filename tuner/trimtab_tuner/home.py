@@ -21,6 +21,7 @@ from pathlib import Path
 
 from trimtab_tracer.errors import SidecarError
 from trimtab_tracer.settings import Settings
+from trimtab_tracer.spool import keep_out_of_git
 
 try:
     import fcntl
@@ -64,9 +65,7 @@ def prepare(home: Path) -> None:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif _is_ours(home):
             home.chmod(0o700)  # an agent or an earlier version may have left it open
-        ignore = home / ".gitignore"
-        if not ignore.exists() or not ignore.stat().st_size:  # a full disk leaves an empty one
-            ignore.write_text("# prompts and the token do not belong into version control\n*\n")
+        keep_out_of_git(home)
         probe = home / f".probe-{os.getpid()}"
         probe.touch()
         probe.unlink()
