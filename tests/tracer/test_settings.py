@@ -76,6 +76,8 @@ def test_derived_places(nowhere: Path) -> None:
     found = Settings.resolve(home=nowhere / "h")
     places = (found.spool_dir, found.store_path, found.content_dir, found.token_path, found.policy_path)
     assert [p.name for p in places] == ["spool", "trimtab.duckdb", "content", "token", "policy.json"]
+    places = (*places, found.policy_key_path)
+    assert places[-1].name == "policy.key"
     assert {nowhere / "h"} == {p.parent for p in (*places, found.sidecar_path)}
 
 
@@ -90,6 +92,24 @@ def test_derived_places(nowhere: Path) -> None:
         ("TRIMTAB_HOST", "0.0.0.0", "one of 127.0.0.1, localhost, ::1"),
         ("TRIMTAB_USER_PACKAGES", "acme-agents", "as they are imported"),
         ("TRIMTAB_SPOOL_MAX_BYTES", "1e9", "whole number of at least"),
+        ("TRIMTAB_STEERING", "auto", "1 or 0"),
+        ("TRIMTAB_POLICY_LIFETIME_S", "604801", "whole number from 1 to 604800"),
+        ("TRIMTAB_STEER_MAX_RETRIES", "6", "whole number from 0 to 5"),
+        ("TRIMTAB_STEER_MAX_DELAY_S", "61", "seconds from 0 to 60"),
+        ("TRIMTAB_STEER_MAX_IN_FLIGHT", "33", "whole number from 0 to 32"),
+        ("TRIMTAB_STEER_MAX_TOKENS_PER_HOUR", "20000001", "whole number from 0 to 20000000"),
+        ("TRIMTAB_STEER_MAX_USD_PER_DAY", "-1", "USD from 0 to"),
+        ("TRIMTAB_POLICY_URL", "http://10.0.0.7:4319", "https://"),
+        ("TRIMTAB_POLICY_URL", "http://localhost.evil.example", "https://"),
+        ("TRIMTAB_POLICY_URL", "http://127.0.0.1@evil.example", "https://"),
+        ("TRIMTAB_POLICY_URL", "https://evil.example?x=1", "https://"),
+        ("TRIMTAB_POLICY_URL", "https://evil.example#x", "https://"),
+        ("TRIMTAB_POLICY_URL", "https://evil.example:0", "https://"),
+        ("TRIMTAB_POLICY_URL", "https://evil.example:http", "https://"),
+        ("TRIMTAB_POLICY_URL", "https://[::1", "https://"),
+        ("TRIMTAB_POLICY_URL", "https://a\r\nHost: b", "https://"),
+        ("TRIMTAB_POLICY_URL", "ftp://evil.example", "https://"),
+        ("TRIMTAB_POLICY_URL", "trimtab.example", "https://"),
     ],
 )
 def test_a_bad_value_is_named_with_its_source(
@@ -149,6 +169,48 @@ def test_packages_are_a_list_or_a_text_with_commas(nowhere: Path, monkeypatch: p
     monkeypatch.setenv("TRIMTAB_USER_PACKAGES", "acme, corp.agents,")
     assert ("acme", "corp.agents") == Settings.resolve().user_packages
     assert ("acme",) == Settings.resolve(user_packages=["acme"]).user_packages
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("https://trimtab.example", "https://trimtab.example"),
+        ("https://trimtab.example:8443/base/", "https://trimtab.example:8443/base"),
+        ("http://127.0.0.1:4319/", "http://127.0.0.1:4319"),
+        ("http://localhost:4319", "http://localhost:4319"),
+        ("http://[::1]:4319", "http://[::1]:4319"),
+    ],
+)
+def test_a_policy_is_read_over_tls_or_from_this_machine(
+    monkeypatch: pytest.MonkeyPatch, given: str, expected: str
+) -> None:
+    """An address may have a port and a path; plain ``http`` is for loopback names only."""
+    monkeypatch.setenv("TRIMTAB_POLICY_URL", given)
+    assert expected == Settings.resolve().policy_url
+
+
+def test_the_key_of_the_policy_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blanks around it go; ``trimtab config``, a refusal and the settings' own text hide it."""
+    monkeypatch.setenv("TRIMTAB_POLICY_KEY", " a-key-of-the-sidecar\n")
+    assert "a-key-of-the-sidecar" == Settings.resolve().policy_key
+    assert ("(hidden)", "TRIMTAB_POLICY_KEY") == provenance()["policy_key"]
+    assert "a-key" not in repr(Settings.resolve())
+    monkeypatch.setenv("TRIMTAB_POLICY_KEY", "a-short-key")
+    with pytest.raises(
+        SettingsError, match=r"'\(hidden\)', expected the text of the sidecar's file policy\.key"
+    ) as caught:
+        Settings.resolve()
+    assert "a-short-key" not in str(caught.value)
+    monkeypatch.delenv("TRIMTAB_POLICY_KEY")
+    assert (None, "default") == provenance()["policy_key"]
+
+
+def test_a_refused_value_shows_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address with a password in it is refused without showing that."""
+    monkeypatch.setenv("TRIMTAB_POLICY_URL", "https://me:hunter2@trimtab.example")
+    with pytest.raises(SettingsError, match="REDACTED") as caught:
+        Settings.resolve()
+    assert "hunter2" not in str(caught.value)
 
 
 VALUES = st.none() | st.integers() | st.text() | st.floats()

@@ -4,6 +4,7 @@
 
     TrimtabError                exit 1   anything below, caught in one place by the command line
     ├── SettingsError           exit 2   a setting is unknown or has a value that can't be used
+    ├── PolicyError             exit 2   a policy document, or a value in one, can't be used
     ├── ImportFormatError       exit 2   a file given to ``trimtab import`` is of no known format
     ├── MissingExtra            exit 1   a command needs packages that are not installed
     ├── SpoolError              exit 3   a spool segment can't be read
@@ -108,6 +109,30 @@ class SettingsError(TrimtabError):
         return cls(
             f"{path}: the settings can't be read: {error}. Correct the file, or move it away to use the defaults."
         )
+
+
+class PolicyError(TrimtabError):
+    """A policy document, or a value in one, can't be used: nothing of it is obeyed."""
+
+    exit_code: ClassVar[int] = 2
+
+    @classmethod
+    def unusable(cls, where: str, seen: str, expected: str) -> Self:
+        """``where`` (``rules[3].value``) is ``seen``, already fit to be shown, and should be ``expected``."""
+        return cls(f"{where} is {seen}, expected {expected}.")
+
+    @classmethod
+    def unknown_key(cls, where: str, key: str, known: Iterable[str]) -> Self:
+        """The object at ``where`` has a ``key``, already fit to be shown, that nobody knows."""
+        names = sorted(known)
+        return cls(
+            f"{where} has the unknown key {key}.{near(key.strip(chr(34)), names)} Known keys: {', '.join(names)}."
+        )
+
+    @classmethod
+    def missing_key(cls, where: str, key: str) -> Self:
+        """The object at ``where`` lacks a ``key`` that must be there."""
+        return cls(f"{where} lacks the key {key!r}, expected it to be given.")
 
 
 class ImportFormatError(TrimtabError):

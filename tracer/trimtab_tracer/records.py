@@ -279,6 +279,8 @@ class Decision:
     site_role: str = "call"
     """``call | constructor | knob``: which line ``site_id`` names."""
     policy_version: int | None = None
+    choices: tuple[Any, ...] = ()
+    """JSON values that the code says a declared knob may take; left out of the segment where it names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,7 +415,10 @@ class _Shapes:
 
     kinds: ClassVar[dict[type, str]] = {t: kind_of(t) for t in Record.__args__}
     by_kind: ClassVar[dict[str, type]] = {kind_of(t): t for t in Record.__args__}
-    nested: ClassVar[dict[str, type]] = {"tool_requests": ToolRequest, "tool_results": ToolResult, "choices": Choice}
+    nested: ClassVar[dict[type, dict[str, type]]] = {
+        Exchange: {"tool_requests": ToolRequest, "tool_results": ToolResult},
+        CallDecisions: {"choices": Choice},
+    }
     names: ClassVar[dict[type, tuple[str, ...]]] = {
         t: tuple(f.name for f in fields(t)) for t in (*Record.__args__, ToolRequest, ToolResult, Choice)
     }
@@ -422,11 +427,14 @@ class _Shapes:
 def to_dict(record: Record) -> dict[str, Any]:
     """The record as a JSON-able mapping, with its ``kind``. Shallow except for the nested tool records."""
     out: dict[str, Any] = {"kind": _Shapes.kinds[type(record)]}
+    nested = _Shapes.nested.get(type(record), {})
     for name in _Shapes.names[type(record)]:
         value = getattr(record, name)
-        if name in _Shapes.nested:
+        if name in nested:
             value = [{n: getattr(v, n) for n in _Shapes.names[type(v)]} for v in value]
         out[name] = value
+    if isinstance(record, Decision) and not record.choices:
+        del out["choices"]  # so that a sidecar of an earlier version reads what does not need it
     return out
 
 
@@ -441,11 +449,11 @@ def from_dict(data: dict[str, Any]) -> Record:
     shape = _Shapes.by_kind.get(str(kind))
     if shape is None:
         raise ValueError(f"unknown record kind {kind!r}; this version knows {', '.join(sorted(_Shapes.by_kind))}")
-    for name, nested in _Shapes.nested.items():
+    nested = _Shapes.nested.get(shape, {})
+    for name in ("choices", "tool_requests", "tool_results", "tools_offered"):
         if name in values:
-            values[name] = tuple(nested(**v) for v in values[name])
-    if "tools_offered" in values:
-        values["tools_offered"] = tuple(values["tools_offered"])
+            inner = nested.get(name)
+            values[name] = tuple(inner(**v) if inner is not None else v for v in values[name])
     try:
         record: Record = shape(**values)
     except TypeError as error:

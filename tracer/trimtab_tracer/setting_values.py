@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Names of this machine that never leave it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PriceOverride:
@@ -24,6 +27,16 @@ class PriceOverride:
     """None: cached input costs what other input costs."""
     cache_write: float | None = None
     """None: writing the cache costs what other input costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackModels:
+    """Models that a person names to ask in place of another one: ``fallback_models`` in a settings file."""
+
+    model: str | None
+    """The one that fails; None for any."""
+    fallbacks: tuple[str, ...]
+    """The first of them that is not the failing one is meant."""
 
 
 class Unusable(ValueError):  # noqa: N818 - says what the value is, and never leaves settings.py
@@ -85,19 +98,50 @@ def integer(low: int, high: int | None = None) -> Callable[[object], int]:
     return read
 
 
-def seconds(low: float, high: float) -> Callable[[object], float]:
-    """A reader of times in seconds from ``low`` to ``high``, both included."""
+def number(low: float, high: float, unit: str) -> Callable[[object], float]:
+    """A reader of numbers from ``low`` to ``high``, both included; ``unit`` is what an error calls them."""
 
     def read(value: object) -> float:
         try:
             number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-        except ValueError:
+        except (ValueError, OverflowError):
             number = None
         if number is None or not low <= number <= high:
-            raise Unusable(f"seconds from {low:g} to {high:g}")
+            raise Unusable(f"{unit} from {low:g} to {high:g}")
         return number
 
     return read
+
+
+def seconds(low: float, high: float) -> Callable[[object], float]:
+    """A reader of times in seconds from ``low`` to ``high``, both included."""
+    return number(low, high, "seconds")
+
+
+def sidecar_url(value: object) -> str:
+    """Address of a sidecar that a policy is read from; plain ``http`` only where it stays on this machine."""
+    expected = f"an address like https://trimtab.example/base; http:// only to {', '.join(LOOPBACK)}"
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+        raise Unusable(expected)
+    from urllib.parse import urlsplit  # only where the setting is used
+
+    try:
+        url = urlsplit(value)
+        is_address = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:  # a port that is none, half an IPv6 address
+        raise Unusable(expected) from None
+    # A bearer goes along with every request, so it never goes over an open wire.
+    is_safe = url.scheme == "https" or url.hostname in LOOPBACK
+    if not is_address or not is_safe or "@" in url.netloc or "?" in value or "#" in value:
+        raise Unusable(expected)
+    return value.rstrip("/")
+
+
+def key(value: object) -> str:
+    """A shared secret; blanks and line ends around it belong to the file it came from."""
+    if not isinstance(value, str) or len(value.strip()) < 16 or not value.strip().isascii():
+        raise Unusable("the text of the sidecar's file policy.key, 16 ASCII characters at least")
+    return value.strip()
 
 
 def names(value: object) -> tuple[str, ...]:
@@ -129,3 +173,18 @@ def prices(value: object) -> tuple[PriceOverride, ...]:
             raise Unusable(expected)
         out.append(PriceOverride(model=str(model), **{k: float(r) for k, r in rates.items()}))
     return tuple(out)
+
+
+def fallback_models(value: object) -> tuple[FallbackModels, ...]:
+    """Models to fall back to: a list, one text with commas, or ``{failing model: list}``."""
+    if isinstance(value, tuple) and all(isinstance(named, FallbackModels) for named in value):
+        return value
+    given = value if isinstance(value, Mapping) else {None: value}
+    found = []
+    for model, models in given.items():
+        texts = models.split(",") if isinstance(models, str) else models
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise Unusable("a list of models' names, or a table [fallback_models] with one such list per failing model")
+        if texts:
+            found.append(FallbackModels(model, tuple(text.strip() for text in texts)))
+    return tuple(found)

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from . import setting_values as read
+from .caps import MAX_DELAY_S, MAX_IN_FLIGHT, MAX_RETRIES, MAX_TOKENS_PER_HOUR, Guardrails
 from .errors import SettingsError, SidecarError
-from .setting_values import PriceOverride, Unusable
+from .setting_values import LOOPBACK, FallbackModels, PriceOverride, Unusable
 
 HOME_FILE = "trimtab.toml"
 """Settings file inside the home."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Addresses the sidecar may listen on: it serves prompts, so it never leaves the machine."""
+HIDDEN = "(hidden)"
+"""What is shown of a setting that is a secret."""
 
 
 def _script() -> str:
@@ -35,9 +36,11 @@ def _script() -> str:
     return name if name not in ("", "-c", "-m") else "python"
 
 
-def _row(env: str | None, reader: Callable[[object], object], sentence: str) -> dict[str, object]:
+def _row(
+    env: str | None, reader: Callable[[object], object], sentence: str, *, is_secret: bool = False
+) -> dict[str, object]:
     """The rest of a row of the table; the field itself gives name, type and default."""
-    return {"env": env, "read": reader, "sentence": sentence}
+    return {"env": env, "read": reader, "sentence": sentence, "is_secret": is_secret}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,92 @@ class Settings:
             "Pause of the sidecar between two analyses, in seconds; it only analyses if something new came in.",
         ),
     )
+    steering: bool = field(
+        default=True,
+        metadata=_row(
+            "TRIMTAB_STEERING",
+            read.flag,
+            "Whether the agent obeys a published policy; `0` only observes.",
+        ),
+    )
+    policy_url: str | None = field(
+        default=None,
+        metadata=_row(
+            "TRIMTAB_POLICY_URL",
+            read.sidecar_url,
+            "Address of the sidecar that an agent on another machine reads its policy from, instead of `policy.json`"
+            " in the home; `https://`, or `http://` to this machine. Needs `policy_key`.",
+        ),
+    )
+    policy_key: str | None = field(
+        default=None,
+        repr=False,
+        metadata=_row(
+            "TRIMTAB_POLICY_KEY",
+            read.key,
+            "Text of the sidecar's file `policy.key`, which proves a policy read from `policy_url`.",
+            is_secret=True,
+        ),
+    )
+    policy_lifetime_s: int = field(
+        default=3600,
+        metadata=_row(
+            "TRIMTAB_POLICY_LIFETIME_S",
+            read.integer(1, 7 * 86400),
+            "How long agents obey a policy after the sidecar issued it, in seconds; a running sidecar issues it anew.",
+        ),
+    )
+    steer_max_retries: int = field(
+        default=MAX_RETRIES,
+        metadata=_row(
+            "TRIMTAB_STEER_MAX_RETRIES",
+            read.integer(0, MAX_RETRIES),
+            "Most retries of one call that a policy can ask for.",
+        ),
+    )
+    steer_max_delay_s: float = field(
+        default=MAX_DELAY_S,
+        metadata=_row(
+            "TRIMTAB_STEER_MAX_DELAY_S",
+            read.seconds(0, MAX_DELAY_S),
+            "Longest pause before a retry under a policy, in seconds; a provider that asks for a longer one is not"
+            " asked again.",
+        ),
+    )
+    steer_max_in_flight: int = field(
+        default=MAX_IN_FLIGHT,
+        metadata=_row(
+            "TRIMTAB_STEER_MAX_IN_FLIGHT",
+            read.integer(0, MAX_IN_FLIGHT),
+            "Most calls of one process that are retried by trimtab at the same time.",
+        ),
+    )
+    steer_max_tokens_per_hour: int = field(
+        default=MAX_TOKENS_PER_HOUR,
+        metadata=_row(
+            "TRIMTAB_STEER_MAX_TOKENS_PER_HOUR",
+            read.integer(0, MAX_TOKENS_PER_HOUR),
+            "Most tokens of steered calls in one process within an hour; above it the code's own values hold where"
+            " another one may cost more.",
+        ),
+    )
+    steer_max_usd_per_day: float = field(
+        default=50.0,
+        metadata=_row(
+            "TRIMTAB_STEER_MAX_USD_PER_DAY",
+            read.number(0, 1e6, "USD"),
+            "What steered calls may cost in 24 hours at list prices, in USD; above it the sidecar freezes steering.",
+        ),
+    )
+    fallback_models: tuple[FallbackModels, ...] = field(
+        default=(),
+        metadata=_row(
+            "TRIMTAB_FALLBACK_MODELS",
+            read.fallback_models,
+            "Models to propose where another one is overloaded, before those that were seen to answer: names with"
+            " commas between them (in a file a list, or a table `[fallback_models]` with a list per failing model).",
+        ),
+    )
     prices: tuple[PriceOverride, ...] = field(
         default=(),
         metadata=_row(
@@ -176,6 +265,18 @@ class Settings:
         return self.home / "policy.json"
 
     @property
+    def policy_key_path(self) -> Path:
+        """Key that signs the policy for agents elsewhere, readable by this user only."""
+        return self.home / "policy.key"
+
+    @property
+    def caps(self) -> Guardrails:
+        """What these settings let a policy do at most."""
+        return Guardrails(
+            self.steer_max_retries, self.steer_max_delay_s, self.steer_max_in_flight, self.steer_max_tokens_per_hour
+        )
+
+    @property
     def sidecar_path(self) -> Path:
         """Who serves this home now: ``{"pid", "url", ...}``, written by a running sidecar."""
         return self.home / "sidecar.json"
@@ -201,6 +302,7 @@ class Setting(NamedTuple):
     type: str
     sentence: str
     read: Callable[[object], object]
+    is_secret: bool
 
 
 TABLE: tuple[Setting, ...] = tuple(
@@ -211,10 +313,11 @@ TABLE: tuple[Setting, ...] = tuple(
         str(f.type),
         f.metadata["sentence"],
         f.metadata["read"],
+        f.metadata["is_secret"],
     )
     for f in fields(Settings)
 )
-"""Name, environment variable, default (or the function that gives it), type, sentence and reader of each setting."""
+"""Name, environment variable, default (or the function that gives it), type, sentence, reader of each setting."""
 
 
 class Found(NamedTuple):
@@ -225,8 +328,13 @@ class Found(NamedTuple):
 
 
 def provenance(**arguments: Any) -> dict[str, Found]:
-    """Each setting's value with its source, in the order of the table; raises like :meth:`Settings.resolve`."""
-    return _find_all(arguments)
+    """Each setting's value with its source, in the order of the table; raises like :meth:`Settings.resolve`.
+
+    A secret's value is :data:`HIDDEN`.
+    """
+    found = _find_all(arguments)
+    hidden = {row.name for row in TABLE if row.is_secret and found[row.name].value is not None}
+    return {name: Found(HIDDEN, each.source) if name in hidden else each for name, each in found.items()}
 
 
 def _find_all(arguments: Mapping[str, Any]) -> dict[str, Found]:
@@ -266,7 +374,14 @@ def _find(row: Setting, arguments: Mapping[str, Any], files: tuple[_File, ...]) 
     try:
         return Found(row.read(value), source)
     except Unusable as error:
-        raise SettingsError.bad_value(row.name, value, str(error), source) from None
+        seen = HIDDEN if row.is_secret else _harmless(value)
+        raise SettingsError.bad_value(row.name, seen, str(error), source) from None
+
+
+def _harmless(value: object) -> object:
+    from .redact import redact  # only when something already went wrong
+
+    return redact(value) if isinstance(value, str) else value
 
 
 def _read_toml(path: Path, *table: str) -> _File:
