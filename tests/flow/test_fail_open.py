@@ -13,7 +13,7 @@ SHARES = 2
 
 SCENARIO: dict[str, Any] = {
     "rules": [
-        {"model": "refuses", "fault": {"status": 429, "retry_after_ms": 1}},
+        {"model": "refuses*", "fault": {"status": 429, "retry_after_ms": 1}},
         {"model": "breaks", "words": 9, "fault": {"kind": "drop_mid_stream", "after_chunks": 3}},
         {"text": "Hello to you."},
     ]
@@ -22,6 +22,7 @@ SCENARIO: dict[str, Any] = {
 WRAPPERS = {
     # the guard itself
     "guard.py:guarded.<locals>.decorate.<locals>.wrapper",
+    "guard.py:guarded_async.<locals>.wrapper",
     "guard.py:swallow",
     # in place of a library's own function
     "http_clients.py:_async_send.<locals>.send",
@@ -44,7 +45,10 @@ WRAPPERS = {
     "propagation.py:_create_task.<locals>.create_task",
     "propagation.py:_start.<locals>.start",
     "propagation.py:_submit.<locals>.submit",
+    "send_again.py:awaited",
+    "send_again.py:sync",
     "stainless.py:_build_request.<locals>.build",
+    "stainless.py:_get_max_retries.<locals>.get_max_retries",
     "stainless.py:_init.<locals>.__init__",
     # around the user's own function
     "tools.py:observe.<locals>.run_async",
@@ -115,5 +119,14 @@ def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
     assert {name: results for name, results in changed.items() if results} == {}
     assert [o["function"] for o in outcomes if not o["fired"]] == []
     files = {o["function"].partition(":")[0] for o in outcomes}
-    assert {"capture.py", "exchange.py", "http_clients.py", "http_span_recorder.py"} <= files
+    assert {"calls.py", "capture.py", "exchange.py", "http_clients.py", "http_span_recorder.py"} <= files
+    assert {
+        "extras.py",
+        "resending.py",
+        "retries.py",
+        "rewrite.py",
+        "send_again.py",
+        "steered.py",
+        "steering.py",
+    } <= files
     assert {"process_exit.py", "propagation.py", "sites.py", "spool.py", "stainless.py", "writer.py"} <= files

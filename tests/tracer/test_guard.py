@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from typing import Any
 
 import pytest
 
-from trimtab_tracer.guard import guarded
+from trimtab_tracer.guard import guarded, guarded_async
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +59,16 @@ def test_an_interrupt_passes() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
+
+
+def test_awaited_failure_is_swallowed_and_cancellation_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    """What of ours fails while it is awaited is logged; that the user cancels passes."""
+
+    @guarded_async
+    async def fail(error: BaseException) -> None:
+        raise error
+
+    asyncio.run(fail(ValueError("ours, awaited")))
+    assert "ValueError: ours, awaited" in caplog.text
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(fail(asyncio.CancelledError()))

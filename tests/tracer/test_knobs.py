@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +67,123 @@ def test_default_outside_its_choices_is_said_once(recorded: Recorded, caplog: py
     with caplog.at_level(logging.WARNING, "trimtab"):
         assert [4] * 50 == [trimtab.knob("width", 4, choices=[3, 5]) for _ in range(50)]
     assert 1 == caplog.text.count("is none of its 2 choices")
+
+
+def publish(home: Path, *rules: dict[str, Any], **fields: Any) -> None:
+    """A policy with these rules."""
+    document = {
+        "schema": 1,
+        "version": 1,
+        "issued_ns": time.time_ns(),
+        "lifetime_s": 3600,
+        "frozen": False,
+        "rules": [
+            {"rule_id": f"r{i}", "match": {}, "sticky": "run", "source": "human", **r} for i, r in enumerate(rules)
+        ],
+        **fields,
+    }
+    file = home / "policy.json"
+    file.write_text(json.dumps(document))
+    file.chmod(0o600)
+
+
+@pytest.fixture
+def home(recorded: Recorded, tmp_path: Path) -> Path:
+    """The home of the traced process, before it has looked for a policy."""
+    path = tmp_path / "home"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def test_policy_turns_it(home: Path, recorded: Recorded) -> None:
+    """A value that is among the choices is returned and on record, with who decided and what it could have been."""
+    publish(home, {"knob": "top_k", "value": 10})
+    with trimtab.run("r"):
+        assert 10 == trimtab.knob("top_k", 5, choices=[3, 5, 10])
+    (decision,) = recorded(Decision)
+    assert (10, "human", 1.0, 1) == (decision.value, decision.source, decision.propensity, decision.policy_version)
+    assert (3, 5, 10) == decision.choices
+
+
+@pytest.mark.parametrize(
+    ("value", "default", "choices", "expected"),
+    [
+        (10, 5, None, 5),
+        (7, 5, [3, 5, 10], 5),
+        (1, True, [True, False], True),
+        (True, 0, [0, 1], 0),
+        ("3", 5, [3, 5], 5),
+        (3.0, 5, [3, 5], 3),
+        ([1, 2], (), [(), (1, 2)], (1, 2)),
+        ({"a": [1]}, None, [None, {"a": [1]}], {"a": [1]}),
+        ({"a": [True]}, None, [None, {"a": [1]}], None),
+    ],
+)
+def test_only_a_choice_of_the_codes_own(
+    home: Path, recorded: Recorded, value: Any, default: Any, choices: Any, expected: Any
+) -> None:
+    """Without choices, or with a value that is none of them in value and kind, the default holds."""
+    publish(home, {"knob": "k", "value": value})
+    with trimtab.run("r"):
+        found = trimtab.knob("k", default, choices=choices)
+    assert (type(expected), expected) == (type(found), found)
+    assert [("human" if found is not default else "default")] == [d.source for d in recorded(Decision)]
+
+
+def test_object_is_the_codes_own(home: Path) -> None:
+    """What comes back is the very object among the choices, not one out of a policy."""
+    publish(home, {"knob": "plan", "value": ["a", "b"]})
+    choices = [("a",), ("a", "b")]
+    with trimtab.run("r"):
+        assert trimtab.knob("plan", choices[0], choices=choices) is choices[1]
+
+
+def test_rule_for_another_line_or_service_is_not_for_this_one(home: Path) -> None:
+    """Site and service are matched; no model is asked for, so a rule for one matches no knob."""
+    others = [{"site": "elsewhere"}, {"service": "other"}, {"model": "gpt"}]
+    publish(home, *({"knob": f"k{i}", "value": 1, "match": match} for i, match in enumerate(others)))
+    with trimtab.run("r"):
+        assert [0, 0, 0] == [trimtab.knob(f"k{i}", 0, choices=[0, 1]) for i in range(3)]
+
+
+def test_experiment_draws_once_per_run(home: Path, recorded: Recorded) -> None:
+    """Reading it again in a run gives the same; the incumbent is the default, with the probability it had."""
+    arms = [{"incumbent": True, "weight": 0.3}, {"value": 9, "weight": 0.7}]
+    publish(home, {"knob": "depth", "source": "experiment", "arms": arms})
+    drawn = []
+    for _ in range(30):
+        with trimtab.run("r"):
+            values = {trimtab.knob("depth", 2, choices=[2, 9]) for _ in range(3)}
+            assert 1 == len(values)
+            drawn += values
+    decided = [(d.value, d.source, d.propensity) for d in recorded(Decision)]
+    assert [(v, "experiment", {2: 0.3, 9: 0.7}[v]) for v in drawn] == decided
+    assert {2, 9} == set(drawn)
+
+
+def test_outside_of_runs_the_process_is_the_run(home: Path, recorded: Recorded) -> None:
+    """Read before any run, the value is the process's, and so is what later runs are told of it."""
+    arms = [{"value": 1, "weight": 0.5}, {"value": 2, "weight": 0.5}]
+    publish(home, {"knob": "depth", "source": "experiment", "arms": arms})
+    (value,) = {trimtab.knob("depth", 0, choices=[0, 1, 2]) for _ in range(9)}
+    with trimtab.run("r") as run:
+        pass
+    assert value in (1, 2)
+    assert [(value, "experiment", 0.5, run.run_id)] == [
+        (d.value, d.source, d.propensity, d.run_id) for d in recorded(Decision)
+    ]
+
+
+def test_frozen_policy_turns_nothing(home: Path) -> None:
+    """While steering is stopped the default holds."""
+    publish(home, {"knob": "top_k", "value": 10}, frozen=True)
+    assert 5 == trimtab.knob("top_k", 5, choices=[5, 10])
+
+
+def test_choices_on_record_are_json_without_secrets(recorded: Recorded) -> None:
+    """Objects that no policy could name, and secrets, are left out of the choices on record."""
+    secret = "sk-abcdefghijklmnopqrstuvwxyz0123456789"
+    with trimtab.run("r"):
+        trimtab.knob("mode", "a", choices=["a", ("b", 1), object(), secret, None])
+    (decision,) = recorded(Decision)
+    assert ("a", ["b", 1], None) == decision.choices

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+import trimtab
 from trimtab_tracer.records import Decision, Site
 from trimtab_tuner.provider import Provider, Scenario
 
@@ -70,3 +72,26 @@ def test_unknown_sdk_internals_cost_only_the_hint(recorded: Recorded, monkeypatc
     with Provider(Scenario.from_dict({})) as provider:
         openai.OpenAI(base_url=provider.url + "/v1", api_key="none").chat.completions.create(**ASK)
     assert (None, "default") == decided(recorded, "max_retries")[:2]
+
+
+def test_sdk_is_told_its_own_number_without_a_rule(recorded: Recorded) -> None:
+    """Whoever asks how often a call may be sent again hears the SDK's answer, as before."""
+    options = openai._models.FinalRequestOptions.construct(
+        method="post", url="/chat/completions", json_data={"model": "m"}
+    )
+
+    def request() -> int:
+        return options.get_max_retries(2)
+
+    assert (2, 2) == (options.get_max_retries(2), request())
+    options.max_retries = 7
+    assert 7 == request()
+
+
+def test_hooks_of_the_sdk_are_taken_out_again(tmp_path: Path) -> None:
+    """After uninstrument() the SDK's method is the one that was there before."""
+    before = openai._models.FinalRequestOptions.get_max_retries
+    trimtab.instrument(home=tmp_path)
+    assert openai._models.FinalRequestOptions.get_max_retries is not before
+    trimtab.uninstrument()
+    assert openai._models.FinalRequestOptions.get_max_retries is before

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from trimtab_tracer.caught import Caught
 from trimtab_tracer.exchange import ExchangeBuilder
-from trimtab_tracer.records import Harness, Loss, Process, Record
+from trimtab_tracer.records import Attempt, Exchange, Harness, Loss, Process, Record
+from trimtab_tracer.sites import UNKNOWN
 from trimtab_tracer.spool import SpoolWriter, list_segments, read_segment
-from trimtab_tracer.writer import Writer
+from trimtab_tracer.wire import formats
+from trimtab_tracer.writer import Writer, tokens_of
 
 PROCESS = Process("p", 1, 1, "s", "a.py", "/", "3", "0", "full")
 
@@ -124,8 +127,6 @@ def test_without_a_thread_work_is_done_at_the_end(tmp_path: Path, monkeypatch: p
 
 def test_what_is_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Captured calls that there was no time to parse are counted as lost."""
-    from trimtab_tracer.caught import Caught
-
     kit = Kit(tmp_path, 0.0)
     monkeypatch.setattr(Writer, "_start", lambda self: None)
     for _ in range(3):
@@ -137,3 +138,33 @@ def test_what_is_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [("exchange", "process ended", 3, 30)] == [
         (x.lost_kind, x.reason, x.count, x.size_bytes) for x in kit.written(Loss)
     ]
+
+
+def attempt(**facts: Any) -> Attempt:
+    """An attempt of 400 bytes there and 800 back."""
+    facts = {"http_status": 200, "request_bytes": 400, "response_bytes": 800, **facts}
+    return Attempt("a", "c", "r", "p", 1, 1, 1, "openai.chat", "POST", "h", "/", "s", "complete", **facts)
+
+
+def test_tokens_of_an_attempt() -> None:
+    """What the provider reports counts, else a quarter of the bytes; what it refused cost nothing."""
+    reported = Exchange("a", "c", "r", "openai.chat", "m", input_tokens=7, output_tokens=5, usage_source="reported")
+    unknown = Exchange("a", "c", "r", "openai.chat", "m")
+    assert 12 == tokens_of(attempt(), [Harness("p", "1"), reported])
+    assert [300, 300] == [tokens_of(attempt(), [unknown]), tokens_of(attempt(http_status=None), [])]
+    assert 0 == tokens_of(attempt(http_status=429), [reported])
+
+
+def test_only_what_may_cost_more_is_counted(tmp_path: Path) -> None:
+    """The tokens of steered attempts are told; those of the agent's own are not."""
+    spent: list[int] = []
+    spool = SpoolWriter(tmp_path, PROCESS, 1 << 24)
+    writer = Writer(spool, ExchangeBuilder("off"), 0.0, "p", spent.append)
+    body = b'{"model":"m","usage":{"prompt_tokens":3,"completion_tokens":4}}'
+    for is_spending in (False, True):
+        writer.submit(
+            Caught(attempt(), formats.CHAT, body, body, "application/json", "", UNKNOWN, None, is_spending=is_spending)
+        )
+    writer.close(5.0)
+    spool.close()
+    assert [7] == spent

@@ -101,11 +101,12 @@ def tool(function: Any = None, /, *, name: str | None = None, mutates: bool | No
 def knob(name: str, default: T, *, choices: Sequence[T] | None = None) -> T:
     """A value of your harness that may be turned: ``top_k = trimtab.knob("top_k", 5, choices=[3, 5, 10])``.
 
-    Returns ``default`` and records it as the decision in force for the run, with the line it stands on.
+    Returns ``default``, or that of ``choices`` which a policy in force sets it to: always an object of your own. What
+    it returns is recorded as the decision in force for the run, with the line it stands on.
 
     Args:
         name: What it is called, one name for one meaning.
         default: What your code would use; a JSON value.
-        choices: The values that would be acceptable; ``default`` is always one.
+        choices: The values that would be acceptable; ``default`` is always one. Without them nothing is ever turned.
     """
     return _knobs.read(_switch.active, name, default, choices, sys._getframe(1))

@@ -10,17 +10,20 @@ differs by library stands in :mod:`.instrument.http_clients`.
 from __future__ import annotations
 
 import os
-import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 from . import context
 from .caught import Caught, decode
+from .conversations import response_id_in, response_key
+from .decisions import Hint
 from .digests import digest
 from .guard import guarded
-from .instrument import stainless
 from .records import Attempt, Site
 from .redact import redact_url
+from .resending import Resending, Sending, sdk_retry_of
+from .steered import Steered
 from .tracer import Tracer, message_of, new_id, type_name
 from .wire import formats, sse, usage
 
@@ -34,35 +37,53 @@ TAIL_CHUNKS = 16
 class Capture:
     """One attempt in the making.
 
-    Built by :func:`begin` just before the request is sent; then exactly one of :meth:`fail`, :meth:`read` or the
+    Built by :func:`.calls.begin` just before the request is sent; then exactly one of :meth:`fail`, :meth:`read` or the
     stream methods end it. Ending twice is harmless: the first end counts.
+
+    Args:
+        tracer: Of this process.
+        fmt: The request's format.
+        sending: The request as it goes out.
+        stream: Whether the caller asked for a stream.
+        site: The line of the call.
+        hint: What the SDK said about the request.
+        steered: What a policy made of the call, if anything.
+        before: The call's attempt before this one, where our own retry loop makes it.
     """
 
     def __init__(
         self,
         tracer: Tracer,
         fmt: formats.WireFormat,
-        request: Any,
-        body: bytes | None,
-        model: str | None,
+        sending: Sending,
         stream: bool,
         site: Site,
+        hint: Hint | None,
+        steered: Steered | None = None,
+        before: Capture | None = None,
     ) -> None:
+        request = sending.request
         self.tracer = tracer
         self.fmt = fmt
-        self.body = body
-        self.model = model
+        self.sending = sending
+        self.request = request
+        self.body = sending.body
+        self.model = sending.model
         self.stream = stream
         self.site = site
+        self.steered = steered
+        self.resending: Resending | None = steered.resending if steered is not None else None
         self.method: str = request.method
         self.host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
         self.path = redact_url(request.url.path)
         self.digest = digest(self.body) if self.body is not None else None
-        self.sdk_retry = _integer(request.headers.get("x-stainless-retry-count"))
+        self.sdk_retry = sdk_retry_of(request)
         self._extensions = request.extensions  # httpx fills in the client's timeout while it sends
-        self.hint = stainless.hint_for(request)
-        self.run_id = tracer.run_id()
-        self.call_id, self.number = self._call()
+        self.hint = hint
+        self.run_id: str = tracer.run_id() if before is None else before.run_id
+        self.call_id: str
+        self.number: int
+        self.call_id, self.number = self._call(before)
         self._chunks: list[bytes] = []
         self._chunk_count = 0
         self._body_size = 0
@@ -74,16 +95,35 @@ class Capture:
         self.ts_ns = time.time_ns()
         self._started = time.perf_counter_ns()
 
-    def _call(self) -> tuple[str, int]:
+    @guarded()
+    def restart(self) -> None:
+        """The request is sent now, and not yet when this was built."""
+        self.ts_ns = time.time_ns()
+        self._started = time.perf_counter_ns()
+
+    def _call(self, before: Capture | None) -> tuple[str, int]:
         """The call this attempt belongs to: the SDK's retries of the same body in this context make one call."""
-        last = context.last_attempt.get()
-        if self.sdk_retry and last is not None and last.body_digest == self.digest and last.number == self.sdk_retry:
+        asked, plan = (self.digest, None) if self.steered is None else (self.steered.asked_digest, self.steered.plan)
+        last = context.continued(self.sdk_retry, asked) if self.sdk_retry else None
+        if before is not None:
+            call_id, number = before.call_id, before.number + 1
+        elif last is not None:
             call_id, number = last.call_id, last.number + 1
         else:
             # A retry whose first attempt was made out of sight keeps its number.
             call_id, number = new_id(), (self.sdk_retry or 0) + 1
-        context.last_attempt.set(context.LastAttempt(call_id, self.digest, number))
+        context.last_attempt.set(context.LastAttempt(call_id, asked, number, plan))
         return call_id, number
+
+    def answered(self) -> None:
+        """Nothing of the call is sent again: let go of what that would need, for a stream may be read for long."""
+        self.resending = None
+        self.steered = replace(self.steered, resending=None) if self.steered is not None else None
+
+    def next(self, sending: Sending) -> Capture:
+        """The call's next attempt, which our retry loop makes."""
+        hint = self.steered.hint if self.steered is not None else None
+        return Capture(self.tracer, self.fmt, sending, self.stream, self.site, hint, self.steered, self)
 
     @guarded()
     def fail(self, error: BaseException) -> None:
@@ -166,8 +206,22 @@ class Capture:
         attempt = self._attempt(end, duration)
         self.tracer.write(attempt)
         self.tracer.writer.submit(self._caught(attempt))
+        if self.steered is not None:
+            self._note_conversation(self.steered)
         # The response may live long, and an exception holds the frames that hold us.
         self._chunks, self._error, self._headers, self.body, self.hint = [], None, None, None, None
+
+    @guarded()
+    def _note_conversation(self, steered: Steered) -> None:
+        """Note the id of a response that the provider keeps: what goes on from it keeps its model."""
+        order = next((order for order in steered.orders if order.knob == "model"), None)
+        if order is None or self.fmt is not formats.RESPONSES or not self._chunks:
+            return
+        encoding = self._encoding()
+        head = decode(b"".join(self._chunks), encoding) if encoding else b"".join(self._chunks[:TAIL_CHUNKS])
+        response_id = response_id_in(head or b"")
+        if response_id is not None:
+            self.tracer.steering.conversations.remember(self.run_id, order, (response_key(response_id),))
 
     def _attempt(self, end: str, duration_ns: int) -> Attempt:
         headers: Any = self._headers if self._headers is not None else {}
@@ -203,12 +257,17 @@ class Capture:
             # A stream that was left brings no final count: Anthropic's begins with a placeholder.
             usage_fragment=self._usage() if end == "complete" else None,
             timeout_s=self._timeout_s(),
-            max_retries=self.hint.max_retries.value if self.hint is not None else None,
+            max_retries=self._max_retries(),
         )
 
     def _timeout_s(self) -> float | None:
         timeout = self._extensions.get("timeout")
         return timeout.get("read") if isinstance(timeout, dict) else None
+
+    def _max_retries(self) -> int | None:
+        if self.steered is not None and self.steered.max_retries is not None:
+            return self.steered.max_retries
+        return self.hint.max_retries.value if self.hint is not None else None
 
     def _usage(self) -> str | None:
         if not self._chunks:
@@ -228,36 +287,9 @@ class Capture:
             content_encoding=self._encoding(),
             site=self.site,
             hint=self.hint,
+            orders=self.steered.orders if self.steered is not None else (),
+            is_spending=self.sending.is_spending,
         )
-
-
-@guarded()
-def begin(tracer: Tracer, request: Any, stream: bool) -> Capture | None:
-    """Start to capture ``request``, or None where it is no LLM call or lies within another one."""
-    if context.in_send.get():
-        return None
-    path = request.url.path
-    fmt = formats.match(request.method, path)
-    if fmt is None:
-        return None
-    body = _body(request)
-    model = usage.model_of(body, path) if body is not None else None
-    if body is not None and model is None:
-        return None  # a path that merely looks alike: other services have a /responses too
-    return Capture(tracer, fmt, request, body, model, stream, tracer.sites.here(sys._getframe(1)))
-
-
-def _body(request: Any) -> bytes | None:
-    """The request's body, or None where reading it would consume it (generators, multipart streams)."""
-    try:
-        content: bytes = request.content
-    except Exception:
-        return None
-    return content
-
-
-def _integer(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdecimal() else None
 
 
 def _retry_after(headers: Any) -> float | None:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .decisions import Hint, of_the_sdk
+from .decisions import Hint, Order, of_the_sdk
 from .exchange import Captured
 from .records import Attempt, Site
 from .wire.formats import WireFormat
@@ -37,6 +37,10 @@ class Caught:
     """The line of the call."""
     hint: Hint | None
     """What the SDK said about the request."""
+    orders: tuple[Order, ...] = ()
+    """What a policy set for the call."""
+    is_spending: bool = False
+    """Whether the attempt may cost more than what the agent would have sent."""
 
     @property
     def size_bytes(self) -> int:
@@ -53,6 +57,7 @@ class Caught:
             response_body=decode(body, self.content_encoding) if body is not None else None,
             is_sse="text/event-stream" in self.content_type,
             choices=of_the_sdk(self.attempt.timeout_s, self.hint, self.site),
+            orders=self.orders,
         )
 
 

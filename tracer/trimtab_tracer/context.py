@@ -8,11 +8,14 @@ scope is kept beside it, because frameworks that run work in a context copied ea
 from __future__ import annotations
 
 import threading
-from contextvars import ContextVar
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
+from .decisions import Plan
+from .guard import guarded
 from .records import Site
 
 
@@ -39,7 +42,10 @@ class LastAttempt(NamedTuple):
 
     call_id: str
     body_digest: str | None
+    """Of the body as the agent made it."""
     number: int
+    plan: Plan | None = None
+    """What a policy orders for the call."""
 
 
 EMPTY = Scope()
@@ -48,6 +54,21 @@ scope: ContextVar[Scope] = ContextVar("trimtab_scope", default=EMPTY)
 last_attempt: ContextVar[LastAttempt | None] = ContextVar("trimtab_last_attempt", default=None)
 in_send: ContextVar[bool] = ContextVar("trimtab_in_send", default=False)
 """True while an LLM request is being sent: a client inside the client's transport is not another request."""
+
+
+def continued(sdk_retry: int | None, body_digest: str | None) -> LastAttempt | None:
+    """The attempt made last, where an SDK's retry number ``sdk_retry`` of the same body goes on from it."""
+    last = last_attempt.get()
+    if sdk_retry and last is not None and last.body_digest == body_digest and last.number == sdk_retry:
+        return last
+    return None
+
+
+@guarded()
+def leave_send(token: Token[bool]) -> None:
+    """The request whose sending set :data:`in_send` has been sent."""
+    with suppress(ValueError):  # a coroutine that is destroyed is closed in another context
+        in_send.reset(token)
 
 
 class _Carried(threading.local):

@@ -1,15 +1,17 @@
-"""Decisions in force on a call that its request body does not show: timeout and retries.
+"""Decisions in force on a call that its request body does not show: timeout, retries, and what a policy set.
 
 An SDK's hook (:mod:`.instrument.stainless`) fills a :class:`Hint` per request; here it becomes decisions, each pinned
 to the line that chose. What the body shows (model, temperature, …) becomes decisions in :mod:`.exchange`. Both happen
-in the writer thread.
+in the writer thread. What a policy ordered for the call (:class:`Order`) takes the place of what the code chose.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from .caps import Guardrails
 from .records import Choice, Site
 
 
@@ -44,11 +46,60 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What a policy sets one knob of one call to."""
+
+    knob: str
+    value: Any
+    """As it is in force, cut down to the caps; None where the incumbent was drawn."""
+    is_incumbent: bool
+    propensity: float
+    source: str
+    """``human`` or ``experiment``."""
+    policy_version: int
+    rule_id: str
+    pin: Pin
+    """Where the knob was chosen."""
+
+
+LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback"})
+"""Knobs that need a retry loop of our own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a policy orders for one call, decided once when the call begins."""
+
+    orders: tuple[Order, ...]
+    caps: Guardrails
+    """In force when it was decided."""
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether the call's retries are ours: drawing the incumbent does not make them ours."""
+        return any(order.knob in LOOP_KNOBS and not order.is_incumbent for order in self.orders)
+
+    def order(self, knob: str) -> Order | None:
+        """The order for ``knob``."""
+        return next((order for order in self.orders if order.knob == knob), None)
+
+    def values(self) -> dict[str, Any]:
+        """What is set to another value than the code's, by knob."""
+        return {order.knob: order.value for order in self.orders if not order.is_incumbent}
+
+    def without(self, knobs: Collection[str]) -> Plan:
+        """The plan as if there were no rule for ``knobs``."""
+        return replace(self, orders=tuple(order for order in self.orders if order.knob not in knobs))
+
+
+@dataclass(frozen=True, slots=True)
 class Hint:
     """What the SDK knows about one request."""
 
     max_retries: Setting
     timeout: Setting
+    plan: Plan | None = None
+    """What was decided when the SDK began the call, before its first request."""
 
 
 def of_the_sdk(timeout_s: float | None, hint: Hint | None, call_site: Site) -> tuple[Choice, ...]:
@@ -65,4 +116,34 @@ def of_the_sdk(timeout_s: float | None, hint: Hint | None, call_site: Site) -> t
     return tuple(
         Choice(knob, value, pin.source, None if pin.site is call_site else pin.site.site_id, pin.role)
         for knob, value, pin in (("timeout_s", timeout_s, timeout_pin), ("max_retries", max_retries, retries_pin))
+    )
+
+
+def obeyed(choices: tuple[Choice, ...], orders: tuple[Order, ...]) -> tuple[Choice, ...]:
+    """``choices`` with those of the code replaced by what was ordered; knobs that the code does not know are added.
+
+    Where an experiment drew the incumbent, the code's own value stands, with the probability that it had.
+    """
+    if not orders:
+        return choices
+    waiting = {order.knob: order for order in orders}
+    known = [(choice, waiting.pop(choice.knob, None)) for choice in choices]
+    return (
+        *(choice if order is None else _ordered(choice, order) for choice, order in known),
+        *(_ordered(_unset(order), order) for order in waiting.values()),
+    )
+
+
+def _unset(order: Order) -> Choice:
+    """The choice of a knob that the code knows nothing of."""
+    return Choice(order.knob, None, "default", order.pin.site.site_id, order.pin.role)
+
+
+def _ordered(choice: Choice, order: Order) -> Choice:
+    return replace(
+        choice,
+        value=choice.value if order.is_incumbent else order.value,
+        source=order.source,
+        propensity=order.propensity,
+        policy_version=order.policy_version,
     )

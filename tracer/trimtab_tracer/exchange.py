@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from .decisions import Order, obeyed
 from .digests import canonical, digest
 from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
@@ -62,6 +63,8 @@ class Captured:
     """What the user named; the digest of the prompt counts where None."""
     choices: tuple[Choice, ...] = ()
     """Decisions on the call that its body does not show."""
+    orders: tuple[Order, ...] = ()
+    """What a policy set for the call; stands in the place of what the code chose."""
 
 
 class ExchangeBuilder:
@@ -90,6 +93,7 @@ class ExchangeBuilder:
         if attempt.number == 1:
             readable = isinstance(sent.value, dict)
             choices = captured.choices + (_choices(captured, asked, setup, exchange.model) if readable else ())
+            choices = obeyed(choices, captured.orders)
             if choices:
                 records.append(CallDecisions(attempt.call_id, attempt.run_id, attempt.site_id, attempt.ts_ns, choices))
         records += self._content(attempt, sent, came)

@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
 
 log = logging.getLogger("trimtab")
@@ -72,3 +72,18 @@ def guarded(default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return wrapper
 
     return decorate
+
+
+def guarded_async(function: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """The same for a coroutine function that gives nothing. Cancellation passes, as it does everywhere."""
+
+    @functools.wraps(function)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await function(*args, **kwargs)
+        except Exception as error:
+            if from_signal_handler(error):
+                raise
+            swallow(function.__qualname__, error)
+
+    return wrapper

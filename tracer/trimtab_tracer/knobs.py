@@ -1,7 +1,8 @@
-"""``trimtab.knob()``: a value of the user's harness, declared so that it is seen, and one day turned.
+"""``trimtab.knob()``: a value of the user's harness, declared so that it is seen and may be turned.
 
-For now it returns the default, always; the decision is recorded with the line it was read on, without secrets: of a
-knob called ``api_key`` it says that there is one.
+In: name, default and choices as the code gives them. Out: the default, or that of the choices which a policy sets the
+knob to. What is returned is always an object of the code's own: a policy only points at it. The decision is recorded
+with the line it was read on, without secrets: of a knob called ``api_key`` it says that there is one.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .digests import canonical
 from .guard import guarded
+from .records import Site
 from .redact import redact_value
-from .tracer import Tracer
+from .steering import Setting
+from .tracer import Standing, Tracer
+from .wire.values import loads
 
 log = logging.getLogger("trimtab")
 
@@ -23,6 +27,9 @@ T = TypeVar("T")
 MAX_WARNED = 1000
 """Lines remembered as warned about."""
 
+MAX_CHOICES = 50
+"""Choices that are recorded."""
+
 _warned: set[tuple[str, str]] = set()
 
 
@@ -30,23 +37,73 @@ def read(
     active: Callable[[], Tracer | None], name: str, default: T, choices: Sequence[T] | None, frame: FrameType
 ) -> T:
     """The knob's value, recorded once per run, line and value."""
-    _record(active, name, default, choices, frame)
-    return default
+    chosen: tuple[T] | None = _read(active, name, default, choices, frame)
+    return default if chosen is None else chosen[0]
 
 
 @guarded()
-def _record(
-    active: Callable[[], Tracer | None], name: str, value: object, choices: Sequence[object] | None, frame: FrameType
-) -> None:
+def _read(
+    active: Callable[[], Tracer | None], name: str, default: T, choices: Sequence[T] | None, frame: FrameType
+) -> tuple[T] | None:
+    """The choice that a policy sets the knob to, in a tuple so that it may be None; None for the default."""
     tracer = active()
     if tracer is None:
-        return
+        return None
     site = tracer.sites.here(frame)
-    plain = value if isinstance(value, str | int | float | bool) or value is None else canonical(value)
-    plain = redact_value(name, plain)
-    if choices is not None and value not in choices:
+    setting = None
+    if choices is not None:
+        setting = tracer.steering.knob(name, site, tracer.present_run_id())
+    chosen = _chosen(setting, choices or ())
+    if setting is not None and chosen is None and not setting.is_incumbent:
+        setting = None  # what the policy asks for is none of the choices
+    value = default if chosen is None else chosen[0]
+    plain = _plain(name, value)
+    if choices is not None and chosen is None and default not in choices:
         _warn(name, plain, len(choices), site.site_id)
-    tracer.decide(name, plain, site, source="default")
+    tracer.decide(_standing(name, plain, site, setting, choices or ()))
+    return chosen
+
+
+def _standing(name: str, value: Any, site: Site, setting: Setting | None, choices: Sequence[object]) -> Standing:
+    kept = tuple(kept[0] for choice in list(choices)[:MAX_CHOICES] if (kept := _storable(name, choice)) is not None)
+    if setting is None:
+        return Standing(name, value, site, choices=kept)
+    return Standing(name, value, site, setting.source, setting.propensity, setting.policy_version, kept)
+
+
+def _chosen(setting: Setting | None, choices: Sequence[T]) -> tuple[T] | None:
+    if setting is None or setting.is_incumbent:
+        return None
+    return next(((choice,) for choice in choices if is_same(choice, setting.value)), None)
+
+
+def is_same(choice: object, value: object) -> bool:
+    """Whether a choice of the code is the JSON ``value``: the same in kind, too, so that 1 is not true."""
+    if isinstance(choice, bool) or isinstance(value, bool) or choice is None or value is None:
+        return choice is value
+    if isinstance(choice, int | float) and isinstance(value, int | float):
+        return choice == value
+    if isinstance(choice, str) and isinstance(value, str):
+        return choice == value
+    if isinstance(choice, list | tuple) and isinstance(value, list):
+        return len(choice) == len(value) and all(map(is_same, choice, value))
+    if isinstance(choice, dict) and isinstance(value, dict):
+        return choice.keys() == value.keys() and all(is_same(choice[key], value[key]) for key in value)
+    return False
+
+
+def _plain(name: str, value: object) -> Any:
+    """A value as it is recorded: JSON's own as they are, all else as text; without secrets."""
+    plain = value if isinstance(value, str | int | float | bool) or value is None else canonical(value)
+    return redact_value(name, plain)
+
+
+def _storable(name: str, choice: object) -> tuple[Any] | None:
+    """A choice as the JSON value that a policy could name it by; None where it is none, or holds a secret."""
+    value = loads(canonical(choice))
+    if not is_same(choice, value) or redact_value(name, canonical(value)) != canonical(value):
+        return None
+    return (value,)
 
 
 def _warn(name: str, value: object, n_choices: int, site_id: str) -> None:

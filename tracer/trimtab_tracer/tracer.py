@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from .redact import redact
 from .settings import Settings
 from .sites import SiteFinder
 from .spool import SpoolWriter
+from .steering import Steering
 from .writer import Writer
 
 CLOSE_TIMEOUT_S = 2.0
@@ -49,6 +51,19 @@ def message_of(error: BaseException) -> str:
     return redact(text[:2000])[:500]
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The value of a declared knob, in force from where it was read on."""
+
+    knob: str
+    value: Any
+    site: Site
+    source: str = "default"
+    propensity: float = 1.0
+    policy_version: int | None = None
+    choices: tuple[Any, ...] = ()
+
+
 class Tracer:
     """Everything of ours in one process.
 
@@ -63,8 +78,13 @@ class Tracer:
         self.pid = os.getpid()
         self.process = describe_process(settings, is_child or _was_spawned())
         self.spool = SpoolWriter(settings.spool_dir, self.process, settings.spool_max_bytes)
+        self.steering = Steering(settings)
         self.writer = Writer(
-            self.spool, ExchangeBuilder(settings.content), settings.flush_interval_s, self.process.process_id
+            self.spool,
+            ExchangeBuilder(settings.content),
+            settings.flush_interval_s,
+            self.process.process_id,
+            self.steering.tokens.add,
         )
         self.sites = SiteFinder(self.spool.write, self.process.cwd, settings.user_packages)
         self._run_id = new_id()
@@ -73,7 +93,7 @@ class Tracer:
         self._run_open = False
         self._explicit_runs = 0
         self._sticky: set[str] = set()
-        self._standing: dict[tuple[str, str], tuple[Any, Site, str]] = {}
+        self._standing: dict[tuple[str, str], Standing] = {}
         self._harness: str | None = settings.harness
         self._is_described = False
 
@@ -86,6 +106,10 @@ class Tracer:
             self._open_process_run()
         return self._run_id
 
+    def present_run_id(self) -> str:
+        """The same, without opening anything: a value is needed before it is known whether there will be a call."""
+        return context.scope.get().run_id or self._run_id
+
     def start_run(self, run: RunStart) -> None:
         """Record an explicit run."""
         self._explicit_runs += 1
@@ -93,7 +117,7 @@ class Tracer:
         self._describe_once()
         self._repeat_standing(run.run_id)
 
-    def decide(self, knob: str, value: Any, site: Site, source: str) -> None:
+    def decide(self, decided: Standing) -> None:
         """Record a decision of the present run, once for each value it takes.
 
         Outside of a declared run it holds for the process: for its own run, should it come to one, and for every
@@ -101,18 +125,19 @@ class Tracer:
         """
         run_id = context.scope.get().run_id
         if run_id is None:
-            self._standing[knob, site.site_id] = (value, site, source)
+            self._standing[decided.knob, decided.site.site_id] = decided
             if not self._run_open:
                 return
             run_id = self._run_id
-        self._decide(knob, value, site, source, run_id)
+        self._decide(decided, run_id)
 
     def _repeat_standing(self, run_id: str) -> None:
-        for (knob, _), (value, site, source) in list(self._standing.items()):
-            self._decide(knob, value, site, source, run_id)
+        for decided in list(self._standing.values()):
+            self._decide(decided, run_id)
 
-    def _decide(self, knob: str, value: Any, site: Site, source: str, run_id: str) -> None:
-        key = digest(f"{run_id} {knob} {site.site_id} {value!r}")
+    def _decide(self, decided: Standing, run_id: str) -> None:
+        knob, value, site = decided.knob, decided.value, decided.site
+        key = digest(f"{run_id} {knob} {site.site_id} {value!r} {decided.source} {decided.policy_version}")
         if key in self._sticky:
             return
         if len(self._sticky) > 100_000:
@@ -124,10 +149,13 @@ class Tracer:
                 run_id=run_id,
                 knob=knob,
                 value=value,
-                source=source,
+                source=decided.source,
                 site_id=site.site_id,
                 ts_ns=time.time_ns(),
+                propensity=decided.propensity,
                 site_role="knob",
+                policy_version=decided.policy_version,
+                choices=decided.choices,
             )
         )
 

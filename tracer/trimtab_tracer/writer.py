@@ -17,11 +17,14 @@ from queue import Empty, SimpleQueue
 from .caught import Caught
 from .exchange import ExchangeBuilder
 from .guard import guarded, swallow
-from .records import Loss, Record
+from .records import Attempt, Exchange, Loss, Record
 from .spool import SpoolWriter
 
 Job = Callable[[], Iterable[Record]]
 """Background work that gives records to spool."""
+
+BYTES_PER_TOKEN = 4
+"""Of text, roughly; counts where a provider does not say what it used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Writer:
         builder: Turns captured bytes into records.
         flush_interval_s: How long captured bytes may wait, so that they are handled in batches.
         process_id: Under which losses are counted.
+        spent: Told the tokens of each attempt that a policy may have made dearer.
     """
 
     MAX_QUEUED_BYTES = 64 * 1024 * 1024
@@ -46,8 +50,16 @@ class Writer:
     IDLE_S = 1.0
     """How long the thread waits for more work before it ends."""
 
-    def __init__(self, spool: SpoolWriter, builder: ExchangeBuilder, flush_interval_s: float, process_id: str) -> None:
+    def __init__(
+        self,
+        spool: SpoolWriter,
+        builder: ExchangeBuilder,
+        flush_interval_s: float,
+        process_id: str,
+        spent: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._spool = spool
+        self._spent = spent
         self._builder = builder
         self._flush_interval_s = flush_interval_s
         self._process_id = process_id
@@ -169,6 +181,8 @@ class Writer:
         if isinstance(item, Caught):
             self._queued_bytes -= item.size_bytes
             records: Iterable[Record] = self._builder.build(item.captured())
+            if item.is_spending:
+                self._spent(tokens_of(item.attempt, records))
         else:
             records = item()
         for record in records:
@@ -176,3 +190,13 @@ class Writer:
 
     def _lose(self, reason: str, count: int, size_bytes: int) -> None:
         self._spool.write(Loss(self._process_id, "exchange", reason, count, size_bytes, time.time_ns()))
+
+
+def tokens_of(attempt: Attempt, records: Iterable[Record]) -> int:
+    """Tokens of an attempt, as its exchange among ``records`` reports them, else by its size; none where refused."""
+    if attempt.http_status is not None and attempt.http_status >= 400:
+        return 0
+    exchange = next((record for record in records if isinstance(record, Exchange)), None)
+    if exchange is not None and exchange.usage_source == "reported":
+        return (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
+    return (attempt.request_bytes + attempt.response_bytes) // BYTES_PER_TOKEN

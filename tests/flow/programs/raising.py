@@ -12,8 +12,10 @@ import mmap
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import CodeType, FrameType
 
 import anthropic
@@ -97,6 +99,21 @@ def refused() -> object:
     """A call that is refused, and tried again, and refused."""
     with chat(max_retries=1) as client:
         return client.chat.completions.create(model="refuses", messages=MESSAGES)
+
+
+def refused_without_sdk() -> object:
+    """One that the agent sends by itself, and one that is answered."""
+    with httpx.Client(verify=False) as client:
+        models = ("refuses", "gpt-5-mini")
+        asked = [client.post(URL + "/v1/chat/completions", json={"model": m, "messages": MESSAGES}) for m in models]
+        return [(answer.status_code, len(answer.json())) for answer in asked]
+
+
+def kept() -> object:
+    """A conversation that the provider keeps."""
+    with chat() as client:
+        first = client.responses.create(model="gpt-5-mini", input="Hello")
+        return client.responses.create(model="gpt-5-mini", input="And?", previous_response_id=first.id).output_text
 
 
 def unreachable() -> object:
@@ -198,6 +215,8 @@ WORK = (
     left,
     cut,
     refused,
+    refused_without_sdk,
+    kept,
     unreachable,
     broken_tool,
     awaited,
@@ -268,6 +287,27 @@ def functions_of_ours() -> dict[str, tuple[CodeType, Parts]]:
     }
 
 
+def publish() -> None:
+    """A policy that changes how everything is asked, and nothing of what comes of it."""
+    quick = {"initial_s": 0.001, "factor": 1, "max_s": 0.001, "jitter": 0}
+    fallback = {"on": ["rate_limit"], "models": ["refuses-too"]}
+    knobs = {"timeout_s": 300, "max_tokens": 8, "max_retries": {"other": 1}, "backoff": quick, "fallback": fallback}
+    rules = [{"knob": knob, "value": value, "match": {}} for knob, value in knobs.items()]
+    rules += [{"knob": "model", "value": "gpt-5-nano", "match": {"model": "gpt-5-mini"}}]
+    rules += [{"knob": "top", "value": 5, "match": {}}]
+    document = {
+        "schema": 1,
+        "version": 1,
+        "issued_ns": time.time_ns(),
+        "lifetime_s": 86400,
+        "frozen": False,
+        "rules": [{"rule_id": f"rule-{i}", "sticky": "run", "source": "human", **rule} for i, rule in enumerate(rules)],
+    }
+    file = Path(os.environ["TRIMTAB_HOME"]) / "policy.json"
+    file.write_text(json.dumps(document))
+    file.chmod(0o600)
+
+
 def work_while_raising(target: CodeType, parts: Parts) -> tuple[list[str], bool]:
     """The work with ``target`` raising at its start, in every thread; and whether it did."""
     fired = mmap.mmap(-1, 1)  # shared with children
@@ -296,6 +336,7 @@ if __name__ == "__main__":
     share, shares = map(int, sys.argv[1:])
     expected = work()
     print(json.dumps({"function": None, "results": expected}))
+    publish()
     functions_of_ours()  # what is imported late is imported now
     functions = functions_of_ours()
     for name in list(functions)[share::shares]:

@@ -2,24 +2,25 @@
 
 Every ``.post()``, ``.stream()`` and SDK call goes through ``send``; transports do not see them all, and SDK methods
 differ. A response that is read inside ``send`` is captured there; a streamed one gets a tee (:mod:`.tees`). Works for
-clients built before ``instrument()``, because the classes are patched and not the objects.
+clients built before ``instrument()``, because the classes are patched and not the objects. Where a policy makes the
+call's retries ours, :mod:`.send_again` sends in the place of what stands here.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import suppress
-from contextvars import Token
 from types import ModuleType
 from typing import Any
 
 from .. import context
-from ..capture import Capture, begin
+from ..calls import begin
+from ..capture import Capture
 from ..guard import guarded
 from ..tracer import Tracer
+from . import send_again
 from .patches import Patches
-from .tees import async_tee, sync_tee
+from .tees import async_tee, deliver, sync_tee
 
 Active = Callable[[], Tracer | None]
 """Gives the tracer of this process, or None while tracing is off."""
@@ -37,18 +38,20 @@ def patch(patches: Patches, module: ModuleType, active: Active, other: Other) ->
 def _sync_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
     @functools.wraps(original)
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        capture = _begin(active, other, request, kwargs)
+        capture = _begin(active, other, self, request, kwargs)
         if capture is None:
             return original(self, request, *args, **kwargs)
+        if capture.resending is not None:
+            return send_again.sync(functools.partial(original, self), capture, tee, args, kwargs)
         token = context.in_send.set(True)
         try:
-            response = original(self, request, *args, **kwargs)
+            response = original(self, capture.request, *args, **kwargs)
         except BaseException as error:
             capture.fail(error)
             raise
         finally:
-            _leave(token)
-        _end(capture, response, tee)
+            context.leave_send(token)
+        deliver(capture, response, tee)
         return response
 
     return send
@@ -57,44 +60,31 @@ def _sync_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
 def _async_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
     @functools.wraps(original)
     async def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        capture = _begin(active, other, request, kwargs)
+        capture = _begin(active, other, self, request, kwargs)
         if capture is None:
             return await original(self, request, *args, **kwargs)
+        if capture.resending is not None:
+            return await send_again.awaited(functools.partial(original, self), capture, tee, args, kwargs)
         token = context.in_send.set(True)
         try:
-            response = await original(self, request, *args, **kwargs)
+            response = await original(self, capture.request, *args, **kwargs)
         except BaseException as error:
             capture.fail(error)
             raise
         finally:
-            _leave(token)
-        _end(capture, response, tee)
+            context.leave_send(token)
+        deliver(capture, response, tee)
         return response
 
     return send
 
 
 @guarded()
-def _leave(token: Token[bool]) -> None:
-    with suppress(ValueError):  # a coroutine that is destroyed is closed in another context
-        context.in_send.reset(token)
-
-
-@guarded()
-def _begin(active: Active, other: Other, request: Any, kwargs: dict[str, Any]) -> Capture | None:
+def _begin(active: Active, other: Other, client: Any, request: Any, kwargs: dict[str, Any]) -> Capture | None:
     tracer = active()
     if tracer is None:
         return None
-    capture = begin(tracer, request, bool(kwargs.get("stream")))
+    capture = begin(tracer, client, request, bool(kwargs.get("stream")))
     if capture is None and not context.in_send.get():
         other()
     return capture
-
-
-@guarded()
-def _end(capture: Capture, response: Any, tee: Any) -> None:
-    if response.is_stream_consumed or hasattr(response, "_content"):
-        capture.read(response)
-        return
-    capture.opened(response)
-    response.stream = tee(response.stream, capture)

@@ -2,25 +2,32 @@
 
 ``max_retries`` never leaves the SDK, and a client-level setting was chosen where the client was built, not where it is
 used. Two private methods of ``<sdk>._base_client.BaseClient`` tell: ``__init__`` (who built the client) and
-``_build_request`` (which options made this request). Both are optional: in an SDK where they are missing or changed
-the call is captured all the same, without this knowledge. Clients built before ``instrument()`` are pinned to the line
-of the call.
+``_build_request`` (which options made this request). A third one, ``FinalRequestOptions.get_max_retries``, is where the
+SDK asks how often it may send a call again, once, before its first request: there the plan of the call is made, and
+where its retries become ours the SDK is told 0. All are optional: in an SDK where they are missing or changed the call
+is captured all the same, without this knowledge, and its retries stay the SDK's. Clients built before ``instrument()``
+are pinned to the line of the call.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
+import threading
 import weakref
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import FrameType, ModuleType
 from typing import Any
 
-from ..decisions import Hint, Setting
+from ..decisions import Hint, Plan, Setting
 from ..guard import guarded
 from ..records import Site
 from ..tracer import Tracer
-from .patches import Patches
+from ..wire import formats
+from ..wire.usage import model_in
+from .patches import MARK, Patches
 
 SDKS = ("openai", "anthropic")
 """SDKs whose ``_base_client`` is hooked."""
@@ -34,6 +41,16 @@ _given: weakref.WeakKeyDictionary[Any, frozenset[str]] = weakref.WeakKeyDictiona
 CLIENTS = ("OpenAI", "AsyncOpenAI", "Anthropic", "AsyncAnthropic")
 """Classes whose constructor arguments tell a setting that was given from one that was left to its default."""
 
+LOOPS = ("request", "_request")
+"""Names of the SDKs' methods that send a call until it succeeds; who else asks for the number of retries is told it."""
+
+MAX_PLANS = 4096
+"""Calls under way whose plans are kept."""
+
+_plans: OrderedDict[str, Plan] = OrderedDict()
+"""Per idempotency key, which an SDK gives each call and all of its requests."""
+_plans_lock = threading.RLock()
+
 
 def hint_for(request: Any) -> Hint | None:
     """What the SDK that built ``request`` said about it, or None."""
@@ -44,6 +61,8 @@ def patch(patches: Patches, module: ModuleType, active: Callable[[], Tracer | No
     """Hook one SDK's ``_base_client`` module."""
     patches.replace(module.BaseClient, "__init__", functools.partial(_init, active))
     patches.replace(module.BaseClient, "_build_request", functools.partial(_build_request, active, module))
+    options = getattr(module, "FinalRequestOptions", None)
+    patches.replace(options, "get_max_retries", functools.partial(_get_max_retries, active, module))
 
 
 def patch_clients(patches: Patches, module: ModuleType) -> None:
@@ -104,13 +123,19 @@ def _note_request(
 ) -> None:
     if active() is None:
         return
+    hint = _hint(module, client, options)
+    plan = _plans.get(options.idempotency_key) if _plans else None
+    _hints[request] = replace(hint, plan=plan) if plan is not None else hint
+
+
+def _hint(module: ModuleType, client: Any, options: Any) -> Hint:
     not_given = module.NotGiven
     built_at = _built_at.get(client)
     given = _given.get(client, frozenset())
     has_default_timeout = client.timeout == module.DEFAULT_TIMEOUT
-    _hints[request] = Hint(
+    return Hint(
         max_retries=Setting(
-            value=options.get_max_retries(client.max_retries),
+            value=_incumbent(options, client.max_retries),
             by_call=not isinstance(options.max_retries, not_given),
             is_default="max_retries" not in given and client.max_retries == module.DEFAULT_MAX_RETRIES,
             built_at=built_at,
@@ -124,3 +149,62 @@ def _note_request(
             built_at=built_at,
         ),
     )
+
+
+def _incumbent(options: Any, default: int) -> Any:
+    """What the SDK would be told without us."""
+    method = type(options).get_max_retries
+    return getattr(method, MARK, method)(options, default)
+
+
+def _get_max_retries(active: Callable[[], Tracer | None], module: ModuleType, original: Any) -> Any:
+    @functools.wraps(original)
+    def get_max_retries(self: Any, *args: Any, **kwargs: Any) -> Any:
+        caller = sys._getframe(1)
+        # First what costs nothing: the SDK asks at every call, and few are steered.
+        if caller.f_code.co_name in LOOPS and _takes_over(active, module, self, caller):
+            return 0
+        return original(self, *args, **kwargs)
+
+    return get_max_retries
+
+
+@guarded(default=False)
+def _takes_over(active: Callable[[], Tracer | None], module: ModuleType, options: Any, caller: FrameType) -> bool:
+    """Make the plan of a call that an SDK begins; whether its retries are ours."""
+    tracer = active()
+    if tracer is None:
+        return False
+    is_steered = tracer.steering.policy() is not None
+    if not is_steered and not _plans:
+        return False
+    variables = caller.f_locals
+    if variables.get("retries_taken"):
+        return False  # the call is under way, and goes on as it began
+    client = variables.get("self")
+    plan = _plan(tracer, module, client, options, caller) if is_steered and client is not None else None
+    return _keep(options.idempotency_key, plan)
+
+
+def _plan(tracer: Tracer, module: ModuleType, client: Any, options: Any, caller: FrameType) -> Plan | None:
+    body = options.json_data
+    if not isinstance(body, Mapping) or formats.match(options.method.upper(), options.url) is None:
+        return None
+    extra = options.extra_json
+    model = (extra.get("model") if isinstance(extra, Mapping) else None) or body.get("model") or model_in(options.url)
+    site = tracer.sites.here(caller)
+    return tracer.steering.plan(site, _hint(module, client, options), model, tracer.run_id())
+
+
+def _keep(key: str | None, plan: Plan | None) -> bool:
+    """Keep ``plan`` for the requests of the call ``key``; whether it makes the call's retries ours."""
+    if key is None:  # the requests could not be told from those of other calls
+        return False
+    with _plans_lock:
+        _plans.pop(key, None)
+        if plan is None:
+            return False
+        _plans[key] = plan
+        if len(_plans) > MAX_PLANS:
+            _plans.popitem(last=False)
+    return plan.has_loop

@@ -76,6 +76,7 @@ class Switch:
             self._http_spans.off()
             self._imports.remove()
             self._patches.undo()
+            tracer.steering.close()
             tracer.end_process()
 
     @guarded()

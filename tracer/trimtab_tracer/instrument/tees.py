@@ -12,6 +12,17 @@ from types import ModuleType
 from typing import Any
 
 from ..capture import Capture
+from ..guard import guarded
+
+
+@guarded()
+def deliver(capture: Capture, response: Any, tee: Any) -> None:
+    """Capture ``response``: at once where it was read while it was sent, else as its reader goes on."""
+    if response.is_stream_consumed or hasattr(response, "_content"):
+        capture.read(response)
+        return
+    capture.opened(response)
+    response.stream = tee(response.stream, capture)
 
 
 class Tee:

@@ -1,0 +1,188 @@
+"""Sends a request, and again where our retry loop says so: in the place of ``send`` for calls whose retries are ours.
+
+In: the HTTP library's own ``send`` and the first attempt. Out: the response or the exception of the last attempt, as
+the library gave it, so that an SDK makes of it what it always does. What to do after a failure is decided by
+:mod:`..retries`; here it is carried out, once with and once without ``await``. Nothing is sent again once the head of
+an answer was handed out.
+
+What of ours fails hands on what is there. What is raised while we pause (cancellation, a signal) is the user's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from .. import context, retries
+from ..capture import Capture
+from ..guard import from_signal_handler, guarded, guarded_async
+from .tees import deliver
+
+NEEDS_BODY = 429
+"""Status of rate limits, and of used-up quotas: only the body tells them apart."""
+
+
+class Next(NamedTuple):
+    """The attempt to make now, after a pause."""
+
+    delay_s: float
+    capture: Capture
+
+
+def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Send until there is an answer, or a failure to hand on."""
+    while True:
+        following: Next | None = None
+        response: Any = None
+        token = context.in_send.set(True)
+        try:
+            response = send(capture.request, *args, **kwargs)
+        except BaseException as error:
+            capture.fail(error)
+            following = _after_error(capture, error)
+            if following is None:
+                raise
+        finally:
+            context.leave_send(token)
+        if following is None:
+            deliver(capture, response, tee)
+            _read(capture, response)
+            following = _after_response(capture, response)
+            if following is None:
+                return response
+        try:
+            _close(response)
+            time.sleep(following.delay_s)
+        finally:
+            _end_pause(capture)
+        capture = following.capture
+        capture.restart()
+
+
+async def awaited(
+    send: Callable[..., Awaitable[Any]], capture: Capture, tee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """The same, awaited."""
+    sleep = _sleep()
+    while True:
+        following: Next | None = None
+        response: Any = None
+        token = context.in_send.set(True)
+        try:
+            response = await send(capture.request, *args, **kwargs)
+        except BaseException as error:
+            capture.fail(error)
+            following = _after_error(capture, error)
+            if following is None:
+                raise
+        finally:
+            context.leave_send(token)
+        if following is None:
+            deliver(capture, response, tee)
+            await _aread(capture, response)
+            following = _after_response(capture, response)
+            if following is None:
+                return response
+        try:
+            await _aclose(response)
+            await sleep(following.delay_s)
+        finally:
+            _end_pause(capture)
+        capture = following.capture
+        capture.restart()
+
+
+@guarded(default=asyncio.sleep)
+def _sleep() -> Callable[[float], Awaitable[None]]:
+    """A pause for any event loop; the HTTP libraries bring anyio along."""
+    import anyio
+
+    return anyio.sleep
+
+
+@guarded()
+def _after_error(capture: Capture, error: BaseException) -> Next | None:
+    failure = retries.of_error(error)
+    return _next(capture, failure) if failure is not None else None
+
+
+@guarded()
+def _after_response(capture: Capture, response: Any) -> Next | None:
+    """What to do after ``response``; None where it is the call's, an answer or not."""
+    resending = capture.resending
+    if resending is None:
+        return None
+    if response.status_code < 400:
+        resending.succeeded()
+        capture.answered()
+        return None
+    body = response.content if hasattr(response, "_content") else None
+    following = _next(capture, retries.of_status(response.status_code, response.headers, body))
+    if following is None and resending.is_of_sdk:
+        response.headers["x-should-retry"] = "false"  # one loop is enough
+    return following
+
+
+def _next(capture: Capture, failure: retries.Failure) -> Next | None:
+    if capture.resending is None:
+        return None
+    try:
+        again = capture.resending.next(failure)
+        return Next(again.delay_s, capture.next(again.sending)) if again is not None else None
+    except BaseException:
+        capture.resending.waited()
+        raise
+
+
+@guarded()
+def _end_pause(capture: Capture) -> None:
+    if capture.resending is not None:
+        capture.resending.waited()
+
+
+def _is_to_read(capture: Capture, response: Any) -> bool:
+    """Whether the body of a failure must be known to judge it, and is not yet."""
+    if capture.resending is None or response.status_code < 400 or hasattr(response, "_content"):
+        return False
+    return response.status_code == NEEDS_BODY or capture.resending.tells_classes_apart
+
+
+@guarded()
+def _read(capture: Capture, response: Any) -> None:
+    if _is_to_read(capture, response):
+        try:
+            response.read()
+        except Exception as error:
+            _give_up_reading(response, error)
+            response.close()
+
+
+@guarded_async
+async def _aread(capture: Capture, response: Any) -> None:
+    if _is_to_read(capture, response):
+        try:
+            await response.aread()
+        except Exception as error:
+            _give_up_reading(response, error)
+            await response.aclose()
+
+
+def _give_up_reading(response: Any, error: Exception) -> None:
+    """The body broke on the way: the status is what remains of it, for us and for the SDK."""
+    if from_signal_handler(error):
+        raise error
+    response._content = b""
+
+
+@guarded()
+def _close(response: Any) -> None:
+    if response is not None:
+        response.close()
+
+
+@guarded_async
+async def _aclose(response: Any) -> None:
+    if response is not None:
+        await response.aclose()

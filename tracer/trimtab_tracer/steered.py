@@ -1,0 +1,162 @@
+"""One call as a policy wants it: which of its orders the request allows, and what goes out instead.
+
+In: a call's plan (:mod:`.steering`) and its request. Out: a :class:`Steered`. A module of its own because here a plan
+meets what a request allows (:mod:`.rewrite`), the conversation that it is part of (:mod:`.conversations`) and our retry
+loop (:mod:`.resending`). What a request does not allow is dropped from the plan, where the incumbent was drawn too, so
+that an experiment counts only calls that it could have changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import rewrite
+from .conversations import Conversation, Conversations, conversation
+from .decisions import Hint, Order, Plan
+from .digests import digest
+from .guard import guarded
+from .resending import Outgoing, Resending, Sending
+from .retries import RetryLoop, Terms
+from .rewrite import Draft
+from .steering import Steering, incumbent_retries
+
+IN_BODY = ("model", "max_tokens", "fallback")
+"""Knobs for which the body must be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call as the agent makes it."""
+
+    run_id: str
+    client: Any
+    """The HTTP client that sends it."""
+    request: Any
+    api: str
+    body: bytes | None
+    """None where it can be read only once."""
+    model: str | None
+    hint: Hint | None
+    """What the SDK said about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """A call as its policy wants it."""
+
+    plan: Plan
+    """What was decided for the call: all of its requests go by it."""
+    orders: tuple[Order, ...]
+    """Those that are carried out."""
+    sending: Sending
+    """Its first request."""
+    hint: Hint | None
+    """What the SDK said about it."""
+    asked_digest: str | None
+    """Of the body as the agent made it."""
+    max_retries: int | None
+    """Most retries that a policy set; None where it set none."""
+    resending: Resending | None
+    """Our retry loop; None where the call's retries are not ours."""
+
+
+def steer(steering: Steering, plan: Plan, call: Asked) -> Steered:
+    """Carry out ``plan`` for a call, as far as its request allows.
+
+    Should changing the request fail, it goes out as it is. The retry loop is kept: an SDK has left its retries to us
+    since the plan was made.
+    """
+    changed = _changed(steering, plan, call)
+    if changed is None:
+        outgoing = Outgoing(call.request, call.body, call.model, None, None, None)
+        changed = plan.without((*IN_BODY, "timeout_s")), outgoing, outgoing.sending()
+    doable, outgoing, first = changed
+    values = doable.values()
+    body_digest = digest(call.body) if call.body is not None else None
+    resending = None
+    if plan.has_loop and body_digest is not None:
+        resending = _resending(steering, plan, Terms.of(values, plan.caps), call, body_digest, outgoing)
+    most = values.get("max_retries")
+    return Steered(
+        plan=plan,
+        orders=doable.orders,
+        sending=first,
+        hint=call.hint,
+        asked_digest=body_digest,
+        max_retries=max(most.values()) if isinstance(most, dict) else most,
+        resending=resending,
+    )
+
+
+@guarded()
+def _changed(steering: Steering, plan: Plan, call: Asked) -> tuple[Plan, Outgoing, Sending] | None:
+    """What of ``plan`` the request allows, what goes out instead, and the first request of it."""
+    needs_body = any(plan.order(knob) is not None for knob in IN_BODY)
+    asked = rewrite.draft(call.api, call.request, call.body) if needs_body else None
+    talk = conversation(call.api, asked.body) if asked is not None else None
+    doable, draft = _with_model(plan, steering.conversations, call.run_id, asked, talk)
+    doable, draft = _with_max_tokens(doable, draft)
+    doable = _with_fallback(doable, draft, talk)
+    values = doable.values()
+    timeout = None
+    if "timeout_s" in values:
+        given = call.request.extensions.get("timeout")
+        timeout = rewrite.timeouts(call.client.timeout.as_dict() if given is None else given, values["timeout_s"])
+    outgoing = Outgoing(call.request, call.body, call.model, asked, draft, timeout)
+    return doable, outgoing, outgoing.sending()
+
+
+def _resending(
+    steering: Steering, plan: Plan, terms: Terms, call: Asked, body_digest: str, outgoing: Outgoing
+) -> Resending:
+    incumbent = incumbent_retries(call.hint)
+    account = steering.extras.account(
+        call.run_id, body_digest, call.request.url.host, lambda: not steering.is_spent(plan.caps)
+    )
+    return Resending(steering, plan, RetryLoop(terms, incumbent, account), account, outgoing, incumbent)
+
+
+def _with_model(
+    plan: Plan, known: Conversations, run_id: str, asked: Draft | None, talk: Conversation | None
+) -> tuple[Plan, Draft | None]:
+    """The plan and what is asked instead: a conversation keeps the model that it began with."""
+    order = plan.order("model")
+    if order is None:
+        return plan, asked
+    if asked is None or talk is None or asked.model is None or talk.is_elsewhere:
+        return plan.without(("model",)), asked
+    begins = not (talk.is_continued or talk.is_bound)
+    found = order if begins else known.began_with(run_id, order.rule_id, talk.keys)
+    draft = asked if found is None or found.is_incumbent else asked.with_model(found.value)
+    if found is None or draft is None:
+        return plan.without(("model",)), asked
+    if begins:
+        known.remember(run_id, found, talk.keys)
+    return replace(plan, orders=tuple(found if each is order else each for each in plan.orders)), draft
+
+
+def _with_max_tokens(plan: Plan, asked: Draft | None) -> tuple[Plan, Draft | None]:
+    order = plan.order("max_tokens")
+    if order is None:
+        return plan, asked
+    if asked is None or not asked.has_max_tokens:
+        return plan.without(("max_tokens",)), asked
+    draft = asked if order.is_incumbent else asked.with_max_tokens(order.value)
+    return (plan.without(("max_tokens",)), asked) if draft is None else (plan, draft)
+
+
+def _with_fallback(plan: Plan, draft: Draft | None, talk: Conversation | None) -> Plan:
+    """The plan with those models to fall back on that can be asked; without any in a conversation that is bound."""
+    order = plan.order("fallback")
+    if order is None:
+        return plan
+    if draft is None or talk is None or draft.model is None or talk.is_bound:
+        return plan.without(("fallback",))
+    if order.is_incumbent:
+        return plan
+    models = [model for model in order.value["models"] if draft.with_model(model) not in (None, draft)]
+    if not models:
+        return plan.without(("fallback",))
+    usable = replace(order, value={**order.value, "models": models})
+    return replace(plan, orders=tuple(usable if each is order else each for each in plan.orders))
