@@ -102,6 +102,7 @@ def story() -> list[r.Record]:
         attempt("c3", 1, 10, end="error", http_status=None, error_type="httpx.ReadTimeout"),
         r.Decision("d1", "run", "model", "gpt-4o", "code", "site", SECOND, "c1"),
         r.Decision("d2", "run", "temperature", None, "default", "site", SECOND, "c1"),
+        r.Decision("d3", "run", "depth", 2, "code", "site", SECOND, None, 1.0, "knob", choices=(1, 2, None, "deep")),
         r.Outcome("o1", "run", 12 * SECOND, False, 0.5),
         r.HttpSpan("h1", "run", "p", "GET", 5 * SECOND, 10, "GET", "http://x"),
         r.Loss("p", "content", "spool nearly full", 2, 200, 5),
@@ -114,6 +115,13 @@ def expected(opened: Store) -> dict[str, list[Any]]:
     """The store after the story was ingested as it happened."""
     ingest(emptied(opened), story())
     return dump(opened)
+
+
+def test_what_a_knob_may_become_is_kept(store: Store) -> None:
+    """The choices that the code names for a knob of its own are JSON beside the value; NULL where it names none."""
+    ingest(store, story())
+    sql = "SELECT knob, value, choices FROM decisions WHERE decision_id IN ('d1', 'd3') ORDER BY decision_id"
+    assert [("model", '"gpt-4o"', None), ("depth", "2", '[1, 2, null, "deep"]')] == rows(store, sql)
 
 
 @given(st.integers(0, 10**9), st.integers(1, 4), st.booleans())

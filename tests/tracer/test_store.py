@@ -53,6 +53,24 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
         assert [(len(migrations()),)] == store.cursor().sql("SELECT count(*) FROM migrations").fetchall()
 
 
+def test_an_earlier_store_keeps_its_rows(tmp_path: Path) -> None:
+    """A store of the first shape gets the tables and columns that came later, and its rows stay as they were."""
+    path = tmp_path / "trimtab.duckdb"
+    (first, sql), *later = migrations()
+    with duckdb.connect(str(path), config={"storage_compatibility_version": "v1.5.0"}) as con:
+        con.execute(sql)
+        con.execute("CREATE TABLE migrations (name VARCHAR PRIMARY KEY, applied_ns BIGINT NOT NULL)")
+        con.execute("INSERT INTO migrations VALUES (?, 1)", [first])
+        con.execute("INSERT INTO decisions VALUES ('d', 'r', NULL, 'k', '1', 'code', 1.0, 's', 'call', NULL, 5)")
+    with Store.open(path) as store, store.transaction() as con:
+        assert [("d", None)] == con.sql("SELECT decision_id, choices FROM decisions").fetchall()
+        con.execute("DELETE FROM decisions")
+        assert [(0,)] == con.sql("SELECT count(*) FROM audit").fetchall()
+        names = con.sql("SELECT name FROM migrations ORDER BY name").fetchall()
+    assert [("0001_core.sql",), ("0002_control.sql",)] == names[:2]
+    assert len(names) == 1 + len(later)
+
+
 def test_the_file_can_be_read_by_the_older_duckdb(tmp_path: Path) -> None:
     """The file is written in the storage format of DuckDB 1.5, whatever version is installed."""
     with Store.open(tmp_path / "trimtab.duckdb") as store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -59,6 +60,52 @@ def test_the_token_is_made_once(settings: Settings) -> None:
     assert mode(settings.token_path) == 0o600
     settings.token_path.write_text("\n")
     assert home.token(settings) not in ("", first)
+
+
+def test_every_secret_is_its_own_and_private(settings: Settings) -> None:
+    """The tokens that write and read and the key for policies differ, are readable by this user only, and stay."""
+    home.prepare(settings.home)
+    made = [home.token(settings), home.read_only_token(settings), home.policy_key(settings)]
+    assert 3 == len(set(made))
+    paths = [settings.token_path, settings.home / "token.read", settings.policy_key_path]
+    assert [0o600] * 3 == [mode(path) for path in paths]
+    assert made == [path.read_text().strip() for path in paths]
+    assert made == [home.token(settings), home.read_only_token(settings), home.policy_key(settings)]
+
+
+def test_a_home_with_all_that_is_ours_is_closed(settings: Settings) -> None:
+    """Secrets, policy and what a killed process left of them count as ours: such a home is closed to others."""
+    settings.home.mkdir(mode=0o755)
+    for name in ("spool", "token.read", "policy.json", "policy.key", ".policy.json.new", ".token.read.new"):
+        (settings.home / name).touch()
+    home.prepare(settings.home)
+    assert mode(settings.home) == 0o700
+
+
+def test_a_file_is_replaced_or_left(settings: Settings) -> None:
+    """What can't be written whole leaves the old file and nothing beside it; a dead process's rest is written over."""
+    home.prepare(settings.home)
+    path = settings.home / "policy.json"
+    (settings.home / ".policy.json.new").write_text("half")
+    home.replace_file(path, b"whole")
+    assert (b"whole", 0o600) == (path.read_bytes(), mode(path))
+    if Path("/dev/full").exists():
+        (settings.home / ".policy.json.new").symlink_to("/dev/full")
+        with pytest.raises(OSError, match="No space"):
+            home.replace_file(path, b"more")
+    assert b"whole" == path.read_bytes()
+    assert [".gitignore", "policy.json"] == sorted(os.listdir(settings.home))
+
+
+def test_the_note_may_name_a_dashboard(settings: Settings) -> None:
+    """A note tells where the dashboard is; one of an earlier version, which does not, is read too."""
+    home.prepare(settings.home)
+    note = home.Note(os.getpid(), "http://127.0.0.1:4319", 1, "0.1.0", "http://127.0.0.1:4320")
+    home.write_note(settings, note)
+    assert note == home.read_note(settings)
+    text = json.dumps({"pid": os.getpid(), "url": "u", "started_ns": 1, "version": "0.1.0"})
+    settings.sidecar_path.write_text(text)
+    assert home.Note(os.getpid(), "u", 1, "0.1.0") == home.read_note(settings)
 
 
 def test_a_home_that_is_a_file_is_named(settings: Settings) -> None:

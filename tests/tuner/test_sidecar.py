@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -13,11 +14,14 @@ import httpx
 import pytest
 
 from trimtab_tracer.errors import SidecarError, StoreError
-from trimtab_tracer.records import Record
+from trimtab_tracer.policy import parse
+from trimtab_tracer.records import Decision, Record
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.spool import SpoolWriter
 from trimtab_tracer.store import Store
 from trimtab_tuner import home
+from trimtab_tuner.control import Actor, Control
+from trimtab_tuner.recommend import Proposal
 from trimtab_tuner.sidecar import Sidecar
 
 SomeRun = Callable[..., list[Record]]
@@ -119,6 +123,76 @@ def test_a_failing_analysis_does_not_stop_the_collector(
         until(lambda: health(sidecar)["status"] == "ok")
     assert count(settings, "attempts") == 4
     assert sum("analysis" in record.message for record in caplog.records) == 1
+
+
+def test_the_policy_is_published_as_long_as_it_serves_and_stays(settings: Settings) -> None:
+    """At the start the file is written from the store, then issued again and again; stopping leaves it as it is."""
+    short = replace(settings, policy_lifetime_s=1)
+    with Store.open(settings.store_path) as store:
+        rule = {"rule_id": "mine", "knob": "max_retries", "value": 1}
+        Control(store, settings).put_rule(rule, seen=1, actor=Actor("a", "cli"))
+    settings.policy_path.unlink()
+    with Sidecar(short) as sidecar:
+        first = json.loads(settings.policy_path.read_bytes())
+        assert (2, ["mine"]) == (first["version"], [rule["rule_id"] for rule in first["rules"]])
+        until(lambda: json.loads(settings.policy_path.read_bytes())["issued_ns"] > first["issued_ns"])
+        settings.policy_path.unlink()
+        until(settings.policy_path.exists)
+        assert (2, False) == (health(sidecar)["policy_version"], health(sidecar)["frozen"])
+    last = settings.policy_path.read_bytes()
+    assert 2 == parse(last, time.time_ns()).version
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in (settings.policy_path, settings.policy_key_path)}
+
+
+def test_a_policy_that_can_not_be_written_is_no_reason_to_stop(settings: Settings) -> None:
+    """With a folder in the file's place the sidecar starts, serves and says degraded; mended, it publishes."""
+    (settings.policy_path / "folder").mkdir(parents=True)
+    with Sidecar(settings) as sidecar:
+        assert "degraded" == health(sidecar)["status"]
+        (settings.policy_path / "folder").rmdir()
+        settings.policy_path.rmdir()
+        until(lambda: health(sidecar)["status"] == "ok")
+        assert settings.policy_path.is_file()
+
+
+def test_what_agents_obeyed_becomes_active(
+    sidecar: Sidecar, api: httpx.Client, spool: SpoolWriter, some_run: SomeRun
+) -> None:
+    """A recommendation that was accepted over HTTP is active once a decision of an agent says that it was obeyed."""
+    proposal = Proposal(
+        **{"finding_id": "f", "rule": "r", "knob": "max_retries", "service": None, "model": None, "site_id": "s1"},
+        **{"file": "shop.py", "function": "main", "line": 12, "title": "t", "why": "w", "from_value": None},
+        **{"to_value": 3, "match": {"site": "s1"}, "expected": {}, "evidence": {}, "risk": "low"},
+    )
+    until(lambda: health(sidecar)["analyses"] == 1)  # the next one would let a proposal of ours expire
+    sidecar._control.propose([proposal])
+    (row,) = api.get("/v1/recommendations").json()["items"]
+    name = row["recommendation_id"]
+    assert 200 == api.post(f"/v1/recommendations/{name}/accept", json={"version": 1}).status_code
+    obeyed = Decision("d", "r001", "max_retries", 3, "human", "s1", time.time_ns(), policy_version=2)
+    write_all(spool, [*some_run(1), obeyed])
+    until(lambda: api.get(f"/v1/recommendations/{name}").json()["status"] == "active")
+
+
+def test_stopping_lets_go_who_waits(settings: Settings) -> None:
+    """A request that waits for news is answered at once when the sidecar stops."""
+    with Sidecar(settings) as sidecar:
+        headers = {"Authorization": f"Bearer {settings.token_path.read_text().strip()}"}
+        url = f"{sidecar.url}/v1/events"
+        answers: list[int] = []
+
+        def wait() -> None:
+            wanted = {"after": 0, "wait_s": 25}
+            reply = httpx.get(url, params=wanted, headers=headers, trust_env=False, timeout=60)
+            answers.append(reply.status_code)
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        until(lambda: sidecar._bell._waiting)
+        begun = time.monotonic()
+    waiter.join(30)
+    assert [200] == answers
+    assert time.monotonic() - begun < 20
 
 
 def test_a_taken_port_is_one_sentence_and_changes_nothing(settings: Settings) -> None:

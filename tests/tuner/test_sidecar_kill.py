@@ -13,6 +13,7 @@ from subprocess import PIPE
 
 import pytest
 
+from trimtab_tracer.policy import parse
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 
@@ -83,7 +84,7 @@ def test_twenty_kills_lose_and_double_nothing(
     monkeypatch.setenv("TRIMTAB_COLLECT_INTERVAL_S", "0.01")
     monkeypatch.setenv("TRIMTAB_ANALYZE_INTERVAL_S", "0.3")
     draw = random.Random(20261121)
-    up = ("-m", "trimtab", "up", "--port", "0", "--home", settings.home)
+    up = ("-m", "trimtab", "up", "--no-dashboard", "--port", "0", "--home", settings.home)
     agent = spawn("-c", AGENT, settings.spool_dir)
     served = 0
     for n in range(KILLS):
@@ -116,6 +117,7 @@ def check(settings: Settings, n: int) -> None:
     """The store has ``n`` of everything, money and texts included, and the spool is empty."""
     assert n > 500
     assert list(settings.spool_dir.glob("*.seg")) == []
+    assert parse(settings.policy_path.read_bytes(), time.time_ns()).version == 1
     with Store.open(settings.store_path) as store, closing(store.cursor()) as con:
         for table in ("attempts", "calls", "tool_calls", "content"):
             assert con.execute(f"SELECT count(*) FROM {table}").fetchall() == [(n,)], table

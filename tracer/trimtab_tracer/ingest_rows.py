@@ -217,7 +217,8 @@ def run_end_row(run: RunEnd) -> Row:
 def decision_row(decision: Decision) -> Row:
     """A knob's value in force."""
     row = _plain(decision)
-    return row | {"value": json_text(decision.value), "decided_ns": row.pop("ts_ns")}
+    choices = json_text(list(decision.choices)) if decision.choices else None
+    return row | {"value": json_text(decision.value), "choices": choices, "decided_ns": row.pop("ts_ns")}
 
 
 def outcome_row(outcome: Outcome) -> Row:

@@ -1,4 +1,4 @@
-"""The home as the sidecar finds and leaves it: folder, token, lock, and the note that says who serves it.
+"""The home as the sidecar finds and leaves it: folder, secrets, lock, and the note that says who serves it.
 
 In: resolved settings. Out: a home that exists and belongs to one sidecar at a time; for clients, the address
 and token of that sidecar. Apart from :mod:`.sidecar` because clients need the second half without a database.
@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,11 +43,13 @@ class Note:
     url: str
     started_ns: int
     version: str
+    dashboard_url: str | None = None
+    """Where the dashboard answers; None where there is none (yet)."""
 
 
 _OURS = re.compile(
-    r"\.gitignore|spool|content|token|trimtab\.(toml|duckdb(\.wal|\.tmp)?)|policy\.json|sidecar\.(json|lock)"
-    r"|\.(probe|token|sidecar)\b.*"
+    r"\.gitignore|spool|content|token(\.read)?|trimtab\.(toml|duckdb(\.wal|\.tmp)?)|policy\.(json|key)|sidecar\.(json|lock)"
+    r"|\.(probe|token|sidecar|policy)\b.*"
 )
 """Names of what trimtab keeps in a home."""
 
@@ -108,17 +111,17 @@ class HomeLock:
 
 def token(settings: Settings) -> str:
     """The API's token; generated and kept in a file of mode 0600 if there is none yet."""
-    path = settings.token_path
-    try:
-        found = read_token(settings)
-        if found:
-            path.chmod(0o600)
-            return found
-        fresh = secrets.token_urlsafe(TOKEN_BYTES)
-        _replace(path, fresh + "\n")
-    except OSError as error:
-        raise SidecarError.home_not_writable(settings.home, error) from None
-    return fresh
+    return _secret(settings.home, settings.token_path)
+
+
+def read_only_token(settings: Settings) -> str:
+    """A token with which the API can only be read; kept like :func:`token`."""
+    return _secret(settings.home, settings.home / "token.read")
+
+
+def policy_key(settings: Settings) -> str:
+    """The key that signs the policy for agents elsewhere; kept like :func:`token`."""
+    return _secret(settings.home, settings.policy_key_path)
 
 
 def read_token(settings: Settings) -> str | None:
@@ -127,19 +130,37 @@ def read_token(settings: Settings) -> str | None:
     Raises:
         SidecarError: the home is no folder, or this user may not read the token.
     """
+    return _read_secret(settings.home, settings.token_path)
+
+
+def _secret(home: Path, path: Path) -> str:
+    """The secret in the file at ``path``; made if there is none, for this user only."""
     try:
-        return settings.token_path.read_text(encoding="ascii").strip() or None
+        found = _read_secret(home, path)
+        if found:
+            path.chmod(0o600)
+            return found
+        fresh = secrets.token_urlsafe(TOKEN_BYTES)
+        replace_file(path, f"{fresh}\n".encode())
+    except OSError as error:
+        raise SidecarError.home_not_writable(home, error) from None
+    return fresh
+
+
+def _read_secret(home: Path, path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip() or None
     except (FileNotFoundError, UnicodeDecodeError):
         return None
     except NotADirectoryError:
-        raise SidecarError.home_is_file(settings.home) from None
+        raise SidecarError.home_is_file(home) from None
     except PermissionError:
-        raise SidecarError.no_access(settings.home, settings.token_path) from None
+        raise SidecarError.no_access(home, path) from None
 
 
 def write_note(settings: Settings, note: Note) -> None:
     """Tell clients who serves this home."""
-    _replace(settings.sidecar_path, json.dumps(asdict(note)) + "\n")
+    replace_file(settings.sidecar_path, (json.dumps(asdict(note)) + "\n").encode())
 
 
 def remove_note(settings: Settings) -> None:
@@ -156,6 +177,7 @@ def read_note(settings: Settings) -> Note | None:
             url=str(data["url"]),
             started_ns=int(data["started_ns"]),
             version=str(data["version"]),
+            dashboard_url=data.get("dashboard_url"),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -181,12 +203,34 @@ def _wait_for_note(settings: Settings) -> Note | None:
     return note
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write ``path`` whole or not at all, readable by this user only."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def replace_file(path: Path, content: bytes) -> None:
+    """Write ``path`` whole or not at all, readable by this user only; returns when it would survive a power cut.
+
+    Raises:
+        OSError: it can't be written; what was there before is there still, and nothing else is left.
+    """
+    temporary = path.with_name(f".{path.name}.new")  # one name: what a killed process left is overwritten
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            if not temporary.is_symlink():  # what was left over keeps its mode otherwise
+                temporary.chmod(0o600)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming last. Where a file system or Windows can't, the new file may be the old one after a power cut."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

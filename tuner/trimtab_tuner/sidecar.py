@@ -1,8 +1,9 @@
-"""The sidecar: one process beside the agents that collects, prices, analyses and answers questions.
+"""The sidecar: one process beside the agents that collects, prices, analyses, recommends and answers questions.
 
 In: a home (:class:`~trimtab_tracer.settings.Settings`) with whatever agents spooled into it, since seconds or days.
-Out: the store, kept up to date, and the API on loopback. Two loops work at their own pace: the collector looks into
-the spool, the analysis runs only when something new came in. Both go on after any single exception.
+Out: the store, kept up to date, the policy file, and the API on loopback. Three loops work at their own pace: the
+collector looks into the spool, the analysis runs only when something new came in, and the policy is issued again while
+it holds. All go on after any single exception. When the sidecar ends, the policy file stays: it holds for its lifetime.
 
 It may be killed at any moment: what counts is committed in the store or still in the spool, and the next start goes
 on from there. A store that DuckDB itself has given up (disk full in the middle of a commit) can't be repaired from
@@ -18,7 +19,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -29,13 +30,16 @@ from trimtab_tracer import __version__
 from trimtab_tracer.collect import Collector
 from trimtab_tracer.errors import SidecarError, StoreError
 from trimtab_tracer.ingest import ingest
+from trimtab_tracer.policy_signature import reader_token
 from trimtab_tracer.prices import PriceList
 from trimtab_tracer.records import Record
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 
 from . import home
+from .control import Control
 from .loops import Loop, LoopState
+from .waiting import Bell
 
 if TYPE_CHECKING:
     import uvicorn
@@ -56,8 +60,12 @@ class Sidecar:
 
     STOP_S = 3.0
     """How long requests in flight may take to finish when the sidecar stops."""
+    LOOK_S = 0.25
+    """How long it may take until a signal is noticed."""
     START_S = 60.0
     """How long the API may take to answer after it was started."""
+    STEER_INTERVAL_S = 1.0
+    """Pause between two looks at who obeyed the policy, what that cost, and whether the file is as it was left."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -81,19 +89,26 @@ class Sidecar:
             undo.callback(self._close_store)
             self._prices = PriceList(settings.prices)
             self._collector = Collector(self._store, settings)
+            self._control = Control(self._store, settings)
+            self._bell = Bell()
+            self._control.listen(self._bell.ring)
             self._undo = undo.pop_all()
         self._collecting = Loop("collector", self._collect, settings.collect_interval_s)
         self._analysing = Loop("analysis", self._analyze, settings.analyze_interval_s)
+        self._steering = Loop("policy", self._steer, self.STEER_INTERVAL_S)
+        self._beside = ExitStack()  # ends what was started beside the API and asks it, such as a dashboard
         self.url = _url(settings.host, self._socket.getsockname()[1])
 
     def start(self) -> Self:
         """Collect, serve and analyse in threads of their own; returns when the API answers."""
+        self._steering.once()  # the policy is published before anyone is told that we are here
         self._collecting.start()
         self._serve()
         note = home.Note(os.getpid(), self.url, self._started_ns, __version__)
         home.write_note(self.settings, note)
         self._undo.callback(home.remove_note, self.settings)
         self._analysing.start()
+        self._steering.start()
         return self
 
     def wait(self) -> None:
@@ -102,7 +117,11 @@ class Sidecar:
         Raises:
             StoreError: the store has failed for good.
         """
-        error = self._ends.get()
+        while True:
+            # Not one long wait: once polars has run, SIGINT no longer interrupts that, and Ctrl-C would do nothing.
+            with suppress(queue.Empty):
+                error = self._ends.get(timeout=self.LOOK_S)
+                break
         if error is not None:
             raise error
 
@@ -112,14 +131,26 @@ class Sidecar:
 
     def stop(self) -> None:
         """Stop serving, take in and analyse what is still in the spool, close everything."""
+        self._beside.close()
+        self._control.close()
+        self._bell.stop()
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             self._serving.join()
         self._collecting.stop()
         self._analysing.stop()
+        self._steering.stop()
         self._collecting.once()
         self._analysing.once()
         self._undo.close()
+
+    def show_dashboard(self, on_ready: Callable[[str], None]) -> None:
+        """Start the dashboard beside the API; ``on_ready`` gets its address whenever it has come up."""
+        from .dashboard_process import DashboardProcess
+
+        dashboard = DashboardProcess(self.settings, self.url, self._token, on_ready)
+        self._beside.callback(dashboard.stop)
+        dashboard.start()
 
     @property
     def problems(self) -> int:
@@ -130,17 +161,21 @@ class Sidecar:
         """What ``/v1/health`` says."""
         from .models import Health
 
-        both = (self._collecting.state, self._analysing.state)
+        loops = (self._collecting.state, self._analysing.state, self._steering.state)
+        published = self._control.published()
         return Health(
-            status="ok" if not self._problems and all(state.is_healthy for state in both) else "degraded",
+            status="ok" if not self._problems and all(state.is_healthy for state in loops) else "degraded",
             version=__version__,
             pid=os.getpid(),
             started_ns=self._started_ns,
             records=self._records,
             spool_problems=self._problems,
             analyses=self._analyses,
-            collector=_health_of(both[0]),
-            analysis=_health_of(both[1]),
+            collector=_health_of(loops[0]),
+            analysis=_health_of(loops[1]),
+            policy=_health_of(loops[2]),
+            policy_version=published.version,
+            frozen=published.is_frozen,
         )
 
     def __enter__(self) -> Self:
@@ -184,15 +219,30 @@ class Sidecar:
         # Brings polars and scipy, which collecting and answering need not wait for.
         from trimtab_analyzer.findings import analyze, persist
 
+        from .recommend import recommend
+
         self._has_news.clear()
         try:
             with closing(self._store.cursor()) as con:
                 found = analyze(con)
+                proposals = recommend(con, found, self.settings)
             with self._store.transaction() as con:
                 persist(con, found)
+            self._control.propose(proposals)
             self._analyses += 1
         except BaseException:
             self._has_news.set()
+            raise
+
+    def _steer(self) -> None:
+        """Who obeyed the policy, what that cost, is it published: each is looked after whatever the others raise."""
+        try:
+            with ExitStack() as each:
+                each.callback(self._control.refresh)
+                each.callback(self._control.note_obeyed)
+                each.callback(self._control.check_spend)
+        except duckdb.Error:
+            self._end_if_failed()
             raise
 
     def _take(self, records: list[Record], replace_runs: Sequence[str]) -> None:
@@ -203,12 +253,26 @@ class Sidecar:
         """Run the API in a thread, so that signals and the end of the process stay ours."""
         import uvicorn
 
-        from .api import Backend, create_app
-        from .gate import Gate, own_hosts, own_origins
+        from .api import create_app
+        from .gate import Gate, Keys, own_hosts, own_origins
+        from .routing import Backend
 
         port = self._socket.getsockname()[1]
-        app = create_app(Backend(self.settings, self._store, self.health, self._take))
-        gate = Gate(app, self._token, own_hosts(port), own_origins(port, self.settings.dashboard_port))
+        policy_key = home.policy_key(self.settings)
+        keys = Keys(self._token, home.read_only_token(self.settings), reader_token(policy_key))
+        backend = Backend(
+            store=self._store,
+            control=self._control,
+            bell=self._bell,
+            told=self._has_news.set,
+            settings=self.settings,
+            keys=keys,
+            policy_key=policy_key,
+            health=self.health,
+            take=self._take,
+        )
+        hosts, origins = own_hosts(port), own_origins(port, self.settings.dashboard_port)
+        gate = Gate(create_app(backend), keys, hosts, origins)
         config = uvicorn.Config(
             gate,
             loop="asyncio",
