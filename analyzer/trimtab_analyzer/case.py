@@ -25,6 +25,11 @@ computed per call) they are one finding with the value ``null``: a hundred findi
 values for what the place does."""
 
 
+OF_POLICIES: Final = ("fallback", "backoff")
+"""Knobs that only a policy sets, and that decide what becomes of a failed request before the number of retries does.
+Where a call has no decision of them, they were not in force."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """What a rule hit under one decision, and what it could have hit there."""
@@ -38,11 +43,22 @@ class Group:
     """One row per blamed attempt or tool call."""
     exposed: pl.DataFrame
     """The hits and everything else of the same subject, place and value."""
+    unless: tuple[str, ...] = ()
+    """Knobs that take a call out of this group where one of them is in force."""
+    has_many_values: bool = False
+    """The value ``null`` stands for several."""
 
     @property
     def decoded(self) -> Any:
         """The value in force; None where the code set nothing."""
         return json.loads(self.value)
+
+    @property
+    def source(self) -> str | None:
+        """Where the value came from when it was last hit: ``code | default | human | experiment``; None where no
+        decision was recorded."""
+        said = self.hits["source"].drop_nulls() if "source" in self.hits.columns else pl.Series(dtype=pl.String)
+        return said[-1] if len(said) else None
 
     @property
     def n_hit(self) -> int:
@@ -79,6 +95,8 @@ class Case:
     run_errors: pl.DataFrame
     sites: dict[str, dict[str, Any]]
     ledger: pl.DataFrame
+    loops: pl.DataFrame
+    """Calls that a loop around the SDK sent again."""
     explained: frozenset[str] = frozenset()
     """Runs whose exception an earlier rule's finding already names."""
 
@@ -103,6 +121,7 @@ class Case:
                 run_errors=load.run_errors(con, run_ids),
                 sites={row["site_id"]: row for row in load.sites(con).iter_rows(named=True)},
                 ledger=_ledger(con, attempts, tools, broken),
+                loops=load.retry_loops(con, run_ids),
             )
 
     def place(self, site_id: str | None) -> str:
@@ -112,28 +131,57 @@ class Case:
             return "a line that is not known"
         return f"{site['file']}:{site['line']}" if site["line"] else f"{site['file']}, {site['function']}"
 
-    def groups(self, rows: pl.DataFrame, knob: str, *, hit: pl.Expr, subject: pl.Expr) -> Iterator[Group]:
-        """The hits among ``rows``, by subject, value of ``knob`` in force and the line that decided it.
+    def groups(
+        self, rows: pl.DataFrame, knob: str, *, hit: pl.Expr, subject: pl.Expr, unless: tuple[str, ...] = ()
+    ) -> Iterator[Group]:
+        """The hits among ``rows``, by subject, value of the knob in force and the line that decided it.
 
         Args:
             rows: attempts or tool calls.
             knob: of :data:`~.cost.KNOBS`.
             hit: which rows the rule blames; NULL counts as no.
             subject: what the finding is about beyond the line; NULL counts as the empty text.
+            unless: knobs that decide instead of ``knob`` where one of them is in force for the call, the first of
+                them that is: their calls are groups of their own.
         """
-        marked = rows.with_columns(knob=pl.lit(knob), hit=hit.fill_null(False), subject=subject.fill_null(""))
+        marked = rows.with_columns(hit=hit.fill_null(False), subject=subject.fill_null(""), asked_at="site_id")
         subjects = marked.filter("hit").select("subject").unique()
         if subjects.is_empty():  # the usual case, and the lookup of decisions is the dear part
             return
         marked = marked.join(subjects, on="subject", how="semi", maintain_order="left")
-        marked = cost.in_force(marked, load.decisions_in_force(self.con, [knob], call_ids=marked["call_id"]))
-        values = pl.col("value").filter("hit").n_unique().over("subject", "site_id")
-        marked = marked.with_columns(value=pl.when(values > MAX_VALUES).then(pl.lit("null")).otherwise("value"))
-        keys = ["subject", "value", "site_id"]
+        decisions = load.decisions_in_force(self.con, [knob, *unless], call_ids=marked["call_id"])
+        marked = cost.in_force(_with_knob(marked, knob, unless, decisions), decisions)
+        values = pl.col("value").filter("hit").n_unique().over("subject", "knob", "site_id")
+        marked = marked.with_columns(many=values > MAX_VALUES)
+        marked = marked.with_columns(value=pl.when("many").then(pl.lit("null")).otherwise("value"))
+        keys = ["subject", "knob", "value", "site_id"]
         marked = marked.filter(pl.col("hit").any().over(keys))
         for part in marked.partition_by(keys, maintain_order=True):
             first = part.row(0, named=True)
-            yield Group(first["subject"], knob, first["value"], first["site_id"], part.filter("hit"), part)
+            yield Group(
+                subject=first["subject"],
+                knob=first["knob"],
+                value=first["value"],
+                site_id=first["site_id"],
+                hits=part.filter("hit"),
+                exposed=part,
+                unless=unless if first["knob"] == knob else (),
+                has_many_values=first["many"],
+            )
+
+
+def _with_knob(rows: pl.DataFrame, knob: str, unless: tuple[str, ...], decisions: pl.DataFrame) -> pl.DataFrame:
+    """``rows`` with the ``knob`` that decides each: the first of ``unless`` that is in force, else ``knob``."""
+    order = pl.Enum([*unless, knob])
+    instead = (
+        decisions.filter(pl.col("knob").is_in(list(unless)) & (pl.col("value") != "null"))
+        .with_columns(pl.col("knob").cast(order))
+        .group_by("call_id")
+        .agg(pl.col("knob").min().cast(pl.String))
+    )
+    return rows.join(instead, on="call_id", how="left", maintain_order="left").with_columns(
+        pl.col("knob").fill_null(knob)
+    )
 
 
 def _ledger(con: Connection, attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame) -> pl.DataFrame:

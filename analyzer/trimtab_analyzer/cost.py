@@ -164,11 +164,11 @@ def assign(attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, de
 
 
 def in_force(rows: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
-    """``rows`` (``call_id``, ``knob``, ``site_id``) with the knob's ``value`` in force and the line that decided it.
+    """``rows`` (``call_id``, ``knob``, ``site_id``) with the knob's ``value`` in force, its ``source`` and its line.
 
-    Where no decision was recorded the value is ``null`` and the line stays that of the call.
+    Where no decision was recorded the value is ``null``, the source NULL and the line stays that of the call.
     """
-    decided = decisions.select("call_id", "knob", "value", decided_at="site_id")
+    decided = decisions.select("call_id", "knob", "value", "source", decided_at="site_id")
     return rows.join(decided, on=["call_id", "knob"], how="left", maintain_order="left").with_columns(
         value=pl.col("value").fill_null("null"), site_id=pl.coalesce("decided_at", "site_id")
     )

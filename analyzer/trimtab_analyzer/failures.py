@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .case import Blame, Case
-from .rules import answers, requests, runs, tools
+from .rules import answers, requests, runs, storms, timeouts, tools
 
 Find = Callable[[Case, str], Iterator[Blame]]
 
@@ -62,11 +62,11 @@ RULES: Final = (
         "timeout",
         "Which calls did the client's own time limit end?",
         "timeout_s",
-        "Set the limit above what successful calls take, or stream; where calls hang, keep it and retry.",
+        "Set the limit above what successful calls take, or stream; where calls hang, not far above, and retry.",
         "TRAIL: timeout issues",
         "failed_attempt",
         True,
-        requests.timeout,
+        timeouts.timeout,
     ),
     Rule(
         "futile_retry",
@@ -77,6 +77,16 @@ RULES: Final = (
         "futile_retry",
         True,
         requests.futile_retry,
+    ),
+    Rule(
+        "retry_storm",
+        "Which requests went out many times over because one retry loop runs inside another?",
+        "max_retries",
+        "Let one loop retry: set the inner one to 0, or take the outer one away.",
+        "TRAIL: resource abuse",
+        None,
+        False,
+        storms.retry_storm,
     ),
     Rule(
         "truncation",

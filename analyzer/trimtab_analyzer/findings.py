@@ -2,7 +2,8 @@
 
 In: a DuckDB connection onto the store. Out: :class:`Finding` objects in order of what they cost (ended and failed runs
 first, then wasted money), and the table ``findings``, where each keeps its id from one analysis to the next: ``open``
-while the rules say it, ``resolved`` once they no longer do, ``open`` again if it comes back.
+while the rules say it and what it blames is in force (:mod:`.standing`), ``resolved`` once either no longer holds,
+``open`` again if it comes back.
 
 The wasted money of a finding is what the ledger assigns to its rule's class for exactly the attempts or tool calls that
 it names. Two findings may name the same call; no micro-dollar is in two of them.
@@ -24,10 +25,14 @@ from .ask import ask
 from .case import Blame, Case
 from .failures import RULES, Rule
 from .load import Connection, RunIds
+from .standing import Found, are_in_force
 from .wording import count
 
 MAX_EVIDENCE: Final = 1000
 """Ids of each kind that a finding lists; its counts and amounts are those of all, ``numbers`` says what is left out."""
+
+MAX_SITES: Final = 50
+"""Lines of calls that a finding lists."""
 
 MAX_OFFERED: Final = 50
 """Names of tools that a finding about them lists."""
@@ -69,10 +74,14 @@ class Finding:
     """The part of it that the ledger assigns to the rule's class."""
     evidence: dict[str, Any]
     """JSON-able: lists of ids ``calls``, ``attempts``, ``tools``, ``runs`` and ``ended_runs`` (those that an exception
-    ended right after what is blamed here), and ``numbers``: counts, shares with their 95 % interval (``low``, ``high``)
-    and whatever else title and advice rest on."""
+    ended right after what is blamed here), and ``numbers``: counts, shares with their 95 % interval (``low``,
+    ``high``), where the value came from when it was last hit (``source``: ``code | default | human | experiment``, None
+    where no decision was recorded), the lines of the calls (``call_sites``: a client's settings may be decided
+    elsewhere), and whatever else title and advice rest on."""
     first_seen_ns: int
     last_seen_ns: int
+    is_current: bool = True
+    """Whether the value is still in force at its place; what later calls without it did not show again is history."""
 
 
 class Persisted(NamedTuple):
@@ -104,29 +113,52 @@ def analyze(
         StoreError: the store does not have the tables of this version.
     """
     with load.snapshot(con):
-        case, found = case or Case.load(con, run_ids), []
+        case = case or Case.load(con, run_ids)
+        findings: list[Finding] = []
+        found: list[Found] = []
         harmless = ask(con, "harmless_tools", {"name": pl.String})["name"]
         case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
         for rule in rules:
-            new = [_finding(case, rule, blame) for blame in rule.find(case, rule.knob)]
+            blames = list(rule.find(case, rule.knob))
+            new = [_finding(case, rule, blame) for blame in blames]
             case = replace(case, explained=case.explained.union(*(f.evidence["ended_runs"] for f in new)))
-            found += new
-    return rank(found)
+            findings += new
+            found += [Found(blame.group, _failing(blame, blames)) for blame in blames]
+        current = are_in_force(case, found)
+    return rank(replace(f, is_current=is_current) for f, is_current in zip(findings, current, strict=True))
 
 
 def rank(findings: Iterable[Finding]) -> list[Finding]:
     """What ended runs, then what was in failed runs, then wasted money, then cost and number of the calls.
 
-    Below all that ended no run stands what lost no call, because a later attempt got the answer. The id settles what is
-    left. The API's ``queries/findings.sql`` sorts the table by the same keys.
+    Below all that ended no run stands what lost no call, because a later attempt got the answer; and below everything
+    what is no longer in force. The id settles what is left. The API's ``queries/findings.sql`` sorts the table by the
+    same keys.
     """
 
-    def key(f: Finding) -> tuple[int, bool, int, int, int, int, str]:
+    def key(f: Finding) -> tuple[bool, int, bool, int, int, int, int, str]:
         got_over = f.evidence["numbers"].get("lost_calls") == 0
         ended = len(f.evidence["ended_runs"])
-        return (-ended, got_over, -f.failed_runs, -f.wasted_musd, -f.cost_musd, -f.calls, f.finding_id)
+        return (
+            not f.is_current,
+            -ended,
+            got_over,
+            -f.failed_runs,
+            -f.wasted_musd,
+            -f.cost_musd,
+            -f.calls,
+            f.finding_id,
+        )
 
     return sorted(findings, key=key)
+
+
+def _failing(blame: Blame, blames: Sequence[Blame]) -> set[str]:
+    """The calls in which the rule found what ``blame`` says, under any value: lost ones where it lost calls."""
+    hits = [other.group.hits for other in blames if "call_id" in other.group.hits.columns]
+    if blame.numbers.get("lost_calls"):
+        hits = [rows.filter("is_last") for rows in hits if "is_last" in rows.columns]
+    return {call_id for rows in hits for call_id in rows["call_id"].drop_nulls()}
 
 
 def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
@@ -148,7 +180,9 @@ def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
         "runs": runs,
         "ended_runs": ended,
     }
-    numbers = dict(blame.numbers)
+    numbers = dict(blame.numbers) | {"source": group.source}
+    if "asked_at" in hits.columns:
+        numbers["call_sites"] = hits["asked_at"].drop_nulls().unique(maintain_order=True).head(MAX_SITES).to_list()
     if by_tool and group.knob == "tools":
         offered = sorted({name for names in hits["tools_offered"].drop_nulls() for name in names})
         numbers.setdefault("offered", offered[:MAX_OFFERED])
@@ -195,7 +229,8 @@ def persist(con: Connection, findings: Sequence[Finding], now_ns: int | None = N
     """Bring the table ``findings`` up to date with the result of an analysis of all runs, in one transaction.
 
     A finding keeps its first sight; a row that says the same as before is not written, so ``updated_ns`` is when it
-    last changed. What is in the table and not in ``findings`` becomes ``resolved``.
+    last changed. What is in the table and not in ``findings`` becomes ``resolved``, and so does what is no longer in
+    force.
     """
     now = time.time_ns() if now_ns is None else now_ns
     with load.snapshot(con):
@@ -214,16 +249,19 @@ def persist(con: Connection, findings: Sequence[Finding], now_ns: int | None = N
                 "UPDATE findings SET status = 'resolved', updated_ns = $now WHERE finding_id IN (SELECT unnest($gone))",
                 {"now": now, "gone": gone},
             )
+    before = {i: row["status"] for i, row in stored.items()}
+    is_open = [row["finding_id"] for row in rows if row["status"] == "open"]
+    closed = [row["finding_id"] for row in rows if row["status"] == "resolved"]
     return Persisted(
-        opened=[row["finding_id"] for row in rows if row["finding_id"] not in stored],
-        reopened=[i for i in (row["finding_id"] for row in rows) if i in stored and stored[i]["status"] == "resolved"],
-        resolved=gone,
+        opened=[i for i in is_open if i not in before],
+        reopened=[i for i in is_open if before.get(i) == "resolved"],
+        resolved=[*gone, *(i for i in closed if before.get(i) == "open")],
     )
 
 
 def _row(finding: Finding, before: dict[str, Any] | None, now_ns: int) -> dict[str, Any]:
     row = {name: getattr(finding, name) for name in _COLUMNS if name not in ("status", "evidence", "updated_ns")}
-    row["status"], row["updated_ns"] = "open", now_ns
+    row["status"], row["updated_ns"] = "open" if finding.is_current else "resolved", now_ns
     row["evidence"] = json.dumps(finding.evidence, ensure_ascii=False)
     if before is not None:
         row["first_seen_ns"] = min(row["first_seen_ns"], before["first_seen_ns"])

@@ -22,6 +22,10 @@ REPEATABLE: Final = ("auth", "not_found", "bad_request", "context_overflow", "qu
 """Error classes that the same request meets again: sending it once more is futile. ``cancelled`` and ``other`` may
 pass, so they are in neither this list nor that of errors worth a retry."""
 
+LOOP_WITHIN_S: Final = 90.0
+"""Seconds between the end of a call and the next one of the same body within which a loop around the SDK sent it again:
+the longest pause that a common framework makes (smolagents: a minute), and some."""
+
 _TEXT, _INT, _REAL, _FLAG = pl.String, pl.Int64, pl.Float64, pl.Boolean
 
 ATTEMPTS: Final[Schema] = {
@@ -37,6 +41,8 @@ ATTEMPTS: Final[Schema] = {
     "call_ended_ns": _INT,
     "duration_s": _REAL,
     "wait_s": _REAL,
+    "pause_s": _REAL,
+    "limited_s": _REAL,
     "stream": _FLAG,
     "is_failed": _FLAG,
     "is_last": _FLAG,
@@ -56,6 +62,7 @@ ATTEMPTS: Final[Schema] = {
     "cost_musd": _INT,
     "rejection_text": _TEXT,
 }
+RETRY_LOOPS: Final[Schema] = {"call_id": _TEXT, "question_id": _TEXT, "is_storm": _FLAG}
 TOOL_CALLS: Final[Schema] = {
     "run_id": _TEXT,
     "call_id": _TEXT,
@@ -140,6 +147,11 @@ def _ids(run_ids: RunIds) -> list[str] | None:
 def attempts(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
     """One row per attempt, ordered by start (:data:`ATTEMPTS`)."""
     return ask(con, "attempts", ATTEMPTS, run_ids=_ids(run_ids), repeatable=list(REPEATABLE))
+
+
+def retry_loops(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per call that a loop around the SDK sent again, or sends again (:data:`RETRY_LOOPS`)."""
+    return ask(con, "retry_loops", RETRY_LOOPS, run_ids=_ids(run_ids), within_s=LOOP_WITHIN_S)
 
 
 def tool_calls(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""The little statistics that the first cut needs: an interval for a share.
+"""The little statistics that findings and comparisons need: intervals for a share and for the difference of two.
 
 In: counts. Out: numbers with an interval. Apart from the rules, so that each formula stands beside its source.
 """
@@ -56,3 +56,40 @@ def wilson(k: int, n: int, z: float = Z_95) -> Interval:
     scale = 1 + z * z / n
     # At k = 0 and k = n one bound is exactly the share; rounding must not push it to the other side.
     return Interval(p, min(p, max(0.0, (centre - half) / scale)), max(p, min(1.0, (centre + half) / scale)))
+
+
+class Difference(NamedTuple):
+    """The difference of two shares, second minus first, and the interval around it, all in [-1, 1]."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def newcombe(k1: int, n1: int, k2: int, n2: int) -> Difference:
+    """Interval of the difference of two independent binomial shares: ``k2 / n2 - k1 / n1``.
+
+    R. G. Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven
+    methods", Statistics in Medicine 17 (1998), 873-890, method 10: the Wilson bounds (l, u) of each share are combined,
+    ``d - √((p₂-l₂)² + (u₁-p₁)²)`` to ``d + √((u₂-p₂)² + (p₁-l₁)²)``. It stays inside [-1, 1] and has an interval
+    of some width also where both shares are 0 or 1.
+
+    Assumes that the trials are independent, also between the two groups. It says how far chance alone may carry the
+    difference, and nothing of what else differed between the groups.
+
+    Args:
+        k1: successes before, 0 <= k1 <= n1.
+        n1: trials before, at least 1.
+        k2: successes after.
+        n2: trials after, at least 1.
+
+    Raises:
+        ValueError: a group is empty, or a count is impossible.
+    """
+    if not n1 or not n2:
+        raise ValueError(f"a difference needs two groups, got n1 = {n1}, n2 = {n2}")
+    first, second = wilson(k1, n1), wilson(k2, n2)
+    d = second.share - first.share
+    below = sqrt((second.share - second.low) ** 2 + (first.high - first.share) ** 2)
+    above = sqrt((second.high - second.share) ** 2 + (first.share - first.low) ** 2)
+    return Difference(d, max(-1.0, d - below), min(1.0, d + above))

@@ -164,6 +164,12 @@ def _futile_retry(s: Shelf) -> None:
     s.call("r1", BAD_REQUEST, BAD_REQUEST)
 
 
+def _retry_storm(s: Shelf) -> None:
+    odd = {"error_class": "other", "body_digest": "b", "cost_musd": 0}
+    for _ in range(3):
+        s.call("r1", odd, odd, odd, decisions={"max_retries": 2})
+
+
 def _truncation(s: Shelf) -> None:
     s.call(finish_reason="length", output_tokens=120, decisions={"max_tokens": 120})
 

@@ -93,52 +93,6 @@ def test_provider_error_is_silent_on_the_agents_own_mistakes(shelf: Any) -> None
     assert _found(shelf, "provider_error") == []
 
 
-def test_timeout_says_how_long_successful_calls_take(shelf: Any) -> None:
-    """Six answers within 1.5 to 1.9 s and two calls cut at 2 s: the limit is too near, and the numbers say so."""
-    for tenths in (15, 16, 17, 18, 19, 19):
-        shelf.call(duration_s=tenths / 10, timeout_s=2.0, decisions={"timeout_s": 2.0})
-    shelf.call("r1", HANGS, decisions={"timeout_s": 2.0})
-    shelf.call("r1", HANGS | {"duration_s": 2.1}, decisions={"timeout_s": 2.0})
-    (finding,) = _found(shelf, "timeout")
-    assert finding.title == (
-        "2 of 8 calls ran into the time limit of 2 s; none of them got an answer;"
-        " successful ones took 1.75 s (median) to 1.9 s (99 %)"
-    )
-    assert finding.advice.startswith("Raise timeout_s above 2 at agent.py:14")
-    assert (finding.knob, finding.value) == ("timeout_s", "2.0")
-
-
-def test_timeout_far_above_the_answers_advises_a_retry(shelf: Any) -> None:
-    """Where every answer comes within a tenth of the limit, a longer limit would only wait longer."""
-    for _ in range(5):
-        shelf.call(duration_s=0.2, timeout_s=2.0, decisions={"timeout_s": 2.0})
-    shelf.call("r1", HANGS, decisions={"timeout_s": 2.0})
-    (finding,) = _found(shelf, "timeout")
-    assert finding.advice == (
-        "Keep timeout_s = 2 at agent.py:14 and let max_retries repeat the call:"
-        " of 5 no successful call took more than 200 ms (limit 2 s)."
-    )
-
-
-def test_timeout_of_a_stream_runs_between_its_chunks(shelf: Any) -> None:
-    """A stream that ran for 9 s and then stalled for 2 s met its limit of 2 s, though it took 11."""
-    shelf.call("r1", HANGS | {"http_status": 200, "stream": True, "duration_s": 11})
-    assert [f.rule for f in analyze(shelf.con)] == ["timeout"]
-
-
-def test_timeout_is_silent_on_a_gateways_timeout(shelf: Any) -> None:
-    """A 504 after exactly the client's limit is the gateway's answer, and one without a limit is not ours either."""
-    shelf.call("r1", HANGS | {"http_status": 504})
-    shelf.call("r1", HANGS | {"timeout_s": None})
-    assert _found(shelf, "timeout") == []
-
-
-def test_timeout_is_silent_on_slow_answers(shelf: Any) -> None:
-    """An answer that came just in time is no timeout."""
-    shelf.call(duration_s=1.99, timeout_s=2.0)
-    assert _found(shelf, "timeout") == []
-
-
 def test_futile_retry_within_a_call_names_the_second_attempt(shelf: Any) -> None:
     """Of three refused attempts of one call two were futile, and the first was merely wrong."""
     shelf.call("r1", REFUSED | {"error_message": "no such parameter"}, REFUSED, REFUSED)

@@ -171,7 +171,7 @@ def test_an_analysis_reads_only_the_decisions_of_its_rules(shelf: Any, monkeypat
     cut = shelf.call(finish_reason="length", model="m2", decisions={"max_tokens": 9})
     asked.clear()
     analyze(shelf.con)
-    assert [ids for _, ids in asked] == [[cut]] * 2
+    assert [ids for _, ids in asked] == [[cut]] * 3, "for the ledger, the rule, and what came after"
     assert asked[1][0] == ["max_tokens"]
     assert fine not in {i for _, ids in asked for i in ids}
 

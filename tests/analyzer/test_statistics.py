@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from trimtab_analyzer.statistics import wilson
+from trimtab_analyzer.statistics import newcombe, wilson
 
 counts = st.integers(0, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -53,3 +53,22 @@ def test_an_impossible_count_is_refused(k: int, n: int) -> None:
     """More successes than trials, or fewer than none, is a mistake of the caller and says so."""
     with pytest.raises(ValueError, match=f"k = {k}, n = {n}"):
         wilson(k, n)
+
+
+groups = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(groups, groups)
+def test_a_difference_lies_in_its_range_and_mirrors(a: tuple[int, int], b: tuple[int, int]) -> None:
+    """-1 <= low <= estimate <= high <= 1, and seen from the other side it is the same with its sign changed."""
+    there, back = newcombe(*a, *b), newcombe(*b, *a)
+    assert -1 <= there.low <= there.estimate + 1e-12
+    assert there.estimate - 1e-12 <= there.high <= 1
+    assert (-there.estimate, -there.high, -there.low) == pytest.approx(back, abs=1e-12)
+
+
+@given(groups, groups, st.integers(2, 30))
+def test_a_difference_is_told_better_by_more_trials(a: tuple[int, int], b: tuple[int, int], times: int) -> None:
+    """The same two shares seen more often have a narrower interval."""
+    few, many = newcombe(*a, *b), newcombe(*(x * times for x in a), *(x * times for x in b))
+    assert many.high - many.low < few.high - few.low

@@ -8,10 +8,14 @@
 --   is_answer     the attempt whose answer the agent got: the last one of its call that did not fail
 --   is_truncated  its answer was cut by a token limit; a limit of a single token (a label asked for as one token) is meant
 --   is_rejected   a later request of the agent turned the answer down
+--   pause_s       seconds between the attempt before it in its call and it; 0 for the first
+--   limited_s     how long the attempt ran against its read limit: its duration, of a stream the time to its first bytes, because
+--                 the limit then runs between bytes
 --   is_client_timeout  the client's own limit ended it: a timeout after about the limit in force. Before an answer began, up to a
 --                 tenth and a second more; once it began, any time after, because the limit then runs between bytes. A timeout
 --                 far below the limit is another one's: a connect limit, a gateway
---   futile        call: an earlier attempt of the call had failed in a repeatable way, and so did this one;
+--   futile        call: an earlier attempt of the call at the same model had failed in a repeatable way, and so did this one; another
+--                 model (a fallback) is another request;
 --                 loop: the same body had failed so at the same address in the run, and was sent again within 60 s and failed
 --                 so again; a job that asks once an hour whether its key works by now is no loop; else NULL
 WITH facts AS (
@@ -30,8 +34,9 @@ placed AS (
         min(started_ns) OVER of_call AS call_started_ns,
         max(ended_ns) OVER of_call AS call_ended_ns,
         count_if(is_repeatable) OVER (
-            PARTITION BY call_id ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            PARTITION BY call_id, model ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS repeatable_in_call,
+        greatest(0, started_ns - lag(ended_ns) OVER (PARTITION BY call_id ORDER BY number)) AS pause_ns,
         max(CASE WHEN is_repeatable THEN ended_ns END) OVER (
             PARTITION BY run_id, host, path, body_digest ORDER BY started_ns, number, attempt_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
@@ -52,6 +57,8 @@ SELECT
     p.call_ended_ns,
     (p.ended_ns - p.started_ns) / 1e9 AS duration_s,
     coalesce(c.wait_ns, 0) / 1e9 AS wait_s,
+    coalesce(p.pause_ns, 0) / 1e9 AS pause_s,
+    CASE WHEN p.stream THEN coalesce(p.ttft_ns, p.ended_ns - p.started_ns) ELSE p.ended_ns - p.started_ns END / 1e9 AS limited_s,
     p.stream,
     p.is_failed,
     p.is_last,

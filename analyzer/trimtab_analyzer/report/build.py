@@ -140,11 +140,12 @@ def _views(found: Iterable[Finding], places: dict[str, Place]) -> tuple[FindingV
             cost_musd=f.cost_musd,
             wasted_musd=f.wasted_musd,
             evidence=f.evidence,
+            is_current=f.is_current,
         )
         for f in found
     ]
     # What ended runs comes before what was merely there when they failed; otherwise the analysis' own order stays.
-    return tuple(sorted(views, key=lambda f: -len(f.evidence["ended_runs"])))
+    return tuple(sorted(views, key=lambda f: (not f.is_current, -len(f.evidence["ended_runs"]))))
 
 
 def _blamed(findings: Iterable[FindingView]) -> set[str]:

@@ -52,6 +52,8 @@ class FindingView:
     wasted_musd: int
     evidence: dict[str, Any]
     """``calls, attempts, tools, runs, ended_runs``: ids; ``numbers``: what the rule measured."""
+    is_current: bool = True
+    """Whether the setting is still in force there; one that is not is history, and listed last."""
 
 
 @dataclass(frozen=True, slots=True)

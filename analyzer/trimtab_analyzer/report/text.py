@@ -48,6 +48,8 @@ def _print_finding(n: int, finding: FindingView, console: Console) -> None:
     console.print(f"\n[bold]{n}. {escape(finding.title)}[/bold]", highlight=False)
     place = finding.place
     lines = [f"[cyan]{escape(words.where(place))}[/cyan]   {escape(words.in_force(finding))}"]
+    if not finding.is_current:
+        lines.append(f"[dim]no longer in force: {words.HISTORY}[/dim]")
     if place and place.source:
         lines += [f"[dim]│[/dim] {escape(line)}" for line in place.source.splitlines()[:8]]
     lines.append(escape(words.extent(finding)))

@@ -7,10 +7,13 @@ unknown parts says "at least".
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
+from ..standing import BY_POLICY
 from ..wording import count as count
 from ..wording import seconds
 from ..wording import setting as setting
@@ -32,6 +35,10 @@ ERROR_WORDS = {
 }
 
 
+HISTORY = "the last calls here ran with another setting and did not meet it again"
+"""Why a finding that is not current is called so."""
+
+
 def usd(musd: int) -> str:
     """``$5.78``; four decimals below ten cents, six below a hundredth of a cent."""
     if musd == 0:
@@ -49,7 +56,7 @@ def usd_parts(parts: Sequence[int], total: int) -> list[str]:
     unit = 10_000 if total >= 100_000 else 100 if total >= 100 else 1
     decimals = {10_000: 2, 100: 4, 1: 6}[unit]
     shown = [part // unit for part in parts]
-    left = round(total / unit) - sum(shown)
+    left = int(f"{total / 1e6:.{decimals}f}".replace(".", "")) - sum(shown)  # rounded as the total is printed
     for i in sorted(range(len(parts)), key=lambda i: -(parts[i] % unit))[: max(left, 0)]:
         shown[i] += 1
     least = f"under ${unit / 1e6:.{decimals}f}"
@@ -110,11 +117,37 @@ def part_of(cost: str, unpriced: int, attempts: int) -> str:
     return "not known" if attempts and unpriced >= attempts else cost
 
 
+class Stance(NamedTuple):
+    """What the code at a place has to do with a setting; the parts make one phrase."""
+
+    verb: str
+    """``sets``, ``leaves``."""
+    code: str
+    """``max_retries = 0``: what stands there, as code."""
+    rest: str = ""
+    """Where the value came from, if not from there."""
+
+
+def stance(finding: FindingView) -> Stance:
+    """What the code at the finding's place says about the value in force: sets it, leaves it, or is overruled."""
+    numbers, knob, value = finding.evidence["numbers"], finding.knob, finding.value
+    if offered := numbers.get("offered"):
+        return Stance("offers", f"tools: {listing(offered)}")
+    if value is None:
+        return Stance("sets no", knob)
+    source = numbers.get("source")
+    if source == "default":
+        whose = "the SDK's" if knob in ("max_retries", "timeout_s") else "its"
+        return Stance("leaves", knob, f" at {whose} default of {json.dumps(value, ensure_ascii=False)}")
+    if source in BY_POLICY:
+        return Stance("obeys", setting(knob, value), f", set by {'a person' if source == 'human' else 'an experiment'}")
+    return Stance("sets", setting(knob, value))
+
+
 def in_force(finding: FindingView) -> str:
-    """``max_retries = 0``; for the tools of a request their names, where known, instead of their digest."""
-    if offered := finding.evidence["numbers"].get("offered"):
-        return f"tools: {listing(offered)}"
-    return setting(finding.knob, finding.value)
+    """``max_retries = 0``, ``max_retries at the SDK's default of 2``; of a request's tools their names, where known."""
+    said = stance(finding)
+    return setting(finding.knob, None) if said.verb == "sets no" else said.code + said.rest
 
 
 def tokens(n: int, unpriced: int) -> str:
@@ -203,8 +236,11 @@ def headline(totals: Totals, services: Sequence[str], findings: Sequence[Finding
     if totals.wasted_musd:
         part = share(totals.wasted_musd, totals.cost_musd)
         sentences.append(f"{usd(totals.wasted_musd)} of it ({part}) went into failed, cut, rejected or repeated work.")
-    if findings:
-        sentences.append(_first(findings, totals))
+    current = [f for f in findings if f.is_current]
+    if current:
+        sentences.append(_first(current, totals))
+    elif findings:
+        sentences.append("None of the settings that were found to fail is still in force.")
     elif totals.attempts:
         sentences.append("None of the known failure patterns was found.")
     return tuple(sentences)

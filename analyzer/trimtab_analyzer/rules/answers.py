@@ -30,6 +30,7 @@ def truncation(case: Case, knob: str) -> Iterator[Blame]:
         numbers: dict[str, Any] = {
             **share(group),
             "cut_at_tokens": cut.max(),
+            "cut_tokens": int(cut.sum()),
             "reasoning_tokens": thought,
             "whole_answers": len(whole),
             "turned_down": group.hits.filter("is_rejected")["call_id"].n_unique(),

@@ -1,31 +1,23 @@
-"""Rules about requests that brought no answer: rate limits, the provider's own errors, time limits, futile retries.
+"""Rules about requests that brought no answer: rate limits, the provider's own errors, futile retries.
 
-In: the attempts of a case. Out: blame per line and value of the retry or time limit in force. They look at single HTTP
-attempts, so a call that was answered after a retry shows here too, as waiting, and not as lost. Where no call was lost
-the retries did what they are for, so what is blamed is not their number but how many calls are under way at once.
+In: the attempts of a case. Out: blame per line and value of the retries in force. They look at single HTTP attempts, so
+a call that was answered after a retry shows here too, as waiting, and not as lost. Where no call was lost the retries
+did what they are for, so what is blamed is not their number but how many calls are under way at once. Calls that a
+policy's fallback or backoff was in force for are told apart: what they lost is lost under that one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import polars as pl
 
-from ..case import Blame, Case, Group
+from ..case import OF_POLICIES, Blame, Case, Group
 from ..wording import a, count, of, quoted, seconds, setting, were
-from .shares import share
-
-MIN_SUCCESSES = 5
-"""Successful calls below which their latencies are no distribution to compare with."""
+from .shares import fate, lost_calls, mark_lost, share
 
 LOOP_WITHIN_S = 60
 """Seconds within which a request sent again counts as sent by a loop (decided in ``queries/attempts.sql``)."""
-
-
-def _lost(group: Group) -> int:
-    """Calls that ended on a blamed attempt."""
-    return group.hits.filter("is_last")["call_id"].n_unique()
 
 
 def _waited_s(group: Group) -> float:
@@ -33,22 +25,16 @@ def _waited_s(group: Group) -> float:
     return float(group.hits.unique("call_id")["wait_s"].sum())
 
 
-def _fate(group: Group, lost: int) -> str:
-    if lost == 0:
-        return "it got an answer later" if group.n_hit == 1 else "all got an answer later"
-    return "none of them got an answer" if lost == group.n_hit > 1 else f"{lost:,} got no answer"
-
-
 def _refused(case: Case, knob: str, *, hit: pl.Expr, subject: pl.Expr) -> Iterator[Group]:
     """The groups under the retries' decision that lost a call; the others' attempts by line of call, as parallelism."""
-    calm = []
-    for group in case.groups(case.attempts, knob, hit=hit, subject=subject):
-        if _lost(group):
+    calm, attempts = [], mark_lost(case.attempts, hit)
+    for group in case.groups(attempts, knob, hit=hit, subject=subject, unless=OF_POLICIES):
+        if lost_calls(group):
             yield group
         else:
             calm.append(group.exposed.select("attempt_id"))
     if calm:
-        rows = case.attempts.join(pl.concat(calm), on="attempt_id", how="semi", maintain_order="left")
+        rows = attempts.join(pl.concat(calm), on="attempt_id", how="semi", maintain_order="left")
         yield from case.groups(rows, "parallelism", hit=hit, subject=subject)
 
 
@@ -56,7 +42,7 @@ def rate_limit(case: Case, knob: str) -> Iterator[Blame]:
     """Attempts that the provider turned away because too many came (429); a used-up quota is another thing."""
     hit = pl.col("error_class") == "rate_limit"
     for group in _refused(case, knob, hit=hit, subject=pl.col("model")):
-        lost, waited = _lost(group), _waited_s(group)
+        lost, waited = lost_calls(group), _waited_s(group)
         asked_s = group.hits["retry_after_s"].max()
         place, pause = case.place(group.site_id), ""
         if isinstance(asked_s, float):
@@ -70,13 +56,13 @@ def rate_limit(case: Case, knob: str) -> Iterator[Blame]:
             advice = f"Raise {knob} above {group.decoded or 0} at {place}, and honour Retry-After{pause}."
         else:
             advice = (
-                f"Wait longer between the retries at {place} ({setting(knob, group.decoded)} did not do):"
+                f"Wait longer between the retries at {place} ({setting(group.knob, group.decoded)} did not do):"
                 f" honour Retry-After{pause}, back off exponentially, or send fewer calls at once."
             )
         yield Blame(
             group,
             f"{of(group.n_hit, group.n_exposed, 'call')} to {group.subject or 'the model'} met a rate limit;"
-            f" {_fate(group, lost)}",
+            f" {fate(group.n_hit, lost)}",
             advice,
             {**share(group), "lost_calls": lost, "waited_s": waited, "retry_after_s": asked_s},
         )
@@ -88,7 +74,7 @@ def provider_error(case: Case, knob: str) -> Iterator[Blame]:
         (pl.col("error_class") == "timeout") & ~pl.col("is_client_timeout")
     )
     for group in _refused(case, knob, hit=hit, subject=pl.col("host")):
-        lost, waited = _lost(group), _waited_s(group)
+        lost, waited = lost_calls(group), _waited_s(group)
         by_class = group.hits.group_by("error_class").len().sort(["len", "error_class"], descending=True)
         kinds: dict[str, int] = dict(by_class.iter_rows())
         place = case.place(group.site_id)
@@ -100,51 +86,26 @@ def provider_error(case: Case, knob: str) -> Iterator[Blame]:
         elif not group.decoded:
             advice = f"Raise {knob} above {group.decoded or 0} at {place}, or name a fallback model."
         else:
+            name = "another" if group.knob == "fallback" else "a"
             advice = (
-                f"Name a fallback model at {place}, or back off for longer: {setting(knob, group.decoded)} did not do."
+                f"Name {name} fallback model at {place}, or back off for longer:"
+                f" {setting(group.knob, group.decoded)} did not do."
             )
         named = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items())
         yield Blame(
             group,
-            f"{of(group.n_hit, group.n_exposed, 'call')} failed at {group.subject} ({named}); {_fate(group, lost)}",
+            f"{of(group.n_hit, group.n_exposed, 'call')} failed at {group.subject} ({named});"
+            f" {fate(group.n_hit, lost)}",
             advice,
             {**share(group), "lost_calls": lost, "waited_s": waited, "error_classes": kinds},
-        )
-
-
-def timeout(case: Case, knob: str) -> Iterator[Blame]:
-    """Attempts that the client's own time limit ended, next to how long successful ones take at the same place."""
-    for group in case.groups(case.attempts, knob, hit=pl.col("is_client_timeout"), subject=pl.col("model")):
-        lost, limit_s = _lost(group), float(group.hits["timeout_s"].max())  # type: ignore[arg-type]
-        taken = group.exposed.filter(~pl.col("is_failed"))["duration_s"].to_numpy()
-        numbers = {**share(group), "lost_calls": lost, "timeout_s": limit_s, "successes": len(taken)}
-        place, known = case.place(group.site_id), ""
-        advice = (
-            f"Raise {knob} above {limit_s:g} at {place}, or stream the answer, so that the limit runs between chunks."
-        )
-        if len(taken) >= MIN_SUCCESSES:
-            median, p99 = (float(q) for q in np.quantile(taken, [0.5, 0.99]))
-            slowest = float(taken.max())
-            numbers |= {"success_p50_s": median, "success_p99_s": p99, "success_max_s": slowest}
-            known = f"; successful ones took {seconds(median)} (median) to {seconds(p99)} (99 %)"
-            if slowest < limit_s / 2:
-                advice = (
-                    f"Keep {knob} = {limit_s:g} at {place} and let max_retries repeat the call: of {len(taken):,} no"
-                    f" successful call took more than {seconds(slowest)} (limit {limit_s:g} s)."
-                )
-        yield Blame(
-            group,
-            f"{of(group.n_hit, group.n_exposed, 'call')} ran into the time limit of {limit_s:g} s;"
-            f" {_fate(group, lost)}{known}",
-            advice,
-            numbers,
         )
 
 
 def futile_retry(case: Case, knob: str) -> Iterator[Blame]:
     """Requests sent again after an error that the same request meets again (``trimtab_analyzer.load.REPEATABLE``)."""
     for group in case.groups(case.attempts, knob, hit=pl.col("futile").is_not_null(), subject=pl.col("error_class")):
-        n, loops = group.hits.height, group.hits.filter(pl.col("futile") == "loop").height
+        by_retries = group.hits.filter(pl.col("futile") == "call")
+        n, loops = group.hits.height, group.hits.height - by_retries.height
         message = group.hits["error_message"].drop_nulls().to_list()
         status = group.hits["http_status"].drop_nulls().to_list()
         what = a(f"{group.subject} error") + (f" (HTTP {status[0]})" if status else "")
@@ -155,5 +116,10 @@ def futile_retry(case: Case, knob: str) -> Iterator[Blame]:
             f"{count(n, 'request')} {were(n)} sent again by {by}{f' within {LOOP_WITHIN_S} s' if loops else ''} after"
             f" {what} and met it again",
             f"Do not retry {what} at {case.place(group.site_id)}; change the request or stop there{said}.",
-            {"requests": n, "by_loop": loops, "by_retries": n - loops},
+            {
+                "requests": n,
+                "by_loop": loops,
+                "by_retries": n - loops,
+                "by_retries_s": float(by_retries.select(pl.col("duration_s") + pl.col("pause_s")).to_series().sum()),
+            },
         )

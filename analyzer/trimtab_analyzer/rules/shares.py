@@ -1,12 +1,15 @@
-"""How often a rule hit, as a share with its interval: the numbers that the findings about calls carry.
+"""How often a rule hit and what became of the calls: the numbers that findings about calls carry, and their words.
 
-In: a group. Out: the evidence's ``hit``, ``of``, ``share``, ``low`` and ``high``. Apart from the rules because those
-about requests and those about answers count the same thing and must go on doing so.
+In: a group. Out: the evidence's ``hit``, ``of``, ``share``, ``low`` and ``high``, the calls that were lost, and the
+words for that. Apart from the rules because those about requests and those about answers count the same thing and must
+go on doing so.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import polars as pl
 
 from ..case import Group
 from ..statistics import wilson
@@ -15,3 +18,24 @@ from ..statistics import wilson
 def share(group: Group) -> dict[str, Any]:
     """How many calls were hit, of how many."""
     return wilson(group.n_hit, group.n_exposed).numbers(group.n_hit, group.n_exposed)
+
+
+def mark_lost(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
+    """``rows`` of attempts with ``is_lost``: the call that the attempt belongs to ended on an attempt that is hit.
+
+    Of the call and not of the attempt: where a fallback asks another model, each model's attempts are a group, and the
+    call is lost for all of them.
+    """
+    return rows.with_columns(is_lost=(hit.fill_null(False) & pl.col("is_last")).any().over("call_id"))
+
+
+def lost_calls(group: Group) -> int:
+    """Calls that were hit and got no answer (:func:`mark_lost`)."""
+    return group.hits.filter("is_lost")["call_id"].n_unique()
+
+
+def fate(hit: int, lost: int) -> str:
+    """What became of ``hit`` calls, of which ``lost`` got no answer."""
+    if lost == 0:
+        return "it got an answer later" if hit == 1 else "all got an answer later"
+    return "none of them got an answer" if lost == hit > 1 else f"{lost:,} got no answer"

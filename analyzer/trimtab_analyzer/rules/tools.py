@@ -29,8 +29,15 @@ def broken_tool(case: Case, knob: str) -> Iterator[Blame]:
         hits, exposed = (pl.concat([getattr(g, part) for g in groups]) for part in ("hits", "exposed"))
         defined = hits["tool_site_id"].drop_nulls()
         values = {group.value for group in groups}
-        value = values.pop() if len(values) == 1 else "null"
-        group = Group(name, knob, value, defined[0] if len(defined) else groups[0].site_id, hits, exposed)
+        group = Group(
+            subject=name,
+            knob=knob,
+            value="null" if len(values) > 1 else groups[0].value,
+            site_id=defined[0] if len(defined) else groups[0].site_id,
+            hits=hits,
+            exposed=exposed,
+            has_many_values=len(values) > 1 or any(group.has_many_values for group in groups),
+        )
         kinds = hits.group_by("error_type").len().sort(["len", "error_type"], descending=True, nulls_last=True)
         said = quoted(next(iter(hits["error_message"].drop_nulls()), None) or kinds["error_type"][0])
         interval = Interval(errors / answered, low, high)
