@@ -7,10 +7,12 @@ each name. Run it as ``python docs/generate.py`` after a change of a setting, a 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 DOCS = Path(__file__).resolve().parent
@@ -21,7 +23,8 @@ def settings() -> str:
     """The table of settings."""
     from trimtab_tracer.settings import TABLE
 
-    shown = {"home": "`.trimtab` here", "service": "the script's name", "prices": "none", "user_packages": "none"}
+    shown = {"home": "`.trimtab` here", "service": "the script's name"}
+    shown |= dict.fromkeys(("prices", "user_packages", "fallback_models"), "none")
     lines = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     for row in TABLE:
         plain = {None: "none", True: "`1`", False: "`0`"}
@@ -33,24 +36,41 @@ def settings() -> str:
 
 def routes() -> str:
     """Every route with its parameters, from the OpenAPI document."""
-    return "\n\n".join(_route(path, method, operation) for path, method, operation in _operations())
+    document = _document()
+    schemas = document["components"]["schemas"]
+    return "\n\n".join(_route(*operation, schemas) for operation in _operations(document))
 
 
-def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    from trimtab_tuner.api import create_app
+def _document() -> dict[str, Any]:
+    """What a sidecar over an empty home publishes about its API."""
+    from trimtab_tracer.settings import Settings
+    from trimtab_tuner.client import connect
+    from trimtab_tuner.sidecar import Sidecar
 
-    document = create_app(None).openapi()  # type: ignore[arg-type]  # the document needs no backend
+    with TemporaryDirectory() as folder:
+        settings = Settings(home=Path(folder) / "home", port=0)
+        with Sidecar(settings):
+            client = connect(settings)
+            assert client is not None
+            document: dict[str, Any] = client.get("/openapi.json")
+            return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield path, method.upper(), operation
 
 
-def _route(path: str, method: str, operation: dict[str, Any]) -> str:
-    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+def _route(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
+    answer = operation["responses"]["200"]["content"]["application/json"].get("schema", {})
     shape = answer.get("$ref", "").rpartition("/")[2] or "object"
     shape = re.sub(r"^Page_(\w+)_$", r"page of \1", shape)
     lines = [f"### {method} {path}", "", f"{operation['description']} Answer: {shape}.", ""]
+    lines += _body(operation.get("requestBody"), schemas)
     for p in operation.get("parameters", []):
+        if p["name"].startswith("x-trimtab-"):  # the same for all that decide; the page tells of them once
+            continue
         schema: dict[str, Any] = next(
             (s for s in p["schema"].get("anyOf", [p["schema"]]) if s.get("type") != "null"), {}
         )
@@ -58,9 +78,37 @@ def _route(path: str, method: str, operation: dict[str, Any]) -> str:
         note = p.get("description", "")
         if "default" in schema or "default" in p["schema"]:
             note += f" (default {p['schema'].get('default')}, at most {schema.get('maximum')})"
-        where = "in the path" if p["in"] == "path" else "required" if p.get("required") else "optional"
+        where = "required" if p.get("required") else "optional"
+        where = {"path": "in the path", "header": "optional, a header"}.get(p["in"], where)
         lines.append(f"- `{p['name']}`: {kind}, {where}" + (f". {note}" if note else ""))
     return "\n".join(lines).rstrip()
+
+
+def _body(body: dict[str, Any] | None, schemas: dict[str, Any]) -> list[str]:
+    """The fields of a JSON body, with those of the objects in it."""
+    named = (body or {}).get("content", {}).get("application/json", {}).get("schema", {}).get("$ref")
+    return _fields(schemas[named.rpartition("/")[2]], schemas, "") if named else []
+
+
+def _fields(shape: dict[str, Any], schemas: dict[str, Any], before: str) -> list[str]:
+    lines = []
+    for name, field in shape["properties"].items():
+        options = [s for s in field.get("anyOf", [field]) if s.get("type") != "null"]
+        inner = next((s for s in (*options, *(s.get("items", {}) for s in options)) if "$ref" in s), None)
+        kind = _kind(options[0])
+        needed = "required" if name in shape.get("required", ()) else "optional"
+        note = f". {field['description']}" if "description" in field else ""
+        lines.append(f"- `{before}{name}`: {kind}, {needed}, in the body{note}")
+        if inner is not None:
+            place = f"{before}{name}[]." if kind == "array" else f"{before}{name}."
+            lines += _fields(schemas[inner["$ref"].rpartition("/")[2]], schemas, place)
+    return lines
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "enum" in schema or "const" in schema:
+        return " | ".join(json.dumps(value).strip('"') for value in schema.get("enum", [schema.get("const")]))
+    return "object" if "$ref" in schema else str(schema.get("type", "any JSON value"))
 
 
 def commands() -> str:
@@ -74,9 +122,23 @@ def commands() -> str:
         parser = argparse.ArgumentParser(prog=f"trimtab {name}", add_help=False)
         command.add_arguments(parser)
         lines = [f"### trimtab {name}", "", f"{command.help[0].upper()}{command.help[1:]}.", ""]
-        lines += [f"- `{_usage(action)}`: {_help(action)}" for action in parser._actions]
+        lines += _options(parser, "", frozenset())
         parts.append("\n".join(lines).rstrip())
     return "\n\n".join(parts)
+
+
+def _options(parser: argparse.ArgumentParser, indent: str, known: frozenset[str]) -> list[str]:
+    """Options and arguments, and below each action its own; those in ``known`` were listed above."""
+    lines = []
+    own = frozenset(name for action in parser._actions for name in action.option_strings)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for listed in action._choices_actions:
+                lines.append(f"{indent}- `{listed.dest}`: {listed.help}")
+                lines += _options(action.choices[listed.dest], f"{indent}    ", known | own)
+        elif not isinstance(action, argparse._HelpAction) and known.isdisjoint(action.option_strings):
+            lines.append(f"{indent}- `{_usage(action)}`: {_help(action)}")
+    return lines
 
 
 def _help(action: argparse.Action) -> str:

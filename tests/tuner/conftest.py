@@ -11,6 +11,8 @@ import pytest
 
 from trimtab_tracer.records import (
     Attempt,
+    CallDecisions,
+    Choice,
     Content,
     Decision,
     Exchange,
@@ -67,6 +69,12 @@ def some_run() -> Callable[..., list[Record]]:
     return _some_run
 
 
+@pytest.fixture(scope="session")
+def refused_runs() -> Callable[..., list[Record]]:
+    """Records of twelve runs of an agent, half of which ended at a rate limit with no retry: one recommendation."""
+    return _refused_runs
+
+
 @pytest.fixture
 def sidecar(settings: Settings) -> Iterator[Sidecar]:
     """A running sidecar."""
@@ -117,6 +125,31 @@ def _some_run(n: int, *, success: bool | None = None, model: str = "gpt-4o-mini"
     ]
     if success is not None:
         records.append(Outcome(f"o{n}", run, t + SECOND // 2, success))
+    return records
+
+
+def _refused_runs(number: int = 0) -> list[Record]:
+    client, line, process = f"client{number}", f"line{number}", f"agent{number}"
+    records: list[Record] = [
+        Process(process, 1, T0, "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", "another boot"),
+        Site(client, f"shop{number}.py", "<module>", 3, 3, "client = OpenAI(max_retries=0)"),
+        Site(line, f"shop{number}.py", "main", 12, 12, "client.chat.completions.create(...)"),
+    ]
+    for n in range(12):
+        run, t, is_good = f"{number}r{n}", T0 + n * SECOND, n % 2 == 0
+        attempt = Attempt(
+            f"{run}.c.1", f"{run}.c", run, process, 1, t, 5_000_000, "openai.chat", "POST", "api.openai.com",
+            "/v1/chat/completions", line, "complete" if is_good else "error", model="gpt-4o-mini",
+            http_status=200 if is_good else 429, max_retries=0,
+        )  # fmt: skip
+        chosen = (Choice("max_retries", 0, "code", client, "constructor"), Choice("model", "gpt-4o-mini", "code"))
+        records += [
+            RunStart(run, process, t, "order", "explicit"),
+            attempt,
+            CallDecisions(f"{run}.c", run, line, t, chosen),
+            RunEnd(run, t + SECOND // 2, "ok" if is_good else "error", "block exit"),
+            Outcome(f"{run}.o", run, t + SECOND // 2, is_good),
+        ]
     return records
 
 

@@ -14,7 +14,7 @@ from trimtab_tracer.errors import SidecarError
 from trimtab_tracer.records import Record
 from trimtab_tracer.settings import Settings
 from trimtab_tuner import client, home
-from trimtab_tuner.client import Client
+from trimtab_tuner.client import Client, Conflicted, Declined
 from trimtab_tuner.sidecar import Sidecar
 
 SomeRun = Callable[..., list[Record]]
@@ -93,14 +93,15 @@ def test_a_sidecar_that_hangs_is_an_error(settings: Settings, monkeypatch: pytes
 
 
 def test_a_refusal_quotes_the_sidecars_sentence(sidecar: Sidecar) -> None:
-    """A wrong token, an unknown parameter and a missing run raise with status and sentence."""
+    """A wrong token raises with address and status, an unknown parameter and a missing run with the sentence alone."""
     with pytest.raises(SidecarError, match=r"/v1/runs with status 401: Send the header"):
         Client(sidecar.url, "wrong").get("/v1/runs")
     right = client.connect(sidecar.settings)
     assert right is not None
-    with pytest.raises(SidecarError, match=r"status 400: Unknown query parameter 'limitt'"):
+    with pytest.raises(Declined, match=r"^Unknown query parameter 'limitt'") as declined:
         right.get("/v1/runs", limitt=1)
-    with pytest.raises(SidecarError, match=r"status 404: There is no run 'x'"):
+    assert (declined.value.status, declined.value.exit_code) == (400, 1)
+    with pytest.raises(Declined, match=r"^There is no run 'x'"):
         right.get("/v1/runs/x")
 
 
@@ -126,3 +127,56 @@ def test_records_go_in_batches_and_come_back_in_pages(
     assert sum(counts.values()) == len(records)
     runs = [run["run_id"] for run in found.pages("/v1/runs", limit=5)]
     assert runs == [f"r{n:03d}" for n in reversed(range(12))]
+
+
+def test_decisions_name_who_and_from_where(sidecar: Sidecar) -> None:
+    """What is posted is decided in the client's name and through its way in; by default the user's, from the CLI."""
+    expected = [("Ünïcode / 100%", "dashboard"), (client.user_name(), "cli")]
+    for actor, via in expected:
+        found = client.connect(sidecar.settings, *((actor, via) if via == "dashboard" else ()))
+        assert found is not None
+        state = found.post("/v1/freeze", {"why": "test"})
+        found.post("/v1/unfreeze", {"seen": state["policy_version"]})
+    token = sidecar.settings.token_path.read_text().strip()
+    nobody = Client(sidecar.url, token)
+    nobody.post("/v1/freeze")  # no body, no name
+    said = [(entry["actor"], entry["via"]) for entry in nobody.pages("/v1/audit", limit=2)]
+    assert [("unknown", "api"), *(who for who in reversed(expected) for _ in range(2))] == said
+
+
+def test_a_conflict_is_told_apart(sidecar: Sidecar) -> None:
+    """Where somebody was quicker a class of its own is raised, with the sentence that names them."""
+    ada, grace = (client.connect(sidecar.settings, name, "dashboard") for name in ("ada", "grace"))
+    assert ada is not None
+    assert grace is not None
+    seen = ada.get("/v1/freeze")["policy_version"]
+    ada.post("/v1/freeze")
+    with pytest.raises(Conflicted, match="ada froze all steering at ") as conflict:
+        grace.post("/v1/policy/rollback", {"seen": seen})
+    assert (409, 1) == (conflict.value.status, conflict.value.exit_code)
+    with pytest.raises(Declined, match="Unknown field 'sen'") as declined:
+        grace.post("/v1/unfreeze", {"sen": seen})
+    assert not isinstance(declined.value, Conflicted)
+
+
+def test_a_token_that_only_reads_is_told_so(sidecar: Sidecar) -> None:
+    """With the reading token lists are read, and a decision is refused with the sidecar's own sentence."""
+    reader = Client(sidecar.url, home.read_only_token(sidecar.settings))
+    assert 0 == reader.get("/v1/runs")["total"]
+    with pytest.raises(SidecarError, match=r"^The token in `token.read` only reads") as refused:
+        reader.post("/v1/freeze")
+    assert (403, 3) == (refused.value.status, refused.value.exit_code)
+
+
+def test_a_user_without_a_name_is_nobody(sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system knows no name for this user, as in many containers, decisions are still possible."""
+
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr("getpass.getuser", unknown)
+    assert client.user_name() is None
+    found = client.connect(sidecar.settings)
+    assert found is not None
+    assert found.post("/v1/freeze")["frozen"]
+    assert "unknown" == found.get("/v1/freeze")["actor"]

@@ -1,13 +1,16 @@
-"""The gate: who may ask the sidecar, tried over real sockets with whatever a browser or a stranger would send."""
+"""The gate: who may ask the sidecar what, tried over real sockets with whatever a browser or a stranger would send."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from trimtab_tracer.policy_signature import reader_token
 from trimtab_tracer.settings import Settings
+from trimtab_tuner import gate
 from trimtab_tuner.sidecar import Sidecar
 
 PATHS = ("/v1/runs", "/v1/runs/r1", "/v1/report", "/openapi.json", "/", "/v1/none")
@@ -75,8 +78,11 @@ def test_health_is_open_and_bare(sidecar: Sidecar) -> None:
         "analyses",
         "collector",
         "analysis",
+        "policy",
+        "policy_version",
+        "frozen",
     } == set(body)
-    assert set(body["collector"]) == set(body["analysis"]) == loop
+    assert set(body["collector"]) == set(body["analysis"]) == set(body["policy"]) == loop
     assert body["status"] == "ok"
 
 
@@ -115,3 +121,68 @@ def test_own_pages_may_ask(sidecar: Sidecar, bearer: str) -> None:
         origin = f"http://localhost:{port}"
         assert get(sidecar, "/v1/runs", authorization=bearer, origin=origin).status_code == 200
         assert is_problem(get(sidecar, "/v1/runs", origin=origin), 401)
+
+
+@pytest.fixture
+def reader(sidecar: Sidecar) -> str:
+    """The Authorization header that only reads."""
+    return f"Bearer {(sidecar.settings.home / 'token.read').read_text().strip()}"
+
+
+@pytest.fixture
+def agent(sidecar: Sidecar) -> str:
+    """The Authorization header of an agent that fetches its policy."""
+    return f"Bearer {reader_token(sidecar.settings.policy_key_path.read_text().strip())}"
+
+
+def operations(sidecar: Sidecar, bearer: str) -> list[tuple[str, str]]:
+    """Method and path of everything that is published, ids filled in."""
+    paths = get(sidecar, "/openapi.json", authorization=bearer).json()["paths"]
+    return [(method.upper(), re.sub(r"\{\w+\}", "1", path)) for path, methods in paths.items() for method in methods]
+
+
+def ask(sidecar: Sidecar, method: str, path: str, bearer: str) -> httpx.Response:
+    """A request with a key."""
+    headers = {"authorization": bearer}
+    return httpx.request(method, sidecar.url + path, headers=headers, trust_env=False, timeout=30)
+
+
+def test_the_secrets_are_three_and_this_users(sidecar: Sidecar, bearer: str, reader: str, agent: str) -> None:
+    """Token, reading token and policy key are three different secrets in files that nobody else may read."""
+    home = sidecar.settings.home
+    assert 3 == len({bearer, reader, agent})
+    assert [0o600] * 3 == [(home / name).stat().st_mode & 0o777 for name in ("token", "token.read", "policy.key")]
+
+
+def test_the_reading_token_reads_everything_and_changes_nothing(sidecar: Sidecar, bearer: str, reader: str) -> None:
+    """Every published read is open to it, every other operation is refused with the name of the file that is needed."""
+    audit = get(sidecar, "/v1/audit", authorization=bearer).json()
+    kinds = set()
+    for method, path in [*operations(sidecar, bearer), ("DELETE", "/v1/runs"), ("POST", "/v1/none")]:
+        response = ask(sidecar, method, path, reader)
+        kinds.add(method)
+        if method == "GET":
+            assert response.status_code in (200, 404), path
+        else:
+            assert is_problem(response, 403), path
+            assert "trimtab:read-only" == response.json()["type"]
+            assert "`token`" in response.json()["detail"]
+    assert {"GET", "POST", "DELETE"} == kinds
+    assert audit == get(sidecar, "/v1/audit", authorization=bearer).json()
+
+
+def test_an_agents_key_reads_the_policy_alone(sidecar: Sidecar, bearer: str, agent: str) -> None:
+    """With the key derived from policy.key the policy is read, and nothing else is read or changed."""
+    assert 200 == get(sidecar, "/v1/policy", authorization=agent).status_code
+    others = [(m, p) for m, p in operations(sidecar, bearer) if (m, p) != ("GET", "/v1/policy") and p not in gate.OPEN]
+    assert ("GET", "/v1/policy/versions") in others
+    for method, path in [*others, ("POST", "/v1/policy"), ("GET", "/openapi.json"), ("GET", "/v1/policy/")]:
+        response = ask(sidecar, method, path, agent)
+        assert is_problem(response, 403), path
+        assert "trimtab:policy-only" == response.json()["type"]
+
+
+def test_the_policys_key_itself_opens_nothing(sidecar: Sidecar) -> None:
+    """What signs the policy is never sent: as a token it is a wrong one."""
+    key = sidecar.settings.policy_key_path.read_text().strip()
+    assert is_problem(get(sidecar, "/v1/policy", authorization=f"Bearer {key}"), 401)

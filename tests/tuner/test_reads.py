@@ -12,7 +12,7 @@ import pytest
 
 from trimtab_analyzer import load
 from trimtab_tracer.ingest import ingest
-from trimtab_tracer.records import Loss, Outcome, Process, Record, RunStart
+from trimtab_tracer.records import Decision, Loss, Outcome, Process, Record, RunStart
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 from trimtab_tuner import reads
@@ -117,3 +117,27 @@ def test_what_has_no_known_price_is_counted_apart(
     assert {
         s["site_id"]: s["attempts_unpriced"] for s in reads.sites(con, site=None, service=None, limit=5, offset=0)
     } == {"s1": 1}
+
+
+def test_no_value_of_a_knob_hides_another(store: Store, con: duckdb.DuckDBPyConnection, some_run: SomeRun) -> None:
+    """A knob with more values than are listed shows the last used ones, and says how many there are."""
+    ingest(store, [r for n in range(6) for r in some_run(n, model=f"m{n}")])
+    rows = reads.knobs(con, knob="model", site=None, max_values=2, limit=10, offset=0)
+    assert [(r["site_id"], r["values_total"], r["total"]) for r in rows] == [("s1", 6, 1)]
+    assert ["m5", "m4"] == [value["value"] for value in rows[0]["values"]]
+
+
+def test_runs_count_once_and_calls_each_for_a_knobs_value(
+    store: Store, con: duckdb.DuckDBPyConnection, some_run: SomeRun
+) -> None:
+    """Two calls of one run under one value are two calls and one run; a value from another source stands apart."""
+    more = [
+        Decision("x1", "r001", "model", "m", "code", "s1", 10, call_id="a"),
+        Decision("x2", "r001", "model", "m", "code", "s1", 20, call_id="b"),
+        Decision("x3", "r001", "model", "m", "human", "s1", 5, call_id="c", policy_version=2),
+    ]
+    ingest(store, [*some_run(1, model="m")[:2], *more])
+    (row,) = reads.knobs(con, knob=None, site="s1", max_values=9, limit=10, offset=0)
+    assert [("m", "code", 2, 1, 20), ("m", "human", 1, 1, 5)] == [
+        tuple(value[key] for key in ("value", "source", "calls", "runs", "last_ns")) for value in row["values"]
+    ]

@@ -1,111 +1,66 @@
-"""The sidecar's HTTP API, version 1: reads of the store, and records in from ``trimtab import``.
+"""The sidecar's HTTP API, version 1: the application, its reads of the store, and records in from ``trimtab import``.
 
-In: HTTP requests that passed :mod:`.gate`. Out: the models of :mod:`.models`; errors as problem documents. All work
-on DuckDB happens in plain functions, which FastAPI runs in its thread pool, each request with a cursor of its own
-inside one transaction, so that the parts of an answer fit together. The only write is ``POST /v1/import``; it takes
-the sidecar's write lock, because two transactions that upsert the same rows would fail each other.
+In: HTTP requests that passed :mod:`.gate`. Out: the models of :mod:`.models`; errors as problem documents. All work on
+DuckDB happens in plain functions, which FastAPI runs in its thread pool, each request with a cursor of its own inside
+one transaction, so that the parts of an answer fit together. What decides about the running agents is in
+:mod:`.policy_routes` and :mod:`.control_routes`; here the only write is ``POST /v1/import``; it takes the sidecar's
+write lock, because two transactions that upsert the same rows would fail each other.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import duckdb
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from trimtab_tracer import __version__
 from trimtab_tracer.content import read as read_content
 from trimtab_tracer.records import SCHEMA_VERSION, Record, from_dict, kind_of
-from trimtab_tracer.settings import Settings
-from trimtab_tracer.store import Store
 
-from . import models, paging, problems, reads
+from . import bodies, control_routes, models, paging, policy_routes, reads, session_routes
 from .computed import Computed
 from .paging import MAX_LIMIT
+from .routing import Backend, application, page_at, page_behind, router
 
 MAX_BODY_BYTES = 64 << 20
 """Largest body of an import; clients split what is larger."""
 
-Item = TypeVar("Item", bound=models.Answer)
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """What the routes need from the sidecar."""
-
-    settings: Settings
-    store: Store
-    health: Callable[[], models.Health]
-    take: Callable[[list[Record], Sequence[str]], None]
-    """Ingest records, in place of what is there of these runs; returns when they are committed."""
-
-    @contextmanager
-    def snapshot(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor that sees one state of the store."""
-        con = self.store.cursor()
-        try:
-            con.begin()
-            yield con
-        finally:
-            con.close()
-
 
 def create_app(backend: Backend) -> FastAPI:
-    """The application, not yet behind its gate."""
-    app = FastAPI(
-        title="trimtab sidecar",
-        version=__version__,
-        description="Runs, calls, costs and findings of the agents on this machine. See docs/api.md.",
-        docs_url=None,  # these pages load scripts from a CDN; nothing here may reach out
-        redoc_url=None,
-    )
-    problems.install(app)
+    """The application, not yet behind its gate. The OpenAPI document alone needs no backend."""
     computed = Computed(backend)
-    for router in (_about(backend), _traffic(backend), _results(backend, computed), _imports(backend, computed)):
-        app.include_router(router)
-    return app
-
-
-def _router(*, is_open: bool = False) -> APIRouter:
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"description": text, "content": {problems.MEDIA_TYPE: {"schema": models.Problem.model_json_schema()}}}
-        for status, text in {
-            400: "Unknown query parameter or bad cursor; nothing was done",
-            401: "No token or a wrong one",
-            403: "Asked by a page of another origin",
-            404: "There is no such thing",
-            421: "The Host header names someone else",
-            422: "A value can't be used",
-            503: "The store can't do this now",
-        }.items()
-    }
-    # The gate has checked the token before; this only puts it into the OpenAPI document.
-    documented = [] if is_open else [Depends(HTTPBearer(auto_error=False, description="The home's `token` file"))]
-    return APIRouter(prefix="/v1", responses=refusals, dependencies=documented)
+    return application(
+        [
+            _about(backend),
+            _traffic(backend),
+            _results(backend, computed),
+            *policy_routes.routers(backend, backend.policy_key),
+            *control_routes.routers(backend),
+            session_routes.sessions(backend.keys.write),
+            _imports(backend, computed),
+        ]
+    )
 
 
 def _about(backend: Backend) -> APIRouter:
-    router = _router(is_open=True)
+    api = router(is_open=True)
 
-    @router.get("/health")
+    @api.get("/health")
     def health(_: Annotated[paging.NoParameters, Query()]) -> models.Health:
         """Whether the sidecar works. Needs no token and holds no data."""
         return backend.health()
 
-    return router
+    return api
 
 
 def _traffic(backend: Backend) -> APIRouter:
-    router = _router()
+    api = router()
 
-    @router.get("/version")
+    @api.get("/version")
     def version(_: Annotated[paging.NoParameters, Query()]) -> models.Version:
         """Versions of the program, the record shapes and the store."""
         with backend.snapshot() as con:
@@ -113,15 +68,15 @@ def _traffic(backend: Backend) -> APIRouter:
         names = [row["name"] for row in rows]
         return models.Version(version=__version__, record_schema=SCHEMA_VERSION, migrations=names)
 
-    @router.get("/runs")
+    @api.get("/runs")
     def runs(p: Annotated[paging.RunParameters, Query()]) -> models.Page[models.Run]:
         """Runs, newest first."""
         chosen = p.model_dump(exclude={"limit", "cursor", "run"})
         with backend.snapshot() as con:
             rows = reads.runs(con, **chosen, run_ids=p.run, after=p.after, limit=p.limit + 1)
-        return _page_behind(models.Run, rows, p, "run_id")
+        return page_behind(models.Run, rows, p, key=("started_ns", "run_id"))
 
-    @router.get("/runs/{run_id}")
+    @api.get("/runs/{run_id}")
     def run(run_id: str, _: Annotated[paging.NoParameters, Query()]) -> models.RunDetail:
         """One run with its calls, attempts, tool calls, decisions and outcomes."""
         with backend.snapshot() as con:
@@ -137,15 +92,15 @@ def _traffic(backend: Backend) -> APIRouter:
             sites = reads.sites_named(con, _site_ids(found, *parts.values()))
         return models.RunDetail.model_validate({"run": found[0], **parts, "sites": sites, "truncated": truncated})
 
-    @router.get("/calls")
+    @api.get("/calls")
     def calls(p: Annotated[paging.CallParameters, Query()]) -> models.Page[models.Call]:
         """Logical calls, newest first."""
         chosen = p.model_dump(exclude={"limit", "cursor", "run"})
         with backend.snapshot() as con:
             rows = reads.calls(con, **chosen, run_id=p.run, after=p.after, limit=p.limit + 1)
-        return _page_behind(models.Call, rows, p, "call_id")
+        return page_behind(models.Call, rows, p, key=("started_ns", "call_id"))
 
-    @router.get("/calls/{call_id}")
+    @api.get("/calls/{call_id}")
     def call(call_id: str, _: Annotated[paging.NoParameters, Query()]) -> models.CallDetail:
         """One call with its attempts, tool calls, decisions and kept content."""
         with backend.snapshot() as con:
@@ -160,27 +115,27 @@ def _traffic(backend: Backend) -> APIRouter:
         content = _texts(backend, call_id)
         return models.CallDetail.model_validate({"call": found[0], **parts, "sites": sites, "content": content})
 
-    return router
+    return api
 
 
 def _results(backend: Backend, computed: Computed) -> APIRouter:
-    router = _router()
+    api = router()
 
-    @router.get("/sites")
+    @api.get("/sites")
     def sites(p: Annotated[paging.SiteParameters, Query()]) -> models.Page[models.Site]:
         """Places in the user's code, the most expensive first."""
         with backend.snapshot() as con:
             rows = reads.sites(con, site=p.site, service=p.service, limit=p.limit, offset=p.offset)
-        return _page_at(models.Site, rows, p)
+        return page_at(models.Site, rows, p)
 
-    @router.get("/findings")
+    @api.get("/findings")
     def findings(p: Annotated[paging.FindingParameters, Query()]) -> models.Page[models.Finding]:
         """Findings with the line of code each is pinned to: open ones first, what lost most runs and money on top."""
         with backend.snapshot() as con:
             rows = reads.findings(con, status=p.status, rule=p.rule, site=p.site, limit=p.limit, offset=p.offset)
-        return _page_at(models.Finding, rows, p)
+        return page_at(models.Finding, rows, p)
 
-    @router.get("/ledger")
+    @api.get("/ledger")
     def ledger(p: Annotated[paging.LedgerParameters, Query()]) -> models.Ledger:
         """Where the money went: every part of every attempt's cost in exactly one class."""
         try:
@@ -188,14 +143,14 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
         except LookupError:
             raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
 
-    @router.get("/losses")
+    @api.get("/losses")
     def losses(p: Annotated[paging.PageParameters, Query()]) -> models.Page[models.Loss]:
         """Records that could not be kept, counted exactly."""
         with backend.snapshot() as con:
             rows = reads.losses(con, limit=p.limit, offset=p.offset)
-        return _page_at(models.Loss, rows, p)
+        return page_at(models.Loss, rows, p)
 
-    @router.get("/report")
+    @api.get("/report")
     def report(p: Annotated[paging.ReportParameters, Query()]) -> dict[str, Any]:
         """What `trimtab report --json` prints."""
         try:
@@ -203,26 +158,20 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
         except LookupError:
             raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
 
-    return router
+    return api
 
 
-async def _bounded_body(request: Request) -> bytes:
-    """The request's body, refused as soon as it is larger than :data:`MAX_BODY_BYTES`."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"The body is larger than {MAX_BODY_BYTES} bytes; send it in several requests.")
-    return bytes(body)
+async def _lines(request: Request) -> bytes:
+    return await bodies.bounded(request, MAX_BODY_BYTES, "send it in several requests")
 
 
 def _imports(backend: Backend, computed: Computed) -> APIRouter:
-    router = _router()
+    api = router()
     lines = {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 
-    @router.post("/import", openapi_extra=lines)
+    @api.post("/import", openapi_extra=lines)
     def take(
-        p: Annotated[paging.ImportParameters, Query()], body: Annotated[bytes, Depends(_bounded_body)]
+        p: Annotated[paging.ImportParameters, Query()], body: Annotated[bytes, Depends(_lines)]
     ) -> models.Imported:
         """Take records, one JSON object per line. The same ones again change nothing; one bad line refuses all."""
         records = _parse(body)
@@ -234,7 +183,7 @@ def _imports(backend: Backend, computed: Computed) -> APIRouter:
         kinds = Counter(kind_of(type(record)) for record in records)
         return models.Imported(records=len(records), by_kind=dict(sorted(kinds.items())))
 
-    return router
+    return api
 
 
 def _parse(body: bytes) -> list[Record]:
@@ -259,27 +208,6 @@ def _texts(backend: Backend, call_id: str) -> list[dict[str, Any]]:
         return read_content(backend.store, backend.settings.content_dir, call_id)
     except FileNotFoundError:  # the collector has just joined small files into one: the index names that one now
         return read_content(backend.store, backend.settings.content_dir, call_id)
-
-
-def _page_behind(
-    model: type[Item], rows: list[reads.Row], p: paging.PageParameters, id_column: str
-) -> models.Page[Item]:
-    """A page of a list that continues behind its last row; ``rows`` holds one more than fits if there is more."""
-    shown, more = rows[: p.limit], rows[p.limit :]
-    following = paging.encode(shown[-1]["started_ns"], shown[-1][id_column]) if more else None
-    return _page(model, shown, following, 0 if p.cursor is None else None)
-
-
-def _page_at(model: type[Item], rows: list[reads.Row], p: paging.PageParameters) -> models.Page[Item]:
-    """A page of a list that continues at an offset."""
-    end = p.offset + len(rows)
-    return _page(model, rows, paging.encode(end) if rows and end < rows[0]["total"] else None, 0)
-
-
-def _page(model: type[Item], rows: list[reads.Row], following: str | None, of_none: int | None) -> models.Page[Item]:
-    """A page; ``of_none`` is the total where no row says one."""
-    items = [model.model_validate(row) for row in rows]
-    return models.Page[model](items=items, total=rows[0]["total"] if rows else of_none, next=following)  # type: ignore[valid-type]
 
 
 def _site_ids(*tables: list[reads.Row]) -> set[str]:

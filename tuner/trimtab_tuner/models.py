@@ -40,7 +40,7 @@ class Page(Answer, Generic[Item]):
 
 
 class LoopHealth(Answer):
-    """One of the sidecar's two loops."""
+    """One of the sidecar's loops."""
 
     steps: int
     failures: int
@@ -65,6 +65,9 @@ class Health(Answer):
     )
     collector: LoopHealth
     analysis: LoopHealth
+    policy: LoopHealth
+    policy_version: int
+    frozen: bool = Field(description="Whether all steering is stopped")
 
 
 class Version(Answer):
@@ -241,6 +244,9 @@ class Decision(Answer):
     site_role: str
     policy_version: int | None
     decided_ns: int
+    choices: list[Any] | None = Field(
+        description="What a declared knob may be set to; null where the code does not say"
+    )
 
 
 class Outcome(Answer):

@@ -19,6 +19,8 @@ MAX_INT = 2**63 - 1
 """Largest number of the store's columns."""
 MAX_LIMIT = 1000
 """Most rows of one page."""
+MAX_WAIT_S = 25
+"""Longest that a request waits for something new: below the half minute after which proxies give up."""
 MAX_IDS = 500
 """Most ids named in one request: more do not fit into the line of a request that HTTP servers take."""
 
@@ -104,6 +106,40 @@ class ReportParameters(NoParameters):
     """What the report is about."""
 
     run: str | None = Field(None, description="Id of a run; all runs without it")
+
+
+class KnobParameters(PageParameters):
+    """Which knobs."""
+
+    knob: str | None = Field(None, description="Name of one knob")
+    site: str | None = Field(None, description="Id of one site")
+
+
+class RecommendationParameters(PageParameters):
+    """Which recommendations."""
+
+    status: Literal["proposed", "accepted", "active", "promoted", "rejected", "rolled_back", "expired"] | None = None
+
+
+class ExperimentParameters(PageParameters):
+    """Which experiments."""
+
+    status: Literal["running", "stopped"] | None = None
+
+
+class _Waiting(NoParameters):
+    wait_s: float = Field(0, ge=0, le=MAX_WAIT_S, description="How long to wait for something new, in seconds")
+
+
+class PolicyParameters(_Waiting):
+    """How long to wait for a policy other than the one in ``If-None-Match``."""
+
+
+class EventParameters(_Waiting):
+    """Which decisions, and how long to wait for one."""
+
+    after: int = Field(0, ge=0, le=MAX_INT, description="`after` of the answer before; 0 for all from the first one")
+    limit: int = Field(100, ge=1, le=MAX_LIMIT, description="Decisions in one answer")
 
 
 class ImportParameters(NoParameters):

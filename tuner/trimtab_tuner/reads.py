@@ -110,6 +110,70 @@ def losses(con: duckdb.DuckDBPyConnection, *, limit: int, offset: int) -> list[R
     return fetch(con, statement("losses"), limit=limit, offset=offset)
 
 
+def knobs(
+    con: duckdb.DuckDBPyConnection, *, knob: str | None, site: str | None, max_values: int, limit: int, offset: int
+) -> list[Row]:
+    """What the harness decides, by knob and site; columns as in ``queries/knobs.sql``."""
+    bounds = {"max_values": max_values, "limit": limit, "offset": offset}
+    return fetch(con, statement("knobs"), knob=knob, site=site, **bounds)
+
+
+def recommendations(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    recommendation_id: str | None = None,
+    status: str | None = None,
+    limit: int = 1,
+    offset: int = 0,
+) -> list[Row]:
+    """Recommendations, undecided ones first; columns as in ``queries/recommendations.sql``."""
+    chosen = {"recommendation_id": recommendation_id, "status": status}
+    return fetch(con, statement("recommendations"), **chosen, limit=limit, offset=offset)
+
+
+def accepted_as(con: duckdb.DuckDBPyConnection, recommendation_id: str) -> int | None:
+    """Version of the policy by which a recommendation was accepted last; None where it never was."""
+    chosen = "action = 'accept' AND subject_kind = 'recommendation' AND subject_id = $id"
+    found = fetch(con, f"SELECT max(policy_version) AS version FROM audit WHERE {chosen}", id=recommendation_id)
+    version: int | None = found[0]["version"]
+    return version
+
+
+def experiments(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    experiment_id: str | None = None,
+    status: str | None = None,
+    limit: int = 1,
+    offset: int = 0,
+) -> list[Row]:
+    """Experiments, running ones first; columns as in ``queries/experiments.sql``."""
+    return fetch(con, statement("experiments"), experiment_id=experiment_id, status=status, limit=limit, offset=offset)
+
+
+def policy_versions(
+    con: duckdb.DuckDBPyConnection, *, version: int | None = None, limit: int = 1, offset: int = 0
+) -> list[Row]:
+    """Policies that were ever in force, newest first; columns as in ``queries/policy_versions.sql``."""
+    return fetch(con, statement("policy_versions"), version=version, limit=limit, offset=offset)
+
+
+def audit(con: duckdb.DuckDBPyConnection, *, before_id: int | None, limit: int) -> list[Row]:
+    """Decisions of people and of the sidecar, newest first; columns as in ``queries/audit.sql``."""
+    return fetch(con, statement("audit"), before_id=before_id, limit=limit)
+
+
+def events(con: duckdb.DuckDBPyConnection, *, after_id: int, limit: int) -> list[Row]:
+    """Decisions after a known one, oldest first; columns as in ``queries/events.sql``."""
+    return fetch(con, statement("events"), after_id=after_id, limit=limit)
+
+
+def last_freeze(con: duckdb.DuckDBPyConnection) -> Row | None:
+    """Who last stopped steering or let it go on; columns as in ``queries/freeze.sql``."""
+    found = fetch(con, statement("freeze"))
+    return found[0] if found else None
+
+
 _ORDER = {
     "attempts": "started_ns, attempt_id",
     "calls": "started_ns, call_id",

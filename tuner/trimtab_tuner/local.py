@@ -1,0 +1,88 @@
+"""Who answers a command that decides: the running sidecar, or the home itself where none runs.
+
+In: settings. Out: a client either way. Without a sidecar the home's lock is taken, its store opened, and the control
+API is answered in this process, by the same routes: the same checks, the same sentences, the same rows, with no socket
+and no token in between. Apart from :mod:`.client` because that opens no database. A sidecar that starts or stops just
+now is looked for twice; a store that can't be opened raises, and nothing was changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from trimtab_tracer.errors import SidecarError, TrimtabError
+from trimtab_tracer.settings import Settings
+from trimtab_tracer.store import Store
+
+from . import home
+from .client import Client, Reply, connect, user_name
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+class HomeClient(Client):
+    """Asks an application in this process."""
+
+    def __init__(self, app: FastAPI, where: str, actor: str | None, via: str) -> None:
+        super().__init__(where, "", actor=actor, via=via)
+        self._app = app
+
+    def _request(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Reply:
+        return asyncio.run(self._ask(method, target, headers, body))
+
+    async def _ask(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Reply:
+        import httpx
+
+        transport = httpx.ASGITransport(self._app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            response = await client.request(method, target, headers=headers, content=body)
+        return Reply(response.status_code, response.content)
+
+
+@contextmanager
+def sidecar_or_home(settings: Settings, *, makes_home: bool = False) -> Iterator[Client]:
+    """A client of the sidecar that serves this home; where none runs, of the home itself as long as the block lasts.
+
+    Args:
+        settings: Name the home.
+        makes_home: Whether a home that is not there yet is made.
+
+    Raises:
+        SidecarError: a sidecar runs and does not answer, or the home can't be used.
+        StoreError: the store can't be opened.
+        TrimtabError: there is no home, or nothing in it.
+    """
+    if (found := connect(settings)) is not None:
+        yield found
+        return
+    if not (makes_home or settings.store_path.exists() or settings.spool_dir.is_dir()):
+        raise TrimtabError(
+            f"There is nothing to decide about: {settings.home} holds no recording. Add `trimtab.instrument()` to an"
+            " agent and run it with `trimtab up` beside it, or name another home with --home."
+        )
+    home.prepare(settings.home)
+    try:
+        lock = home.HomeLock(settings)
+    except SidecarError:  # one has just been started
+        if (found := connect(settings)) is None:
+            raise
+        yield found
+        return
+    try:
+        with Store.open(settings.store_path) as store:
+            yield HomeClient(_application(store, settings), str(settings.home), user_name(), "cli")
+    finally:
+        lock.release()
+
+
+def _application(store: Store, settings: Settings) -> FastAPI:
+    from . import control_routes, policy_routes
+    from .control import Control
+    from .routing import Desk, application
+
+    desk = Desk(store=store, control=Control(store, settings))
+    return application([*policy_routes.routers(desk, home.policy_key(settings)), *control_routes.routers(desk)])

@@ -1,0 +1,175 @@
+"""What the commands that decide have in common: options, who is asked, values as one types them, and how they print.
+
+In: arguments, rows of the API. Out: text through rich, or one JSON value. Apart from the commands because each of them
+is about one thing, and they must look alike. What a person or an agent wrote is escaped before it is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from trimtab_tracer.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .client import Client
+
+PIPE_COLUMNS = 120
+"""Width of the text where stdout is no terminal."""
+VALUE_CHARS = 60
+"""Longest value in a line."""
+MANY = 5
+"""Items shown of a list."""
+
+
+def add_options(parser: argparse.ArgumentParser, *, decides: bool = False, is_action: bool = True) -> None:
+    """``--home``, ``--json`` and, for what decides, ``--why``.
+
+    Args:
+        parser: The command's, or one of its actions'.
+        decides: Whether a reason is kept.
+        is_action: An action's options leave those alone that stood before it.
+    """
+    default = argparse.SUPPRESS if is_action else None
+    if decides:
+        parser.add_argument("--why", metavar="TEXT", default=None, help="reason, kept in the audit")
+    parser.add_argument("--home", default=default, help="use this home instead of the one in force here")
+    parser.add_argument(
+        "--json", action="store_true", default=default or False, help="print one JSON value instead of text"
+    )
+
+
+def add_match(parser: argparse.ArgumentParser) -> None:
+    """Which calls a rule is for."""
+    for name, help in (
+        ("site", "only at this site, by its id, as /v1/knobs has it"),
+        ("service", "only in this agent"),
+        ("model", "only where this model is asked for"),
+    ):
+        parser.add_argument(f"--{name}", metavar=name.upper(), help=help)
+
+
+def match_of(args: argparse.Namespace) -> dict[str, str]:
+    """What the options of :func:`add_match` say."""
+    given = {name: getattr(args, name) for name in ("site", "service", "model")}
+    return {name: text for name, text in given.items() if text is not None}
+
+
+@contextmanager
+def asking(args: argparse.Namespace) -> Iterator[Client]:
+    """Whoever answers for the home in force; see :func:`.local.sidecar_or_home` for what this raises."""
+    from .local import sidecar_or_home
+
+    with sidecar_or_home(Settings.resolve(home=args.home)) as client:
+        yield client
+
+
+def json_value(text: str) -> Any:
+    """A value as typed: JSON, or the text itself where it is none (``gpt-5``).
+
+    Raises:
+        ArgumentTypeError: it begins like JSON and is none.
+    """
+
+    def number(digits: str) -> float:
+        if not math.isfinite(found := float(digits)):  # NaN, Infinity, 1e999
+            raise ValueError(f"{digits} is no number of JSON")
+        return found
+
+    try:
+        return json.loads(text, parse_constant=number, parse_float=number)
+    except (ValueError, RecursionError) as error:
+        if text.startswith(("{", "[", '"')):
+            raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from None
+        return text
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def console() -> Console:
+    """Where text goes."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS, highlight=False)
+
+
+def table(*columns: str) -> Table:
+    """An empty table without lines."""
+    from rich.table import Table
+
+    made = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def value(of: Any, most: int = VALUE_CHARS) -> str:
+    """A knob's value in one line; None is what the code leaves to the library."""
+    text = "(not set)" if of is None else json.dumps(of, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def when(ns: int | None) -> str:
+    """A point in time, UTC."""
+    return "–" if ns is None else f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def plain(of: Any) -> str:
+    """A JSON value as words: ``runs 12; calls c1, c2 and 7 more``."""
+    if isinstance(of, dict):
+        parts = [f"{key.replace('_', ' ')} {plain(inner)}" for key, inner in of.items() if inner not in (None, [], {})]
+        return "; ".join(parts)
+    if isinstance(of, list):
+        more = f" and {len(of) - MANY} more" if len(of) > MANY else ""
+        return ", ".join(plain(inner) for inner in of[:MANY]) + more
+    if isinstance(of, float):
+        return f"{of:.3g}"
+    return of if isinstance(of, str) else json.dumps(of)
+
+
+def place(row: dict[str, Any]) -> str:
+    """File and line of a row that may have none."""
+    return f"{row['file']}:{row['line']}" if row.get("file") else "(no line)"
+
+
+def arms(of: list[dict[str, Any]]) -> str:
+    """Values of an experiment with their shares."""
+    return ", ".join(f"{value(arm['value']) if 'value' in arm else 'incumbent'} {arm['weight']:.0%}" for arm in of)
+
+
+def quoted(identity: str) -> str:
+    """An id as part of a path."""
+    return quote(identity, safe="")
+
+
+def say_what_follows(client: Client, to: Console) -> None:
+    """When agents obey the policy as it is now, and, where no sidecar issues it again and again, for how long."""
+    from .local import HomeClient
+
+    policy = client.get("/v1/policy")
+    if policy["frozen"]:
+        to.print("Steering is frozen, so agents do what their code says until `trimtab unfreeze`.")
+        return
+    to.print(f"Agents obey policy version {policy['version']} within 2 s.")
+    if isinstance(client, HomeClient):
+        minutes = policy["lifetime_s"] / 60
+        to.print(f"No sidecar runs: they obey it for {minutes:.0f} min, and longer only while `trimtab up` runs.")
+
+
+def match(of: dict[str, Any]) -> str:
+    """Which calls a rule is for."""
+    given = [f"{key} {name}" for key, name in of.items() if name is not None]
+    return ", ".join(given) or "every call"
