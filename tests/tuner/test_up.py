@@ -31,7 +31,7 @@ def start(settings: Settings) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def up(*options: str, command: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
-        usual = ("-m", "trimtab", "up", "--home", str(settings.home), *(options or ("--port", "0")))
+        usual = ("-m", "trimtab", "up", "--home", str(settings.home), *(options or ("--port", "0", "--no-dashboard")))
         process = subprocess.Popen(
             [sys.executable, *(command or usual)],
             env=os.environ | environment,
@@ -87,6 +87,29 @@ def test_a_signal_ends_it_cleanly(
         assert con.execute("SELECT count(*) FROM attempts").fetchall() == [(2,)]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_dashboard_comes_with_a_link_and_goes_quietly(
+    start: Start, settings: Settings, number: signal.Signals
+) -> None:
+    """The sidecar answers first; then one line has a link that signs in; a signal ends both, and nothing complains."""
+    process = start("--port", "0", TRIMTAB_DASHBOARD_PORT="0")
+    assert httpx.get(f"{listening(process)}/v1/health", trust_env=False).status_code == 200
+    assert process.stdout is not None
+    said = [process.stdout.readline() for _ in range(2)]
+    link = re.fullmatch(
+        r"The dashboard, opened once with this link: (http://127.0.0.1:\d+)(/login\?code=\S+)\n", said[1]
+    )
+    assert link, said
+    assert json.loads(settings.sidecar_path.read_text())["dashboard_url"] == link[1]
+    assert httpx.get(link[1] + link[2], trust_env=False, timeout=30).status_code == 200
+    process.send_signal(number)
+    out, err = process.communicate(timeout=240)
+    assert (process.returncode, err) == (0, "")
+    assert out.endswith("has stopped; the spool is collected.\n")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(link[1], trust_env=False)
+
+
 def test_what_it_makes_is_this_users(start: Start, settings: Settings) -> None:
     """Home, token, store and note are readable by their owner only."""
     listening(start())
@@ -110,7 +133,7 @@ def test_a_taken_port_says_how_to_go_on(
     before = {path.name: path.read_bytes() for path in settings.spool_dir.iterdir()}
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert re.search(rf"Port {port} .*`--port 0`", refused(start("--port", str(port))))
+        assert re.search(rf"Port {port} .*`--port 0`", refused(start("--port", str(port), "--no-dashboard")))
     assert before == {path.name: path.read_bytes() for path in settings.spool_dir.iterdir()}
 
 
@@ -146,7 +169,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))
 from trimtab.__main__ import main
-sys.exit(main(["up", "--port", "0", "--home", sys.argv[1]]))
+sys.exit(main(["up", "--port", "0", "--no-dashboard", "--home", sys.argv[1]]))
 """
     full = start(command=("-c", code, str(settings.home)))
     listening(full)

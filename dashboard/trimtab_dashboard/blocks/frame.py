@@ -1,0 +1,138 @@
+"""What is around every page: whether steering is on and how to stop it, who is signed in, and what was just decided.
+
+In: the sidecar's state. Out: the sidebar, a page's head, and one sentence in the place of a page that can't be drawn.
+The sidebar looks for news by itself, which does not count as a person's doing (:mod:`trimtab_dashboard.guard`), and has
+the page drawn anew when there is some; what somebody is typing stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from trimtab_dashboard import data, strings, theme
+from trimtab_dashboard.views import changes, words
+from trimtab_tracer.errors import TrimtabError
+
+LOOK_S = 3.0
+"""How often the sidebar looks for news: somebody decided, or the sidecar has analysed new runs."""
+
+SAID_S = 20.0
+"""How long it stays on a page what came of a decision."""
+MAX_WHY = 1000
+"""Longest reason, in characters, as the sidecar takes it."""
+
+
+class Said(NamedTuple):
+    """What came of a decision."""
+
+    text: str
+    is_good: bool
+    until_s: float
+    page: str | None = None
+    """Title of the page that says it."""
+
+
+@contextmanager
+def page(title: str) -> Iterator[None]:
+    """A page under its title; if the sidecar can't answer, one sentence stands in its place."""
+    st.title(title, anchor=False)
+    _last_said(title)
+    try:
+        yield
+    except TrimtabError as error:
+        st.error(words.md(error), icon=":material/power_off:")
+
+
+def say(text: str, *, is_good: bool) -> None:
+    """Let the page that is drawn next say this on top, and keep saying it for a while if it is drawn again."""
+    st.session_state["said"] = Said(text, is_good, time.monotonic() + SAID_S)
+
+
+def _last_said(title: str) -> None:
+    said: Said | None = st.session_state.get("said")
+    if said is None:
+        return
+    if time.monotonic() > said.until_s or said.page not in (None, title):
+        del st.session_state["said"]
+        return
+    st.session_state["said"] = said._replace(page=title)
+    show, icon = (st.success, "check_circle") if said.is_good else (st.error, "front_hand")
+    show(words.md(said.text), icon=f":material/{icon}:")
+
+
+def decide(path: str, body: dict[str, Any], said: str) -> bool:
+    """Send a decision; what came of it is said on top of the page that is drawn next. Whether it was taken."""
+    try:
+        data.write(path, body)
+    except TrimtabError as error:  # of two who decide at once, the second reads here who was quicker
+        say(str(error), is_good=False)
+        return False
+    say(said, is_good=True)
+    return True
+
+
+def sidebar() -> None:
+    """State of steering, the way to stop it, and who is signed in."""
+    st.html(theme.CSS)
+    with st.sidebar:
+        _steering()
+        st.caption(f"Signed in as {words.md(data.person())}")
+        st.html('<a class="out" href="/logout" target="_self">Sign out</a>')
+
+
+@st.fragment(run_every=LOOK_S)
+def _steering() -> None:
+    """Looks again by itself, and draws the page anew when there is news."""
+    try:
+        state, news = data.freeze(), data.news()
+    except TrimtabError:
+        st.session_state["seen"] = None
+        st.error(strings.NO_SIDECAR, icon=":material/power_off:")
+        return
+    if st.session_state.setdefault("seen", news) != news:
+        st.session_state["seen"] = news
+        st.rerun(scope="app")
+    icon, text = changes.steering(state, time.time_ns())
+    (st.warning if state["frozen"] else st.info)(text, icon=icon)
+    label = strings.UNFREEZE if state["frozen"] else strings.FREEZE
+    if st.button(label, key="ask_freeze", width="stretch"):
+        (_ask_unfreeze if state["frozen"] else _ask_freeze)(state["policy_version"])
+
+
+@st.dialog(strings.FREEZE)
+def _ask_freeze(_: int) -> None:
+    _ask(strings.FREEZE_QUESTION, strings.FREEZE, "freeze", {})
+
+
+@st.dialog(strings.UNFREEZE)
+def _ask_unfreeze(seen: int) -> None:
+    _ask(strings.UNFREEZE_QUESTION, strings.UNFREEZE, "unfreeze", {"seen": seen})
+
+
+def _ask(question: str, label: str, action: str, body: dict[str, Any]) -> None:
+    st.write(question)
+    st.text_input(strings.WHY, key=f"why_{action}", max_chars=MAX_WHY)
+    if st.button(label, key=f"confirm_{action}", type="primary", on_click=_confirmed, args=(action, body)):
+        st.rerun()
+
+
+def _confirmed(action: str, body: dict[str, Any]) -> None:
+    """A click: with what the dialog showed."""
+    why = st.session_state.get(f"why_{action}", "").strip()
+    decide(f"/v1/{action}", body | ({"why": why} if why else {}), strings.decided(action))
+
+
+def roll_back_policy(version: int) -> None:
+    """A button that takes the whole policy back to the version before, after asking."""
+    if st.button(strings.ROLL_BACK_POLICY, key="ask_policy"):
+        _ask_roll_back(version)
+
+
+@st.dialog(strings.ROLL_BACK_POLICY)
+def _ask_roll_back(seen: int) -> None:
+    _ask(strings.ROLL_BACK_QUESTION, strings.ROLL_BACK, "policy/rollback", {"seen": seen})

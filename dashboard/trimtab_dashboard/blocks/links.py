@@ -1,0 +1,29 @@
+"""Links to runs: each number leads to what it was counted from.
+
+In: ids of runs. Out: links of the page's own kind, so that the browser's back button and a shared address work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from trimtab_dashboard.views import words
+
+
+def runs(run_ids: Sequence[str], *, finding_id: str | None, most: int) -> None:
+    """Links to the first runs of ``run_ids``, and one to the table of all of them."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        for run_id in run_ids[:most]:
+            st.page_link("screens/run.py", label=f"run {words.md(run_id[-6:])}", query_params={"run": run_id})
+        if finding_id is not None and run_ids:
+            label = f"all {len(run_ids):,} runs" if len(run_ids) > 1 else "in the table of runs"
+            st.page_link("screens/runs.py", label=label, icon=":material/list:", query_params={"finding": finding_id})
+
+
+def code(row: object) -> None:
+    """The quoted line of code of a finding or a place."""
+    source = row.get("source") if isinstance(row, dict) else None
+    if isinstance(row, dict) and source:
+        st.code(source, language="python" if str(row.get("file", "")).endswith(".py") else None, wrap_lines=True)

@@ -1,0 +1,33 @@
+"""What to do first: changes that wait for a decision, then the gravest findings.
+
+In: recommendations and findings in the API's order. Out: a short list that leads to the pages where more is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from trimtab_dashboard import strings
+from trimtab_dashboard.blocks import finding
+from trimtab_dashboard.views import recommendations, words
+
+MOST = 3
+"""Of each kind."""
+
+
+def most_urgent(proposed: Sequence[Any], found: Sequence[Any]) -> None:
+    """The first of each kind."""
+    waiting = recommendations.waiting(proposed)
+    for row in waiting[:MOST]:
+        label = f"Decide: {recommendations.change(row)} at {words.md(words.place(row))}"
+        st.page_link("screens/recommendations.py", label=label, icon=":material/tune:")
+    offers = recommendations.offers(proposed)
+    for number, each in enumerate(found[:MOST], start=1):
+        finding.card(each, number, is_short=True, offer=offers.get(each["finding_id"]))
+    if not found:
+        st.info(strings.NO_FINDINGS)
+    elif len(found) > MOST:
+        st.page_link("screens/findings.py", label=f"all {len(found):,} findings", icon=":material/search:")

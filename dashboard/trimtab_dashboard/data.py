@@ -1,0 +1,170 @@
+"""Everything the pages know, and everything they change: the sidecar's API, asked as the person who is signed in.
+
+In: which sidecar to ask (:mod:`.connection`). Out: decoded JSON as the API documents it. The only place with
+``st.cache_data``: a page that is drawn again within :data:`TTL_S` asks nothing, and what a person changes is seen at
+once, because every write empties the cache. Reads have no name on them; writes carry the person's, which the guard has
+put into ``st.user``. A sidecar that is gone or refuses raises :class:`~trimtab_tracer.errors.SidecarError` with its one
+sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, unquote
+
+import streamlit as st
+
+from . import connection
+
+TTL_S = 3.0
+"""For how long an answer is good enough to draw a page with."""
+DEAR_TTL_S = 15.0
+"""The same for what is dear to ask: the report looks at every attempt of the store."""
+PAGE = 50
+"""Rows of a page of runs or decisions."""
+CARDS = 40
+"""Findings or recommendations that are drawn one below the other; the rest is counted."""
+MOST_IDS = 200
+"""Most ids of runs that one request names."""
+MOST = 1000
+"""Most rows of one request; what is more is counted, not shown."""
+
+
+def person() -> str:
+    """Who is signed in."""
+    return unquote(str(st.user.get("name") or "")) or "unknown"
+
+
+def health() -> Any:
+    """Whether the sidecar works, the policy's version, and whether steering is frozen."""
+    return _get("/v1/health")
+
+
+def report() -> Any:
+    """Sums, headline, ledger and notes over all runs, as ``trimtab report --json`` prints them; without the runs."""
+    return _report(connection.url())
+
+
+def runs(*, limit: int | None = None, **filters: object) -> Any:
+    """A page of runs, newest first; filters as ``/v1/runs`` takes them."""
+    return _get("/v1/runs", limit=limit or PAGE, **filters)
+
+
+def services() -> list[str]:
+    """Names of the agents that ran lately."""
+    found: list[str] = _services(connection.url())
+    return found
+
+
+def run(run_id: str) -> Any:
+    """One run with all that belongs to it."""
+    return _get(f"/v1/runs/{quote(run_id, safe='')}")
+
+
+def call(call_id: str) -> Any:
+    """One call with its attempts and texts."""
+    return _get(f"/v1/calls/{quote(call_id, safe='')}")
+
+
+def findings(status: str = "open") -> list[Any]:
+    """Findings of a status in the API's order."""
+    items: list[Any] = _get("/v1/findings", status=status, limit=MOST)["items"]
+    return items
+
+
+def finding(finding_id: str) -> Any | None:
+    """One finding, open or resolved."""
+    return next((f for f in _get("/v1/findings", limit=MOST)["items"] if f["finding_id"] == finding_id), None)
+
+
+def place(site_id: str | None) -> Any | None:
+    """The line of code with this id."""
+    return next(iter(_get("/v1/sites", site=site_id, limit=1)["items"]), None) if site_id else None
+
+
+def recommendations() -> list[Any]:
+    """All of them, whatever became of them."""
+    items: list[Any] = _get("/v1/recommendations", limit=MOST)["items"]
+    return items
+
+
+def before_after(recommendation_id: str) -> Any:
+    """What runs came to before an accepted change was obeyed, and since."""
+    return _get(f"/v1/recommendations/{quote(recommendation_id, safe='')}/before-after")
+
+
+def experiments() -> list[Any]:
+    """All of them, running or stopped."""
+    items: list[Any] = _get("/v1/experiments", limit=MOST)["items"]
+    return items
+
+
+def policy() -> Any:
+    """The policy document in force."""
+    return _get("/v1/policy")
+
+
+def policy_versions() -> list[Any]:
+    """Policies that were in force."""
+    items: list[Any] = _get("/v1/policy/versions", limit=MOST)["items"]
+    return items
+
+
+def freeze() -> Any:
+    """Whether steering is stopped, and who said so."""
+    return _get("/v1/freeze")
+
+
+def audit(*, limit: int | None = None, cursor: str | None = None) -> Any:
+    """A page of decisions, newest first."""
+    return _get("/v1/audit", limit=limit or PAGE, cursor=cursor)
+
+
+def news() -> tuple[object, ...]:
+    """Differs from what it was before when somebody decided, or new runs were analysed."""
+    last = audit(limit=1)["items"]
+    state = health()
+    return state["policy_version"], state["frozen"], state["analyses"], last[0]["audit_id"] if last else 0
+
+
+def write(path: str, body: dict[str, Any]) -> Any:
+    """Change something as the person who is signed in.
+
+    Raises:
+        Conflicted: somebody else was quicker; nothing was changed.
+        SidecarError: refused, or no answer.
+    """
+    try:
+        return connection.client(person()).post(path, body)
+    finally:
+        forget()
+
+
+def forget() -> None:
+    """Ask anew from now on."""
+    for kept in (_answer, _report, _services):
+        kept.clear()
+
+
+def _get(path: str, **parameters: object) -> Any:
+    given = tuple((name, value) for name, value in sorted(parameters.items()) if value is not None)
+    return _answer(connection.url(), path, given)
+
+
+# The url is part of what an answer is kept under: it tells two sidecars apart.
+
+
+@st.cache_data(ttl=TTL_S, max_entries=300, show_spinner=False)
+def _answer(url: str, path: str, parameters: tuple[tuple[str, object], ...]) -> Any:  # noqa: ARG001
+    return connection.client().get(path, **dict(parameters))
+
+
+@st.cache_data(ttl=DEAR_TTL_S, max_entries=2, show_spinner=False)
+def _report(url: str) -> Any:  # noqa: ARG001
+    found = connection.client().get("/v1/report")
+    return {key: value for key, value in found.items() if key not in ("runs", "findings")}
+
+
+@st.cache_data(ttl=DEAR_TTL_S, max_entries=2, show_spinner=False)
+def _services(url: str) -> list[str]:  # noqa: ARG001
+    return sorted({run["service"] for run in connection.client().get("/v1/runs", limit=MOST)["items"]})

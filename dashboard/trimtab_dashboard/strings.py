@@ -1,0 +1,118 @@
+"""Every sentence that the dashboard says of itself. What the sidecar, a finding or a person said is quoted, not kept
+here.
+
+In: values to name. Out: texts, plain or Markdown as each says; whatever comes from outside is escaped by
+:mod:`.views.words` before it gets into Markdown. One module, so that one thing has one name on all pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trimtab_tracer.errors import SidecarError
+
+OVERVIEW = "Overview"
+RUNS = "Runs"
+RUN = "Run"
+FINDINGS = "Findings"
+RECOMMENDATIONS = "Recommendations"
+CHANGES = "Changes"
+
+UNEXPECTED = "This page failed to draw. Reload it; the sidecar's log has the details."
+EMPTY = (
+    "Nothing has been recorded in this home yet. Add `trimtab.instrument()` to an agent, or start it with"
+    " `trimtab run -- python agent.py`, with the same `TRIMTAB_HOME`; its runs appear here while it works."
+)
+NO_SIDECAR = "The sidecar does not answer. Check that `trimtab up` still runs; the page goes on by itself then."
+NO_FINDINGS = (
+    "None of the known failure patterns was found in what is recorded. Findings appear here by themselves,"
+    " seconds after a run shows one."
+)
+NO_RESOLVED = "No finding has been resolved yet: one is when it was open and does not come back."
+NO_RECOMMENDATIONS = (
+    "No change is proposed. Recommendations appear here when a finding names a setting that trimtab can change"
+    " while the agent runs: a timeout, retries, a fallback, a token limit."
+)
+NO_RUNS = "No run fits these filters."
+NO_RUN_CHOSEN = "No run is chosen. Open one from the list of runs."
+NO_TEXTS = "No text of this call is kept: content is off, was dropped, or its retention is over."
+NO_CALLS = "This run has made no call yet."
+NOTHING_STEERED = "Nothing is steered: every agent does what its code says."
+NO_AUDIT = "Nobody has decided anything yet."
+
+ASSOCIATION = (
+    "Findings are associations: they say what was in force when runs failed or money was lost,"
+    " not that it was the cause."
+)
+LEDGER_NOTE = "Everything that was paid is in exactly one class; the parts add up to the total."
+WATERFALL = (
+    "Thick bars are attempts (✕ failed, ⊘ left before its end), dashed lines waits before the next attempt, thin bars"
+    " tools; a hollow bar is a tool that was not seen running: its time lies between the answer that asked for it and"
+    " the request that brought its result, so it is an upper bound. A white tick is the first token of a stream."
+)
+WHICH_FINDINGS = "Which findings"
+WATERFALL_ALT = "The run's calls, attempts, waits and tools over time; the list above names each call with its result."
+TIMELINE_ALT = "The latest runs by start and cost; the page Runs lists them with their results."
+CHOOSE_CALL = "Choose a call here or in the chart"
+CALL_SETTINGS = "Settings of this call"
+REJECTED = "The agent turned this answer down; its next request said:"
+
+ACCEPT, REJECT, ROLL_BACK, PROMOTE = "Accept", "Reject", "Roll back", "Promote"
+WHY = "Why (optional, kept in the audit)"
+EVIDENCE = "Evidence"
+EDIT_TITLE = "Set another value"
+EDIT = "Value to set (JSON)"
+EDIT_HELP = "As recommended. Change it to set something else; the sidecar refuses what agents would not obey."
+FREEZE, UNFREEZE = "Freeze steering", "Unfreeze"
+FREEZE_QUESTION = (
+    "Every agent goes back to what its code says, within two seconds. The accepted changes are kept and come back"
+    " when steering is unfrozen."
+)
+UNFREEZE_QUESTION = "Agents obey the accepted changes again, within two seconds."
+ROLL_BACK_POLICY = "Roll back to the version before"
+ROLL_BACK_QUESTION = (
+    "The rules of the version before come back. Recommendations and experiments whose rules go with that are rolled"
+    " back and stopped; the audit names them."
+)
+
+NOT_SIGNED_IN = "Sign in first: `trimtab dashboard` prints a link.\n"
+OTHER_ORIGIN = "Pages of other origins may not use the dashboard.\n"
+SIGNED_OUT = "You are signed out."
+LOGIN_INCOMPLETE = "Both are needed: your name, and the token."
+LOGIN_CODE_REFUSED = (
+    "This link was used already or is too old. Print a fresh one with `trimtab dashboard`, or sign in with the token."
+)
+LOGIN_TOKEN_REFUSED = "This is not the token; it is in the file `token` of the home."
+LOGIN_NO_SIDECAR = "The sidecar does not answer, so nobody can sign in. Check that `trimtab up` still runs."
+
+
+def other_host(host: str, hosts: Sequence[str]) -> str:
+    """The Host header names someone else."""
+    return f"This is not {host!r}; open the dashboard as {' or '.join(hosts)}.\n"
+
+
+def login_refused(error: SidecarError, *, is_code: bool) -> tuple[int, str]:
+    """HTTP status and sentence for a sign-in that the sidecar did not vouch for."""
+    if error.status is None or error.status >= 500:
+        return 503, LOGIN_NO_SIDECAR
+    if is_code:
+        return 401, LOGIN_CODE_REFUSED
+    return (422, str(error)) if error.status == 422 else (401, LOGIN_TOKEN_REFUSED)
+
+
+def decided(action: str) -> str:
+    """What a person's decision led to; ``action`` as in the path of the API."""
+    return {
+        "accept": "Accepted. Agents obey it within two seconds; its state turns to active when a call has done so.",
+        "reject": "Rejected. It is not proposed again.",
+        "rollback": "Rolled back. Agents do what their code says again, within two seconds.",
+        "promote": "Promoted: the change is called proven, and its rule stays.",
+        "freeze": "Steering is frozen: every agent does what its code says.",
+        "unfreeze": "Steering goes on: the accepted changes are in force again.",
+        "policy/rollback": "The policy was rolled back; the audit below says what that undid.",
+    }[action]
+
+
+def more_cards(n: int, command: str) -> str:
+    """What the page leaves out."""
+    return f"{n:,} more are not shown here; `{command}` lists them all."
