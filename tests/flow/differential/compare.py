@@ -1,0 +1,187 @@
+"""Plays cases without trimtab, with it, and without it again, in one process; prints what came of them as JSON lines.
+
+A few are then played in arms that must differ: with each of the broken hooks of :mod:`sabotage`, and under a policy
+that is in force. Arguments: this process's share of the cases, as ``<number> <of how many>``, or ``--case <number>`` to
+look at one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import anthropic._base_client
+import faults
+import http_ways
+import openai._base_client
+import sdk_ways
+import uvloop
+from cases import HTTP_APIS, Case, generate
+from clients import build, with_options
+from either import close, drive
+from policies import INACTIVE, Inactive, document, publish
+from sabotage import SABOTAGES
+from seeing import comparable, entry_seen, error_seen
+from wire import Wire
+
+import trimtab
+from trimtab_tuner.provider import Provider, Scenario
+
+CONTROLS = 20
+"""Cases that are played with broken hooks."""
+WAIT_S = 30.0
+"""For entries of requests that a client hung up on."""
+
+
+def scenario(case: Case) -> Scenario:
+    """What the provider answers: each model of a case has its own rule."""
+    embeds = {"api": "openai.embeddings"} if case.api == "openai.embeddings" else {}
+    rules = [{**embeds, "model": model, **faults.rule(case.fault, case.answer, case.is_left)} for model in models(case)]
+    if case.way == "tools":
+        after = {"text": "It says: {last_tool_result}"}
+        rules = [{**rules[0], "step": 0}, after]
+    return Scenario.from_dict({"rules": rules, "gzip": case.gzip, "seed": 5})
+
+
+def models(case: Case) -> list[str]:
+    """The models that a case asks, one for each call at once."""
+    return [f"gpt-{number}" for number in range(case.at_once)]
+
+
+async def outcome(case: Case, client: Any, model: str) -> dict[str, Any]:
+    """What came of one call."""
+    parts: list[Any] = []
+    way = (http_ways if case.api in HTTP_APIS else sdk_ways).WAYS[case.way]
+    try:
+        result = {"result": await way(client, case, model, parts)}
+    except BaseException as error:
+        result = {"error": error_seen(error)}
+    return {"parts": parts, **result}
+
+
+def play(case: Case, client: Any) -> list[dict[str, Any]]:
+    """All calls of a case, in threads or tasks where there are several."""
+    called = with_options(case, client)
+    if case.is_async:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop if case.uses_uvloop else None) as runner:
+            return runner.run(_play_async(case, client, called))
+    try:
+        if case.at_once == 1:
+            return [drive(outcome(case, called, models(case)[0]))]
+        with ThreadPoolExecutor(case.at_once) as pool:
+            return list(pool.map(lambda model: drive(outcome(case, called, model)), models(case)))
+    finally:
+        client.close()
+
+
+async def _play_async(case: Case, client: Any, called: Any) -> list[dict[str, Any]]:
+    try:
+        return list(await asyncio.gather(*(outcome(case, called, model) for model in models(case))))
+    finally:
+        await close(client)
+
+
+@contextmanager
+def traced(policy: Inactive, homes: Path) -> Iterator[None]:
+    """trimtab turned on, in a home of its own that holds ``policy``."""
+    home = Path(tempfile.mkdtemp(dir=homes))
+    publish(home, policy)
+    trimtab.instrument(home=home, service="differential", harness="1", steering=policy.steering)
+    try:
+        yield
+    finally:
+        trimtab.uninstrument()
+
+
+def arm(case: Case, around: Any) -> dict[str, Any]:
+    """A case, played once within the context manager that ``around`` makes; None for nothing around it."""
+    wire = Wire(case.client == "slicing")
+    with Provider(scenario(case)) as provider:
+        client = build(case, provider.url, wire) if case.is_built_before else None
+        with ExitStack() as stack:
+            if around is not None:
+                stack.enter_context(around())
+            client = client if client is not None else build(case, provider.url, wire)
+            if case.in_run:
+                stack.enter_context(trimtab.run("differential", task=case.way))
+            outcomes = play(case, client)
+        log = provider.log.wait_for(wire.sent, WAIT_S)
+    entries = [entry_seen(entry, case) for entry in log]
+    if case.at_once > 1:
+        entries.sort(key=lambda entry: (entry["model"], entry["n"]))
+    return comparable({"outcomes": outcomes, "requests": entries, "sent": wire.sent}, case.at_once > 1)
+
+
+class Heard(logging.Handler):
+    """Keeps what trimtab warns of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        log = logging.getLogger("trimtab")
+        log.addHandler(self)
+        try:
+            yield
+        finally:
+            log.removeHandler(self)
+
+
+def compare(name: str, case: Case, homes: Path) -> dict[str, Any]:
+    """One case without trimtab, with it, and without it again."""
+    bare, heard = arm(case, None), Heard()
+    with heard.listening():
+        with_us = arm(case, lambda: traced(INACTIVE[case.policy], homes))
+    wording = INACTIVE[case.policy].wording
+    told = {"said": heard.lines, "wording": wording}
+    return {"case": name, "values": asdict(case), **told, "bare": bare, "traced": with_us, "again": arm(case, None)}
+
+
+def control(name: str, case: Case, homes: Path) -> dict[str, Any]:
+    """One case without trimtab, with hooks that are broken, and under a policy that is in force."""
+    in_force = Inactive(json.dumps(document()).encode())
+    arms = {what: arm(case, around) for what, around in SABOTAGES.items()}
+    steered = arm(case, lambda: traced(in_force, homes))
+    return {"case": name, "values": asdict(case), "bare": arm(case, None), "broken": arms, "steered": steered}
+
+
+def controls(cases: list[tuple[str, Case]]) -> list[tuple[str, Case]]:
+    """Cases for :func:`control`: those that need not wait, and reach a model."""
+    able = [(name, case) for name, case in cases if case.hook != "request raises" and case.way != "listing"]
+    return [(name, case) for name, case in able if not (case.is_left or case.is_late)][:CONTROLS]
+
+
+def main() -> None:
+    """Play what the arguments say."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("share", nargs="*", type=int, default=[0, 1])
+    parser.add_argument("--case", type=int)
+    options = parser.parse_args()
+    for sdk in (openai, anthropic):  # alike in all arms: retries that nobody asked to delay come at once
+        sdk._base_client.INITIAL_RETRY_DELAY = 0.001
+    cases = list(generate().items())
+    share = slice(options.share[0], None, options.share[1])
+    chosen, able = (cases[share], controls(cases)[share]) if options.case is None else ([cases[options.case]], [])
+    with tempfile.TemporaryDirectory() as homes:
+        for name, case in chosen:
+            print(json.dumps(compare(name, case, Path(homes))), flush=True)
+        for name, case in able:
+            print(json.dumps(control(name, case, Path(homes))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

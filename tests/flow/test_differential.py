@@ -1,0 +1,112 @@
+"""With no rule in force nobody can tell an agent with trimtab from one without.
+
+The program `differential/compare.py` uses SDKs and HTTP clients in a hundred and more generated ways while the provider
+misbehaves, each without trimtab, with it under a policy that is not active, and without it again. What is compared is
+everything that the program and the provider saw: `differential/seeing.py` lists it. One case is looked at with
+`python tests/flow/differential/compare.py --case NUMBER`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).parent / "differential" / "compare.py"
+LIMIT_S = 240
+SHARES = 2
+"""Processes that share the cases."""
+APIS = ("openai.chat", "openai.responses", "openai.embeddings", "anthropic.messages", "httpx", "httpx2")
+SABOTAGES = ("swallow", "repeat", "rewrite", "rewrap", "read_ahead")
+
+
+@pytest.fixture(scope="module")
+def played(flow: Any) -> dict[str, list[dict[str, Any]]]:
+    """All cases, and those whose arms must differ."""
+
+    def play(share: int) -> list[dict[str, Any]]:
+        ran = flow.run(PROGRAM, {}, str(share), str(SHARES), limit_s=LIMIT_S)
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
+    with ThreadPoolExecutor(SHARES) as pool:
+        lines = [line for share in pool.map(play, range(SHARES)) for line in share]
+    return {
+        "cases": [line for line in lines if "again" in line],
+        "control": [line for line in lines if "broken" in line],
+    }
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_nothing_changes_without_an_active_rule(played: Any, api: str) -> None:
+    """Results, exceptions, chunks, headers, and the requests at the provider are those of the bare SDK."""
+    cases = [case for case in played["cases"] if case["values"]["api"] == api]
+    assert len(cases) >= 25
+    changed = {case["case"]: list(differences(case["bare"], case["traced"])) for case in cases}
+    assert {} == {name: found for name, found in changed.items() if found}
+
+
+def test_cases_repeat_exactly(played: Any) -> None:
+    """A case without trimtab comes out the same after trimtab was turned on and off again."""
+    changed = {case["case"]: list(differences(case["bare"], case["again"])) for case in played["cases"]}
+    assert {} == {name: found for name, found in changed.items() if found}
+
+
+def test_cases_are_many_and_differ(played: Any) -> None:
+    """There are more than a hundred cases, all different, which cover ways, faults, policies and settings."""
+    values = [case["values"] for case in played["cases"]]
+    assert 100 <= len({tuple(value.items()) for value in values}) == len(values)
+    seen = {axis: Counter(value[axis] for value in values) for axis in values[0]}
+    least = {"way": 16, "fault": 45, "policy": 25, "client": 4, "given": 3, "hook": 5, "retries": 3, "timeout": 3}
+    assert {} == {axis: len(seen[axis]) for axis, count in least.items() if len(seen[axis]) < count}
+    for axis in ("is_async", "gzip", "in_run", "is_built_before", "uses_uvloop"):
+        assert min(seen[axis][True], seen[axis][False]) >= 15, axis
+
+
+def test_cases_fail_and_succeed(played: Any) -> None:
+    """The cases end in exceptions of many classes and in results, at once or after retries."""
+    outcomes = [outcome for case in played["cases"] for outcome in case["bare"]["outcomes"]]
+    assert len({outcome["error"]["class"] for outcome in outcomes if "error" in outcome}) >= 25
+    assert sum("result" in outcome for outcome in outcomes) >= 60
+    assert sum(case["bare"]["sent"] > len(case["bare"]["outcomes"]) for case in played["cases"]) >= 20
+
+
+def test_policy_that_is_not_obeyed_says_why_once(played: Any) -> None:
+    """A refused or expired policy is one warning of a process that calls a model; any other is none."""
+    asked = [case for case in played["cases"] if case["values"]["way"] != "listing"]
+    wrong = [case["case"] for case in asked if bool(case["wording"]) != len(case["said"])]
+    assert [] == wrong
+    refused = [case for case in asked if case["wording"]]
+    assert len(refused) >= 60
+    assert [] == [case["said"] for case in refused if case["wording"] not in case["said"][0]]
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+def test_comparison_finds_a_broken_hook(played: Any, sabotage: str) -> None:
+    """A hook that loses a chunk, asks once more, marks requests, rewraps exceptions or reads ahead does not pass."""
+    caught = [case["case"] for case in played["control"] if any(differences(case["bare"], case["broken"][sabotage]))]
+    assert caught
+
+
+def test_the_same_rules_in_force_are_seen(played: Any) -> None:
+    """The rules of the policies that were not active would have changed every call of a model, had they been."""
+    able = [case for case in played["control"] if case["values"]["api"] != "openai.embeddings"]
+    assert len(able) >= 12
+    assert [] == [case["case"] for case in able if not any(differences(case["bare"], case["steered"]))]
+
+
+def differences(expected: Any, seen: Any, where: str = "") -> Iterator[str]:
+    """Where two plain values differ, and how."""
+    if isinstance(expected, dict) and isinstance(seen, dict):
+        for key in sorted(expected.keys() | seen.keys()):
+            yield from differences(expected.get(key), seen.get(key), f"{where}.{key}")
+    elif isinstance(expected, list) and isinstance(seen, list) and len(expected) == len(seen):
+        for number, (one, other) in enumerate(zip(expected, seen, strict=True)):
+            yield from differences(one, other, f"{where}[{number}]")
+    elif expected != seen or type(expected) is not type(seen):
+        yield f"{where}: expected {str(expected)[:300]}, saw {str(seen)[:300]}"
