@@ -17,7 +17,7 @@ from pathlib import Path
 
 BIN = Path(sys.executable).parent
 HEAVY = {"duckdb", "polars", "river", "fastapi", "streamlit", "pyarrow", "numpy", "openai", "httpx"}
-EXTRA_OF = {"up": "sidecar", "provider": "sidecar", "import": "sidecar", "report": "sidecar", "demo": "demo"}
+EXTRA_OF = dict.fromkeys(("up", "provider", "import", "report"), "sidecar") | {"demo": "demo"}
 
 
 def trimtab(*arguments: str, home: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:

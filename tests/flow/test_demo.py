@@ -9,7 +9,9 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
+import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +20,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from trimtab_tuner.demo.moments import TURNS, with_moments
 from trimtab_tuner.demo.processes import Children
-from trimtab_tuner.demo.run import TICKETS, Result, Ticket
+from trimtab_tuner.demo.run import Day, Result
 from trimtab_tuner.demo.show import show
+from trimtab_tuner.demo.tickets import TICKETS, Ticket
 
 TRIMTAB = Path(sys.executable).with_name("trimtab")
 CONSTRUCTOR = "client = OpenAI(max_retries=0, timeout=2.0)"
@@ -48,51 +52,80 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(home: Path) -> tuple[dict[str, Any], float]:
-    """What ``trimtab demo --json`` printed, and how long it took in seconds."""
-    started = time.monotonic()
+def shown(home: Path) -> dict[str, Any]:
+    """What ``trimtab demo --json`` printed."""
     done = subprocess.run([TRIMTAB, "demo", "--json", "--home", home], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), time.monotonic() - started
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def screen_of(result: dict[str, Any]) -> str:
     """The text of the demonstration for the result that it gave as JSON."""
     told = {k: v for k, v in result.items() if k != "synthetic"}
     told |= {k: Path(told[k]) for k in ("home", "agent", "html")}
-    told["tickets"] = tuple(Ticket(**t) for t in told["tickets"])
+    for day in ("before", "after"):
+        told[day] = Day(**told[day] | {"tickets": tuple(Ticket(**t) for t in told[day]["tickets"])})
     screen = io.StringIO()
     show(Result(**told), Console(file=screen, width=120, highlight=False))
     return screen.getvalue()
 
 
-def test_the_demo_takes_less_than_a_minute_and_leaves_no_process(
-    shown: tuple[dict[str, Any], float], home: Path
-) -> None:
-    """It ends by itself in time, and neither provider, sidecar nor agent lives on."""
-    assert shown[1] < 60
+def test_the_demo_leaves_no_process(shown: dict[str, Any], home: Path) -> None:
+    """It ends by itself, and neither provider, sidecar, dashboard nor agent lives on."""
+    assert shown["synthetic"] is True
     assert processes_of(home) == []
 
 
-def test_the_demo_captures_every_request(shown: tuple[dict[str, Any], float]) -> None:
-    """The provider's own log and the store count the same requests; the ledger's classes sum to the total."""
-    result = shown[0]
-    assert result["requests"] == result["attempts"] > 20
-    report = result["report"]
+def test_the_demo_captures_every_request(shown: dict[str, Any]) -> None:
+    """The provider's own logs and the store count the same requests; the ledger's classes sum to the total."""
+    assert shown["before"]["requests"] + shown["after"]["requests"] == shown["attempts"] > 40
+    report = shown["report"]
     assert report["totals"]["cost_musd"] == sum(line["cost_musd"] for line in report["ledger"]) > 0
-    assert result["synthetic"] is True
-    assert 0 < report["scripted"] <= result["attempts"]
+    assert 0 < report["scripted"] <= shown["before"]["requests"]
 
 
-def test_the_demo_agent_fails_where_it_was_made_to(shown: tuple[dict[str, Any], float]) -> None:
-    """Half of the tickets fail, each with the exception that an untraced agent would have shown."""
-    failed = {t["text"]: t["said"].partition(":")[0] for t in shown[0]["tickets"] if t["exit_code"]}
-    assert failed == {
+def failures(day: dict[str, Any]) -> dict[str, str]:
+    """Tickets that failed, with the exception that their agent showed."""
+    return {t["text"]: t["said"].partition(":")[0] for t in day["tickets"] if t["exit_code"]}
+
+
+def test_the_demo_agent_fails_where_it_was_made_to(shown: dict[str, Any]) -> None:
+    """Before the change half of the tickets fail, each with the exception that an untraced agent would have shown."""
+    assert failures(shown["before"]) == {
+        TICKETS[0]: "openai.RateLimitError",
         TICKETS[2]: "json.decoder.JSONDecodeError",
         TICKETS[3]: "openai.RateLimitError",
-        TICKETS[4]: "openai.RateLimitError",
         TICKETS[7]: "openai.APITimeoutError",
     }
+
+
+def test_what_was_accepted_heals_what_it_is_about_and_nothing_else(shown: dict[str, Any]) -> None:
+    """With other seeds, and as many bad moments, only the answer that is cut by its token limit fails afterwards."""
+    assert failures(shown["after"]) == {TICKETS[2]: "json.decoder.JSONDecodeError"}
+    accepted = shown["recommendation"]
+    assert ("max_retries", 0, "active") == (accepted["knob"], accepted["from_value"], accepted["status"])
+    assert shown["before"]["seed"] != shown["after"]["seed"]
+
+
+def test_before_and_after_come_from_the_store(shown: dict[str, Any]) -> None:
+    """Runs, failures and requests of both sides are those that the processes and the provider's logs tell."""
+    for name in ("before", "after"):
+        side, day = shown["comparison"][name], shown[name]
+        assert (len(TICKETS), len(failures(day))) == (side["runs"], side["failed_runs"])
+        assert day["requests"] == round(side["attempts_per_call"] * side["calls"])
+    assert shown["comparison"]["after"]["lost_calls"] == 0
+    assert "not an effect" in shown["comparison"]["kind"]
+
+
+def test_bad_moments_are_drawn_for_different_tickets_and_strike_once() -> None:
+    """Each seed turns two tickets away and lets a third hang, once each, at a turn that the ticket has."""
+    draws = [with_moments({"rules": []}, seed)["rules"] for seed in range(50)]
+    for rules in draws:
+        assert 3 == len({rule["contains"] for rule in rules})
+        assert [1, 1, 1] == [rule.get("times", rule.get("fault", {}).get("times")) for rule in rules]
+        assert all(rule["step"] < TURNS[rule["contains"]] for rule in rules)
+    assert len({json.dumps(rules) for rules in draws}) > 40
 
 
 @pytest.mark.parametrize(
@@ -104,51 +137,52 @@ def test_the_demo_agent_fails_where_it_was_made_to(shown: tuple[dict[str, Any], 
     ],
 )
 def test_the_demo_blames_the_line(
-    shown: tuple[dict[str, Any], float], home: Path, rule: str, knob: str, value: object, source: str
+    shown: dict[str, Any], home: Path, rule: str, knob: str, value: object, source: str
 ) -> None:
     """Each planted setting is found at the line of the agent's file that really holds it."""
-    findings = [f for f in shown[0]["report"]["findings"] if f["rule"] == rule]
+    findings = [f for f in shown["report"]["findings"] if f["rule"] == rule]
     assert [(f["knob"], f["value"], f["place"]["file"]) for f in findings] == [(knob, value, "support_desk.py")]
     lines = (home / "demo" / "support_desk.py").read_text().splitlines()
     assert source in lines[findings[0]["place"]["line"] - 1]
     assert source in findings[0]["place"]["source"]
 
 
-def test_the_demo_finds_the_faulty_tool_and_the_waste(shown: tuple[dict[str, Any], float]) -> None:
+def test_the_demo_finds_the_faulty_tool_and_the_waste(shown: dict[str, Any]) -> None:
     """The tool that never worked, the arguments that were no JSON and the repeated question are findings too."""
-    subjects = {f["rule"]: f["subject"] for f in shown[0]["report"]["findings"]}
+    subjects = {f["rule"]: f["subject"] for f in shown["report"]["findings"]}
     assert {"broken_tool", "malformed_tool_args", "repeated_call"} <= set(subjects)
     assert "delivery_status" in subjects["broken_tool"]
 
 
-def test_the_demo_writes_a_report(shown: tuple[dict[str, Any], float]) -> None:
+def test_the_demo_writes_a_report(shown: dict[str, Any]) -> None:
     """The page is one file that names the constructor's line and loads nothing from anywhere."""
-    page = Path(shown[0]["html"]).read_text()
+    page = Path(shown["html"]).read_text()
     assert "OpenAI(max_retries=0" in page
     assert 'src="http' not in page
 
 
-def test_the_demo_says_that_it_is_synthetic(shown: tuple[dict[str, Any], float]) -> None:
+def test_the_demo_says_that_it_is_synthetic(shown: dict[str, Any]) -> None:
     """The text shows total, failures, file:line with the quoted source, and that the provider is a script."""
-    told, text = shown[0], screen_of(shown[0])
+    told, text = shown, screen_of(shown)
     line = next(f["place"]["line"] for f in told["report"]["findings"] if f["rule"] == "rate_limit")
     for words in ("Synthetic", f"support_desk.py:{line}", CONSTRUCTOR, "max_retries = 0", "8 runs", "4 failed"):
         assert words in text
 
 
-def test_the_readme_shows_what_the_demo_prints(shown: tuple[dict[str, Any], float]) -> None:
-    """Each line of the README's sample output is one that the demonstration prints."""
+def test_the_readme_shows_what_the_demo_prints(shown: dict[str, Any]) -> None:
+    """Each line of the README's samples, and each amount in it, is one that the demonstration prints."""
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-    sample = readme.partition("<!-- shown: trimtab demo -->\n```text\n")[2].partition("```")[0].splitlines()
-    told = screen_of(shown[0]).splitlines()
-    assert len(sample) > 4
-    assert [line for line in sample if line not in [shown_line.rstrip() for shown_line in told]] == []
-    amounts = re.findall(r"\$\d+\.\d+", readme)
-    assert [amount for amount in amounts if amount not in " ".join(told)] == []
+    blocks = re.findall(r"^ *<!-- shown: trimtab demo -->\n *```text\n(.*?)^ *```$", readme, re.MULTILINE | re.DOTALL)
+    sample = [line for block in blocks for line in textwrap.dedent(block).splitlines()]
+    told = screen_of(shown)
+    printed = {line.strip() for line in told.splitlines()}
+    assert 2 == len(blocks)
+    assert [] == [line for line in sample if line.strip() not in printed]
+    assert [] == [amount for amount in re.findall(r"\$\d+\.\d+", readme) if amount not in told]
 
 
 @pytest.mark.parametrize(
-    ("number", "moment"), [(signal.SIGINT, "demo/agent-1.log"), (signal.SIGTERM, "demo/provider.log")]
+    ("number", "moment"), [(signal.SIGINT, "demo/agent-1-1.log"), (signal.SIGTERM, "demo/provider-56.log")]
 )
 def test_an_interrupted_demo_leaves_no_process(tmp_path: Path, number: signal.Signals, moment: str) -> None:
     """Ctrl-C while agents work and SIGTERM while things start end every child; exit code 130, no traceback."""
@@ -163,10 +197,23 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path, number: signal.Si
     assert processes_of(home) == []
 
 
+def test_a_kept_demo_serves_its_dashboard_until_ctrl_c(tmp_path: Path) -> None:
+    """With --keep the link that it prints opens the dashboard; Ctrl-C ends everything, with exit code 0."""
+    home = tmp_path / "kept"
+    with subprocess.Popen([TRIMTAB, "demo", "--keep", "--home", home], stdout=subprocess.PIPE, text=True) as demo:
+        lines = iter(demo.stdout.readline, "") if demo.stdout is not None else iter(())
+        link = next(found[0] for line in lines if (found := re.search(r"http://127\S+/login\?code=\S+", line)))
+        with urllib.request.urlopen(link, timeout=30) as page:
+            assert (200, True) == (page.status, "Signed in" in page.read().decode())
+        demo.send_signal(signal.SIGINT)
+        assert 0 == demo.wait(60)
+    assert [] == processes_of(home)
+
+
 def test_a_demo_that_fails_says_why_and_leaves_no_process(tmp_path: Path) -> None:
     """A home whose agents' folder can't be used gives one sentence, exit code 1, and nothing runs on."""
     home = tmp_path / "failing"
-    (home / "demo" / "requests.jsonl").mkdir(parents=True)
+    (home / "demo" / "requests-56.jsonl").mkdir(parents=True)
     done = subprocess.run([TRIMTAB, "demo", "--home", home], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
