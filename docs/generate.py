@@ -77,7 +77,8 @@ def _route(path: str, method: str, operation: dict[str, Any], schemas: dict[str,
         kind = " | ".join(schema["enum"]) if "enum" in schema else schema.get("type", "text")
         note = p.get("description", "")
         if "default" in schema or "default" in p["schema"]:
-            note += f" (default {p['schema'].get('default')}, at most {schema.get('maximum')})"
+            most = f", at most {schema['maximum']}" if "maximum" in schema else ""
+            note += f" (default {p['schema'].get('default')}{most})"
         where = "required" if p.get("required") else "optional"
         where = {"path": "in the path", "header": "optional, a header"}.get(p["in"], where)
         lines.append(f"- `{p['name']}`: {kind}, {where}" + (f". {note}" if note else ""))

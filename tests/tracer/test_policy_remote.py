@@ -228,6 +228,16 @@ def test_a_document_that_cannot_be_used_ends_the_last_one(
     until_version(source, 3)
 
 
+def test_after_a_refusal_the_last_good_document_counts_again(sidecar: Sidecar, source: PolicySource) -> None:
+    """A proxy's error page between two answers with the same tag: "still that one" would leave nothing in force."""
+    good = sidecar.body
+    until_version(source, 1)
+    sidecar.publish(b"<html>", etag='"page"')
+    until_version(source, 0)
+    sidecar.publish(good, etag='"1"')
+    until_version(source, 1)
+
+
 def test_an_earlier_document_is_refused(
     sidecar: Sidecar, source: PolicySource, warnings: Callable[[], list[str]]
 ) -> None:

@@ -108,7 +108,9 @@ def test_a_published_policy_is_obeyed_from_the_next_look_on(home: Home, said: Sa
     home.publish(2, frozen=True)
     assert home.version() == 2
     assert home.source.current().is_frozen
-    assert [] == warnings_of(said)
+    source = f"of the policy from {home.path}"
+    frozen = f"trimtab obeys version 2 {source}, which is frozen: your code's own values hold."
+    assert [f"trimtab obeys version 1 {source}.", frozen] == [text for _, text in said() if "obeys" in text]
 
 
 def test_absent_from_the_start_is_said_once_and_is_no_warning(home: Home, said: Said) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -120,6 +121,30 @@ def test_a_sidecar_that_hangs_is_no_obstacle(settings: Settings, run: Run, monke
     assert "does not answer" in err
 
 
+def test_agents_stop_while_a_sidecar_still_thinks(settings: Settings) -> None:
+    """The file says frozen before a sidecar that hangs is given up, and nothing else is left in the home."""
+    home.prepare(settings.home)
+    home.token(settings)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        home.write_note(settings, home.Note(os.getpid(), f"http://127.0.0.1:{mute.getsockname()[1]}", 1, "0.1.0"))
+        with ThreadPoolExecutor(1) as pool:
+            freezing = pool.submit(main, ["freeze", "--home", str(settings.home)])
+            asked, _ = mute.accept()
+            while not settings.policy_path.exists():
+                assert not freezing.done()
+                time.sleep(0.01)
+            assert is_frozen(settings)
+            asked.close()
+            assert 3 == freezing.result(60)
+    assert [] == [path.name for path in settings.home.iterdir() if path.name.startswith(".policy")]
+
+
+def test_a_home_where_nothing_was_is_named(settings: Settings, run: Run) -> None:
+    """Who stands in the wrong folder is told that nothing runs here; in a home with a recording nothing is added."""
+    assert f"Nothing was recorded in {settings.home} so far" in run("freeze")[1].replace("\n", " ")
+    assert "Nothing was recorded" not in run("freeze")[1]
+
+
 def test_what_cannot_be_stopped_says_so(settings: Settings, run: Run) -> None:
     """Where nothing can be written the sentence names the last resort."""
     settings.home.write_text("a file")
@@ -129,12 +154,16 @@ def test_what_cannot_be_stopped_says_so(settings: Settings, run: Run) -> None:
     assert "TRIMTAB_DISABLED=1" in err
 
 
-def test_a_reason_that_cannot_be_kept_stops_nothing(settings: Settings, run: Run) -> None:
-    """A reason that is refused changes nothing, and is not taken for a broken sidecar."""
+@pytest.mark.parametrize(
+    ("why", "kept"), [("x" * 1001, "x" * 1000), ("two\nlines\x07", "two lines"), ("", None), (" \n", None)]
+)
+def test_a_reason_is_no_obstacle(settings: Settings, run: Run, why: str, kept: str | None) -> None:
+    """Of a reason that can't be kept as it is, what can be is; steering stops all the same."""
     with Sidecar(settings):
-        code, _, err = run("freeze", "--why", "x" * 1001)
-        assert (1, False) == (code, is_frozen(settings))
-        assert "'why'" in err
+        assert (0, True) == (run("freeze", "--why", why)[0], is_frozen(settings))
+        api = client.connect(settings)
+        assert api is not None
+        assert kept == api.get("/v1/freeze")["why"]
 
 
 def test_as_a_user_types_it(settings: Settings) -> None:

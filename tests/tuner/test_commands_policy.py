@@ -13,7 +13,9 @@ import pytest
 
 from trimtab.__main__ import main
 from trimtab_tracer.policy import parse, to_document
+from trimtab_tracer.records import Decision, Site
 from trimtab_tracer.settings import Settings
+from trimtab_tuner import client
 from trimtab_tuner.sidecar import Sidecar
 
 Run = Callable[..., str]
@@ -67,6 +69,25 @@ def test_rules_by_hand(home: Settings, run: Run) -> None:
     versions = json.loads(run("versions", "--json"))
     assert [2, 0, 1, 2, 1, 0] == [row["rules"] for row in versions]
     assert "rolled back to version 3" in run("versions")
+
+
+def test_a_knob_that_nobody_reads_is_told(settings: Settings, run: Run) -> None:
+    """A misspelt knob, one that is only observed and a value that the code does not offer each get a sentence."""
+    declared = Site("plan", "shop.py", "main", 9, 9, 'trimtab.knob("depth", 3, choices=[3, 5])')
+    decisions = [
+        Decision("d1", "r", "depth", 3, "default", "plan", 5, site_role="knob", choices=(3, 5)),
+        Decision("d2", "r", "temperature", 0.2, "code", "plan", 5),
+    ]
+    with Sidecar(settings):
+        api = client.connect(settings)
+        assert api is not None
+        api.post_records([declared, *decisions])
+        idle = "No agent obeys this so far:"
+        assert idle not in run("rule", "add", "timeout_s", "9")
+        assert idle not in run("rule", "add", "depth", "5")
+        assert f"{idle} 4 is none of the choices that the code gives depth: 3, 5." in run("rule", "add", "depth", "4")
+        assert f"{idle} trimtab only observes a knob temperature" in run("rule", "add", "temperature", "1")
+        assert f"{idle} trimtab has never seen a knob timeout; it sets model" in run("rule", "add", "timeout", "9")
 
 
 def test_json_is_the_document_or_the_state(home: Settings, run: Run) -> None:

@@ -113,8 +113,12 @@ def test_another_value_is_published_and_printed(analysed: Settings, run: Run) ->
     first = rows(run)[0]["recommendation_id"]
     with pytest.raises(client.Declined, match=r"null, expected"):
         _direct("recs", "accept", first, "--value", "null", "--home", str(analysed.home))
-    assert "max_retries 0 → 1 at" in run("accept", first, "--value", "1")
+    said = "max_retries 0 → 1 (3 was recommended)"
+    assert f"{said} at" in run("accept", first, "--value", "1")
+    assert said in run()
     assert [1] == [rule.arms[0].value for rule in parse(analysed.policy_path.read_bytes(), 2**62).rules]
+    assert f"{said} at" in run("rollback", first)
+    assert said in run("show", first)
 
 
 def _direct(*arguments: str) -> None:

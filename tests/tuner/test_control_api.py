@@ -175,9 +175,9 @@ def test_what_is_no_json_object_changes_nothing(api: httpx.Client, body: bytes, 
 
 def test_a_body_of_just_the_bound_is_read(api: httpx.Client) -> None:
     """One that is exactly as large as allowed is read, and refused only for what it says."""
-    body = b'{"why": "'.ljust((1 << 20) - 2, b"x") + b'"}'
+    body = b'{"seen": 1, "why": "'.ljust((1 << 20) - 2, b"x") + b'"}'
     assert len(body) == 1 << 20
-    response = api.post("/v1/freeze", content=body, headers={"Content-Type": "application/json"})
+    response = api.post("/v1/unfreeze", content=body, headers={"Content-Type": "application/json"})
     assert (422, True) == (response.status_code, "'why'" in response.json()["detail"])
 
 

@@ -366,9 +366,12 @@ def test_freezing_needs_no_version_and_keeps_the_rules(control: Control, store: 
     assert (4, False, 1) == (published.version, published.is_frozen, len(published.document["rules"]))
     with pytest.raises(Conflict, match=r"Steering is not frozen"):
         control.unfreeze(BOB, seen=4)
-    assert [("bob", "freeze", "policy"), ("alice", "accept", "recommendation"), ("bob", "unfreeze", "policy")] == told(
-        store
-    )
+    assert [
+        ("bob", "freeze", "policy"),
+        ("alice", "freeze", "policy"),
+        ("alice", "accept", "recommendation"),
+        ("bob", "unfreeze", "policy"),
+    ] == told(store)
     assert "alarm" == rows(store, "audit")[0]["why"]
 
 

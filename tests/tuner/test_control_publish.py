@@ -256,6 +256,21 @@ def test_a_freeze_between_file_and_store_is_completed(settings: Settings) -> Non
         assert "the policy file said frozen" in row["why"]
 
 
+def test_a_freeze_past_a_sidecar_that_hung_is_kept(control: Control, store: Store, settings: Settings) -> None:
+    """A file that somebody else froze stays frozen when the sidecar comes to itself, which is in the audit."""
+    put(control)
+    by_hand = settings.policy_path.with_suffix(".new")
+    by_hand.write_text(json.dumps(read(settings) | {"frozen": True}))
+    by_hand.chmod(0o600)
+    by_hand.replace(settings.policy_path)
+    control.refresh()
+    assert (True, 3) == (read(settings)["frozen"], read(settings)["version"])
+    assert ("sidecar", "freeze") == audit(store)[-1]
+    control.refresh()
+    assert 2 == len(audit(store))
+    assert not control.unfreeze(ALICE, seen=3).is_frozen
+
+
 @pytest.mark.parametrize("change", [{"version": 1}, {"frozen": False}, {"frozen": "true"}])
 def test_other_files_freeze_nothing(settings: Settings, change: dict[str, Any]) -> None:
     """A file of another version, one that is not frozen, and one that no agent would take are just written over."""

@@ -38,6 +38,25 @@ def test_one_that_just_comes_up_is_found(sidecar: Sidecar) -> None:
     telling.join()
 
 
+def test_another_command_is_waited_for(
+    settings: Settings, spool_dir_of: Callable[[Settings], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two commands at once without a sidecar the second one comes after the first; one that can't wait is told."""
+    spool_dir_of(settings)
+    monkeypatch.setattr(home, "NOTE_WAIT_S", 0.05)
+    first = home.HomeLock(settings)
+    with pytest.raises(SidecarError, match="another command works on it"), sidecar_or_home(settings):
+        raise AssertionError("it must not come so far")
+    monkeypatch.setattr(home, "NOTE_WAIT_S", 0.5)
+    letting_go = threading.Timer(0.6, first.release)
+    letting_go.start()
+    with pytest.raises(SidecarError), sidecar_or_home(settings, is_patient=False):
+        raise AssertionError("it must not come so far")
+    with sidecar_or_home(settings) as client:
+        assert isinstance(client, HomeClient)
+    letting_go.join()
+
+
 def test_without_one_the_home_answers_alike(settings: Settings, spool_dir_of: Callable[[Settings], None]) -> None:
     """The same rows, refusals and conflicts as over HTTP; the lock is held meanwhile and given back."""
     spool_dir_of(settings)

@@ -229,7 +229,10 @@ class SidecarError(TrimtabError):
     def already_running(cls, home: Path, url: str | None, pid: int | None) -> Self:
         """Another living sidecar serves this home, at ``url`` where that is known already."""
         if url is None:
-            return cls(f"A sidecar already serves {home} and is just starting; use that one, or stop it first.")
+            return cls(
+                f"A sidecar already serves {home} and is just starting, or another command works on it;"
+                " try again in a moment, or stop it first."
+            )
         return cls(
             f"A sidecar already serves {home}: {url} (process {pid}); use that one, or stop it with `kill {pid}`."
         )

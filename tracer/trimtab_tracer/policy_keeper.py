@@ -78,7 +78,8 @@ class PolicyKeeper:
             return False
         if policy.version != self._version:
             self._said.clear()
-            log.info("trimtab obeys version %d of the policy from %s.", policy.version, self._place)
+            frozen = f", which is frozen: {INCUMBENT}" if policy.is_frozen else ""
+            log.info("trimtab obeys version %d of the policy from %s%s.", policy.version, self._place, frozen)
         ends_s = self._monotonic() + (policy.issued_ns - now_ns) / 1e9 + policy.lifetime_s
         if policy.issued_ns <= self._issued_ns:  # read again, perhaps after the clock was set back
             ends_s = min(ends_s, self._ends_s)

@@ -137,6 +137,9 @@ class _Poller:
             hint = " (is policy_key the text of its policy.key?)" if reply.status in (401, 403) else ""
             self._unanswered(f"it answered with status {reply.status}{hint}")
             return False
+        # Until this one is taken: after a refused one the answer must not be "still the one before", which is not in
+        # force any more.
+        self._etag = None
         if len(reply.body) > MAX_BYTES:
             self._keeper.refuse(f"the document is longer than {MAX_BYTES} bytes")
             return False

@@ -38,6 +38,12 @@ def printable(text: str) -> str:
     return text
 
 
+def keepable(text: str | None) -> str | None:
+    """As much of a reason as can be kept, in one line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text or "").split())
+    return line[:MAX_WHY] or None
+
+
 Name = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(printable)]
 Why = Annotated[str, Field(max_length=MAX_WHY, description="Reason, kept in the audit"), AfterValidator(printable)]
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
@@ -130,9 +136,10 @@ class StartExperiment(Body):
 
 
 class Freeze(Body):
-    """The stop of all steering. It needs no version: it must not fail because somebody else was quicker."""
+    """The stop of all steering. It must not fail because somebody else was quicker, so it needs no version, nor
+    because of its reason, which is kept as far as it can be."""
 
-    why: Why | None = None
+    why: Annotated[str | None, AfterValidator(keepable)] = None
 
 
 class OutcomeBody(Body):

@@ -44,12 +44,13 @@ class HomeClient(Client):
 
 
 @contextmanager
-def sidecar_or_home(settings: Settings, *, makes_home: bool = False) -> Iterator[Client]:
+def sidecar_or_home(settings: Settings, *, makes_home: bool = False, is_patient: bool = True) -> Iterator[Client]:
     """A client of the sidecar that serves this home; where none runs, of the home itself as long as the block lasts.
 
     Args:
         settings: Name the home.
         makes_home: Whether a home that is not there yet is made.
+        is_patient: Whether a home that another command works on is waited for a second time.
 
     Raises:
         SidecarError: a sidecar runs and does not answer, or the home can't be used.
@@ -65,18 +66,27 @@ def sidecar_or_home(settings: Settings, *, makes_home: bool = False) -> Iterator
             " agent and run it with `trimtab up` beside it, or name another home with --home."
         )
     home.prepare(settings.home)
-    try:
-        lock = home.HomeLock(settings)
-    except SidecarError:  # one has just been started
-        if (found := connect(settings)) is None:
-            raise
-        yield found
+    lock = _lock(settings, is_patient)
+    if isinstance(lock, Client):
+        yield lock
         return
     try:
         with Store.open(settings.store_path) as store:
             yield HomeClient(_application(store, settings), str(settings.home), user_name(), "cli")
     finally:
         lock.release()
+
+
+def _lock(settings: Settings, is_patient: bool) -> home.HomeLock | Client:
+    """The right to the home, or a sidecar that has just been started and has it."""
+    try:
+        return home.HomeLock(settings)
+    except SidecarError:
+        if (found := connect(settings)) is not None:
+            return found
+        if not is_patient:
+            raise
+    return home.HomeLock(settings)  # another command has it; it takes a second or two
 
 
 def _application(store: Store, settings: Settings) -> FastAPI:

@@ -72,7 +72,8 @@ async def _invalid(request: Request, error: RequestValidationError) -> JSONRespo
     given = first.get("input")
     # What is wrong as a whole is not shown: it may hold a token.
     seen = f" (got {str(given)[:SHOWN_CHARS]!r})" if isinstance(given, str | int | float) else ""
-    return problem(422, f"{where!r} can't be used: {first['msg']}{seen}.", kind="trimtab:invalid-value")
+    why = first["msg"].removeprefix("Value error, ")  # pydantic's own words before a sentence of ours
+    return problem(422, f"{where!r} can't be used: {why}{seen}.", kind="trimtab:invalid-value")
 
 
 def _unknown(kind: str, places: Sequence[Sequence[int | str]], known: Sequence[str]) -> str:

@@ -10,12 +10,13 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from trimtab_tracer.policy import STEERABLE
 from trimtab_tracer.settings import Settings
 
 if TYPE_CHECKING:
@@ -165,8 +166,31 @@ def say_what_follows(client: Client, to: Console) -> None:
         return
     to.print(f"Agents obey policy version {policy['version']} within 2 s.")
     if isinstance(client, HomeClient):
-        minutes = policy["lifetime_s"] / 60
-        to.print(f"No sidecar runs: they obey it for {minutes:.0f} min, and longer only while `trimtab up` runs.")
+        lifetime_s = policy["lifetime_s"]
+        lifetime = f"{lifetime_s / 60:.0f} min" if lifetime_s >= 120 else f"{lifetime_s} s"
+        to.print(f"No sidecar runs: they obey it for {lifetime}, and longer only while `trimtab up` runs.")
+
+
+def say_if_idle(client: Client, knob: str, values: Iterable[Any], to: Console) -> None:
+    """Tell where no recorded agent can obey: a knob is easily misspelt, and nothing else would say so."""
+    from rich.markup import escape
+
+    if knob in STEERABLE:
+        return
+    seen = list(client.pages("/v1/knobs", knob=knob))
+    choices = [choice for row in seen if row["steerable"] for choice in row["choices"]]
+    odd = [each for each in values if json.dumps(each) not in map(json.dumps, choices)]
+    if choices and not odd:
+        return
+    if choices:
+        known = ", ".join(value(choice) for choice in choices)
+        why = f"{value(odd[0])} is none of the choices that the code gives {knob}: {known}"
+    else:
+        declared = "only observes" if seen else "has never seen"
+        why = (
+            f"trimtab {declared} a knob {knob}; it sets {', '.join(STEERABLE)}, and what code reads with trimtab.knob()"
+        )
+    to.print(f"[yellow]No agent obeys this so far:[/] {escape(why)}.", soft_wrap=True)
 
 
 def match(of: dict[str, Any]) -> str:

@@ -126,6 +126,8 @@ def _say(args: Namespace, client: Client, row: dict[str, Any], told: str) -> Non
     console.print(escape(told), soft_wrap=True)
     terminal.say_what_follows(client, console)
     if row["status"] == "running":
+        tried = [arm["value"] for arm in row["arms"] if "value" in arm]
+        terminal.say_if_idle(client, row["knob"], tried, console)
         console.print(f"To end it: trimtab experiment stop {row['experiment_id']}")
 
 

@@ -3,14 +3,18 @@
 In: a home. Out: a policy that says frozen, within the time it takes to write a file. Freezing is the brake, so it works
 where little else does: with a running sidecar through its API, without one on the home's store, and where even that
 can't be had, whatever the reason, by writing the published file itself, which agents look at four times a second. That
-last way is not stored and not audited, and the command says so and exits with 3.
+last way is not stored and not audited, and the command says so and exits with 3. A sidecar that does not answer at once
+is waited for, but the file says frozen meanwhile.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
     from ..client import Client
 
+PATIENCE_S = 0.5
+"""How long a sidecar may take before the file is written without it."""
 UNFINISHED = 503
 """Status of a freeze that holds, but could not be stored or published yet; its sentence says which."""
 
@@ -41,14 +47,24 @@ def freeze(args: Namespace) -> int:
         Declined: the reason can't be used; nothing was changed.
         SidecarError: it is stopped, but not stored; or it could not be stopped.
     """
-    from ..client import Declined
+    from ..client import Declined, connect
     from ..local import sidecar_or_home
 
     settings = Settings.resolve(home=args.home)
+    is_new = not (settings.store_path.exists() or settings.spool_dir.is_dir())
+    body = {"why": args.why}
     try:
-        with sidecar_or_home(settings, makes_home=True) as client:
-            state = client.post("/v1/freeze", {"why": args.why})
-            _say(args, client, state, "Frozen: within 2 s agents do what their code says, and nothing else.")
+        with _meanwhile(settings):
+            client = connect(settings)
+            state = None if client is None else client.post("/v1/freeze", body)
+        if client is None or state is None:
+            with sidecar_or_home(settings, makes_home=True, is_patient=False) as client:
+                state = client.post("/v1/freeze", body)
+        _say(args, client, state, "Frozen: within 2 s agents do what their code says, and nothing else.")
+        if is_new and not args.json:
+            print(
+                f"Nothing was recorded in {settings.home} so far: if your agents use another home, name it with --home."
+            )
     except Declined:
         raise
     except Exception as error:  # whatever is wrong: the brake has to work
@@ -77,14 +93,41 @@ def _say(args: Namespace, client: Client, state: dict[str, Any], told: str) -> N
         terminal.say_what_follows(client, console)
 
 
+@contextmanager
+def _meanwhile(settings: Settings) -> Iterator[None]:
+    """A block that waits for a sidecar: if it is slow, the published file says frozen before it has answered."""
+    waiting = threading.Timer(PATIENCE_S, _try_to_write, (settings,))
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
+        waiting.join()
+
+
+def _try_to_write(settings: Settings) -> None:
+    with suppress(OSError):  # it is tried again, and told, when the sidecar has failed too
+        _write(settings)
+
+
+def _write(settings: Settings) -> None:
+    """Make the published file say frozen."""
+    from ..home import replace_file
+
+    aside = settings.policy_path.with_name(f".policy.{os.getpid()}")  # a sidecar may be writing at this moment, too
+    replace_file(aside, _frozen(settings))
+    aside.replace(settings.policy_path)
+
+
 def _stopped_by_file(settings: Settings, error: Exception) -> SidecarError:
     """Write the frozen policy where agents read it; what to tell then."""
-    from ..home import prepare, replace_file
+    from ..home import prepare
 
     try:
         with suppress(SidecarError):  # what is wrong with the home shows below
             prepare(settings.home)
-        replace_file(settings.policy_path, _frozen(settings))
+        _write(settings)
     except OSError as failure:
         return SidecarError(
             f"Steering could not be stopped: {error} Nor could {settings.policy_path} be written:"

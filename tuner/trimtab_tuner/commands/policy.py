@@ -139,6 +139,8 @@ def _change(args: Namespace, client: Client) -> None:
     console = terminal.console()
     console.print(f"{escape(told)}.", soft_wrap=True)
     terminal.say_what_follows(client, console)
+    if args.action == "rule" and args.rule_action == "add":
+        terminal.say_if_idle(client, args.knob, [args.value], console)
     console.print(f"To undo it: trimtab policy rollback {before['version']}")
 
 

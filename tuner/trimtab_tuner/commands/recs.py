@@ -69,7 +69,7 @@ def run(args: Namespace) -> int:
         if args.action in (None, "list"):
             _list(args, client)
         elif args.action == "show":
-            _show(args, client.get(f"/v1/recommendations/{terminal.quoted(args.id)}"))
+            _show(args, client)
         else:
             _decide(args, client)
     return 0
@@ -82,13 +82,14 @@ def _list(args: Namespace, client: Client) -> None:
         terminal.print_json(rows)
         return
     console = terminal.console()
+    rules = client.get("/v1/policy")["rules"]
     if not rows:
         console.print(f"No recommendation is {status.replace('_', ' ')}." if status else NOTHING)
     for row in rows:
-        _print_line(row, console)
+        _print_line(row, console, _set_to(row, rules))
 
 
-def _print_line(row: dict[str, Any], console: Console) -> None:
+def _print_line(row: dict[str, Any], console: Console, set_to: Any) -> None:
     from rich.markup import escape
 
     state = row["status"].replace("_", " ")
@@ -96,7 +97,7 @@ def _print_line(row: dict[str, Any], console: Console) -> None:
         row["status"], "green"
     )
     console.print(
-        f"[bold]{escape(row['recommendation_id'])}[/]  [{colour}]{state}[/]  [cyan]{escape(_change(row))}[/]"
+        f"[bold]{escape(row['recommendation_id'])}[/]  [{colour}]{state}[/]  [cyan]{escape(_change(row, set_to))}[/]"
         f"  {escape(terminal.place(row))}",
         soft_wrap=True,
     )
@@ -104,8 +105,21 @@ def _print_line(row: dict[str, Any], console: Console) -> None:
     console.print(f"    [dim]expected: {escape(_expected(row))}[/]", soft_wrap=True)
 
 
-def _change(row: dict[str, Any]) -> str:
-    return f"{row['knob']} {terminal.value(row['from_value'])} → {terminal.value(row['to_value'])}"
+def _change(row: dict[str, Any], set_to: Any) -> str:
+    proposed = "" if set_to == row["to_value"] else f" ({terminal.value(row['to_value'])} was recommended)"
+    return f"{row['knob']} {terminal.value(row['from_value'])} → {terminal.value(set_to)}{proposed}"
+
+
+def _set_to(row: dict[str, Any], rules: list[dict[str, Any]]) -> Any:
+    """What the rule of a recommendation sets, which need not be what was recommended; that where it has no rule."""
+    return next((rule["value"] for rule in rules if rule["rule_id"] == row["rule_id"]), row["to_value"])
+
+
+def _once_set_to(row: dict[str, Any], client: Client) -> Any:
+    """The same, also of one that was taken back."""
+    if row["rule_id"] is None:
+        return row["to_value"]
+    return _set_to(row, client.get(f"/v1/policy/versions/{row['policy_version']}")["document"]["rules"])
 
 
 def _expected(row: dict[str, Any]) -> str:
@@ -131,14 +145,15 @@ def _figure(change: float | None, unit: str) -> str | None:
     return f"{change:+.0%}" if unit.startswith("share") else f"{change:+,.3g}"
 
 
-def _show(args: Namespace, row: dict[str, Any]) -> None:
+def _show(args: Namespace, client: Client) -> None:
+    row = client.get(f"/v1/recommendations/{terminal.quoted(args.id)}")
     if args.json:
         terminal.print_json(row)
         return
     from rich.markup import escape
 
     console = terminal.console()
-    _print_line(row, console)
+    _print_line(row, console, _once_set_to(row, client))
     facts = {
         "why": row["why"],
         "holds for": terminal.match(row["match"]),
@@ -184,7 +199,7 @@ def _decide(args: Namespace, client: Client) -> None:
     from rich.markup import escape
 
     console = terminal.console()
-    change = _change({**row, "to_value": body.get("value", row["to_value"])})
+    change = _change(row, _once_set_to(row, client))
     console.print(f"{DONE[args.action]}: {escape(change)} at {escape(terminal.place(row))}.", soft_wrap=True)
     if args.action in ("accept", "rollback"):
         terminal.say_what_follows(client, console)

@@ -36,6 +36,8 @@ UNSET: Final[Any] = object()
 """A value that was not given; None is one that may be."""
 INTERRUPTED = "the policy file said frozen when the sidecar ended, and the store did not yet"
 """Reason of a freeze that was stopped between file and store, and is completed at the next start."""
+FROZEN_BY_HAND = "the policy file was found frozen: somebody stopped steering while the sidecar did not answer"
+"""Reason of a freeze that was written into the file past this process."""
 MAX_WAIT_S = 60.0
 """Longest that one call waits for news."""
 
@@ -79,6 +81,8 @@ class Control:
             OSError: the file can't be written.
             Unfinished: a freeze that is in force still can't be stored.
         """
+        if self._publisher.was_frozen_by_hand(self._clock()):
+            self._freeze(SIDECAR, FROZEN_BY_HAND, "freeze")
         self._publisher.refresh(self._clock())
         self._store_halts()
         with closing(self._store.cursor()) as con:
@@ -158,7 +162,8 @@ class Control:
 
     def propose(self, proposals: Sequence[Proposal]) -> None:
         """Bring the undecided recommendations up to date with the last analysis."""
-        with self._deciding(SIDECAR) as change:
+        # A file that can't be written is :meth:`refresh`'s to complain about; the proposals are stored.
+        with suppress(Unfinished), self._deciding(SIDECAR) as change:
             recommendations.propose(change, proposals)
 
     def note_obeyed(self) -> None:
@@ -166,7 +171,7 @@ class Control:
         with closing(self._store.cursor()) as con:
             obeyed = observed.obeyed(con)
         if obeyed:
-            with self._deciding(SIDECAR) as change:
+            with suppress(Unfinished), self._deciding(SIDECAR) as change:
                 recommendations.note_obeyed(change, obeyed)
 
     # --- the policy itself ----------------------------------------------------------------------------------------
@@ -241,7 +246,7 @@ class Control:
             spent_usd = observed.steered_cost_musd(con, self._clock()) / 1e6
         cap_usd = self._settings.steer_max_usd_per_day
         if spent_usd > cap_usd:
-            told = f"steered calls cost {spent_usd:.2f} USD, steer_max_usd_per_day is {cap_usd:.2f}"
+            told = f"steered calls cost {spent_usd:.4g} USD, steer_max_usd_per_day is {cap_usd:.4g}"
             log.warning("%s; all steering is frozen, and `trimtab unfreeze` lets it go on.", told)
             self._freeze(SIDECAR, told, "spend_cap")
 
@@ -298,9 +303,11 @@ class Control:
         """Store a freeze that is published already. Until that is done it is in force all the same."""
         try:
             with self._deciding(actor, why, ends_halt=True) as change:
-                if not change.is_frozen:
+                was_frozen = change.is_frozen
+                if not was_frozen:
                     change.publish("frozen", is_frozen=True)
-                    change.audit(action, "policy", str(change.version), before=False, after=True)
+                # Also who pulls the brake a second time is to be found in the audit, with their reason.
+                change.audit(action, "policy", str(change.version), before=was_frozen, after=True)
         except Unfinished:
             raise
         except Exception as error:

@@ -129,6 +129,13 @@ class Publisher:
                 self._issue(now_ns)
             self._write_if_other()
 
+    def was_frozen_by_hand(self, now_ns: int) -> bool:
+        """Whether someone else has frozen what is out by writing the file: past a sidecar that hung, say."""
+        with self._writing:
+            if self.current.is_frozen or self._is_as_left():
+                return False
+            return is_left_frozen(self.path, self.current.version, now_ns)
+
     def announce(self, audit_id: int) -> None:
         """Tell who waits that the audit has rows up to ``audit_id``."""
         with self.bell:
@@ -174,9 +181,13 @@ class Publisher:
             )
 
     def _write_if_other(self) -> None:
-        if (*_stamp(self.path), self.current.etag) != self._stamp:
+        if not self._is_as_left():
             home.replace_file(self.path, self.current.text)
             self._stamp = (*_stamp(self.path), self.current.etag)
+
+    def _is_as_left(self) -> bool:
+        """Whether the file is the one that was written last, and holds what is out now."""
+        return (*_stamp(self.path), self.current.etag) == self._stamp
 
 
 def is_left_frozen(path: Path, version: int, now_ns: int) -> bool:
