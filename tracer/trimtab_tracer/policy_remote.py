@@ -17,6 +17,7 @@ import random
 import socket
 import threading
 import time
+from contextlib import closing
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -165,12 +166,12 @@ class _Poller:
                 raise ConnectionAbortedError
             self._socket.settimeout(REPLY_TIMEOUT_S)
             connection.request("GET", f"{self._url.path}/v1/policy?wait_s={WAIT_S}", headers=self._headers())
-            response = connection.getresponse()
-            body = response.read(MAX_BYTES + 1)
-            if response.length and len(body) <= MAX_BYTES:
-                raise http.client.IncompleteRead(body, response.length)
-            etag = response.getheader("etag")
-            return _Reply(response.status, body, response.getheader(SIGNATURE_HEADER), _sendable(etag))
+            with closing(connection.getresponse()) as response:  # it may have taken the socket over
+                body = response.read(MAX_BYTES + 1)
+                if response.length and len(body) <= MAX_BYTES:
+                    raise http.client.IncompleteRead(body, response.length)
+                etag = response.getheader("etag")
+                return _Reply(response.status, body, response.getheader(SIGNATURE_HEADER), _sendable(etag))
         finally:
             self._socket = None
             connection.close()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -208,8 +209,8 @@ def _request(
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
         connection.request(method, target, body=body, headers=headers)
-        response = connection.getresponse()
-        return Reply(response.status, response.read())
+        with closing(connection.getresponse()) as response:  # it may have taken the socket over
+            return Reply(response.status, response.read())
     except (OSError, HTTPException) as error:
         raise SidecarError.unreachable(url, error) from error
     finally:

@@ -91,15 +91,16 @@ def test_backoff_alone_keeps_the_clients_number(agent: Any, sdk: Any, backoff: A
     assert [3] * 4 == [a.max_retries for a in agent.attempts()]
 
 
-def test_incumbent_drawn_leaves_the_clients_loop(agent: Any, sdk: Any) -> None:
-    """An experiment that draws the incumbent leaves the call to the client, and says with which probability."""
+def test_what_an_experiment_draws_is_done_and_said(agent: Any, sdk: Any) -> None:
+    """The incumbent leaves the call to the client, the other arm does not, and both say with which probability."""
     provider = agent.provider({"fault": {"status": 500, "retry_after_ms": 1}})
-    arms = [{"incumbent": True, "weight": 0.98}, {"value": 4, "weight": 0.02}]
+    arms = [{"incumbent": True, "weight": 0.75}, {"value": 3, "weight": 0.25}]
     agent.obey({"knob": "max_retries", "source": "experiment", "arms": arms, "rule_id": "exp-1"})
     with pytest.raises((openai.APIError, anthropic.APIError)):
         sdk(provider.url, max_retries=1)
-    assert 2 == len(provider.log.entries)
-    assert [(1, "experiment", 0.98, 1)] == agent.decisions("max_retries")
+    (said,) = agent.decisions("max_retries")
+    drawn = {2: (1, "experiment", 0.75, 1), 4: (3, "experiment", 0.25, 1)}
+    assert drawn[len(provider.log.entries)] == said
 
 
 def test_numbers_per_class(agent: Any, openai_ask: Any, backoff: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -174,7 +174,8 @@ def _answering(home: Path) -> str | None:
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
     try:
         connection.request("GET", "/_stcore/health")
-        return note.dashboard_url if connection.getresponse().status == 200 else None
+        with closing(connection.getresponse()) as response:
+            return note.dashboard_url if response.status == 200 else None
     except (OSError, HTTPException):
         return None
     finally:
