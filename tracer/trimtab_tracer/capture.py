@@ -23,6 +23,7 @@ from .guard import guarded
 from .records import Attempt, Site
 from .redact import redact_url
 from .resending import Resending, Sending, sdk_retry_of
+from .retries import retry_after
 from .steered import Steered
 from .tracer import Tracer, message_of, new_id, type_name
 from .wire import formats, sse, usage
@@ -251,7 +252,7 @@ class Capture:
             response_bytes=self._body_size,
             body_digest=self.digest,
             request_id=headers.get("x-request-id") or headers.get("request-id"),
-            retry_after_s=_retry_after(headers),
+            retry_after_s=retry_after(headers, time.time()),
             sdk_retry=self.sdk_retry,
             model=self.model,
             # A stream that was left brings no final count: Anthropic's begins with a placeholder.
@@ -290,15 +291,3 @@ class Capture:
             orders=self.steered.orders if self.steered is not None else (),
             is_spending=self.sending.is_spending,
         )
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Seconds that the provider asks to wait; None where it does not, or names a date."""
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        text = headers.get(name)
-        if text is not None:
-            try:
-                return float(text) * unit
-            except ValueError:
-                return None
-    return None

@@ -38,6 +38,8 @@ class Conversation:
     """A model has answered in it before."""
     is_bound: bool
     """It holds, or refers to, what only the model that made it understands."""
+    will_bind: bool
+    """The answer will hold what only the model that gives it understands: signed or encrypted thoughts."""
     is_elsewhere: bool
     """It lives at the provider, and how it began can't be known here."""
     keys: tuple[str, ...]
@@ -52,6 +54,7 @@ def conversation(api: str, body: dict[str, Any]) -> Conversation:
     return Conversation(
         is_continued=previous is not None or any(_is_models(turn) for turn in turns),
         is_bound=is_elsewhere or previous is not None or bool(body.get("container")) or _is_marked(turns),
+        will_bind=_asks_for_thoughts(body),
         is_elsewhere=is_elsewhere,
         keys=(response_key(previous),) if previous is not None else _opening(body, turns),
     )
@@ -96,6 +99,12 @@ def _opening(body: dict[str, Any], turns: list[dict[str, Any]]) -> tuple[str, ..
 
 def _text(turn: dict[str, Any]) -> str:
     return joined(turn.get("content", turn.get("parts")))
+
+
+def _asks_for_thoughts(body: dict[str, Any]) -> bool:
+    thinking, include = obj(body.get("thinking")), body.get("include")
+    encrypted = isinstance(include, list) and "reasoning.encrypted_content" in include
+    return text(thinking.get("type")) not in (None, "disabled") or encrypted
 
 
 def _is_marked(turns: list[dict[str, Any]]) -> bool:

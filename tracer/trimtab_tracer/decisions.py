@@ -60,6 +60,8 @@ class Order:
     rule_id: str
     pin: Pin
     """Where the knob was chosen."""
+    values: tuple[Any, ...] = ()
+    """All that the rule may give, cut down to the caps: a call that could not get each of them is in no experiment."""
 
 
 LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback"})
@@ -100,6 +102,8 @@ class Hint:
     timeout: Setting
     plan: Plan | None = None
     """What was decided when the SDK began the call, before its first request."""
+    repeats_any_error: bool = False
+    """The SDK takes every exception out of a request for a failed connection."""
 
 
 def of_the_sdk(timeout_s: float | None, hint: Hint | None, call_site: Site) -> tuple[Choice, ...]:

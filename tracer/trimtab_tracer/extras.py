@@ -69,7 +69,7 @@ class Extras:
         """See :class:`Account`."""
         with self._lock:
             failing = self._known(account.key)
-            if failing is None or failing.holder is account:
+            if failing is None or failing.holder is not None:
                 return 0
             failing.seen_s = self._monotonic()
             return failing.owed

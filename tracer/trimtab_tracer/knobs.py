@@ -30,6 +30,12 @@ MAX_WARNED = 1000
 MAX_CHOICES = 50
 """Choices that are recorded."""
 
+MAX_KEPT = 1000
+"""Lines whose choices are remembered in the form in which they are recorded."""
+
+_kept: dict[tuple[str, str, int], tuple[Any, ...]] = {}
+"""Per knob, line and number of choices: knobs are read in loops, and looking for secrets takes time."""
+
 _warned: set[tuple[str, str]] = set()
 
 
@@ -51,24 +57,36 @@ def _read(
         return None
     site = tracer.sites.here(frame)
     setting = None
+    offered = () if choices is None else tuple(choices)
     if choices is not None:
         setting = tracer.steering.knob(name, site, tracer.present_run_id())
-    chosen = _chosen(setting, choices or ())
+    chosen = _chosen(setting, offered)
     if setting is not None and chosen is None and not setting.is_incumbent:
         setting = None  # what the policy asks for is none of the choices
     value = default if chosen is None else chosen[0]
     plain = _plain(name, value)
-    if choices is not None and chosen is None and default not in choices:
-        _warn(name, plain, len(choices), site.site_id)
-    tracer.decide(_standing(name, plain, site, setting, choices or ()))
+    if choices is not None and chosen is None and default not in offered:
+        _warn(name, plain, len(offered), site.site_id)
+    tracer.decide(_standing(name, plain, site, setting, offered))
     return chosen
 
 
 def _standing(name: str, value: Any, site: Site, setting: Setting | None, choices: Sequence[object]) -> Standing:
-    kept = tuple(kept[0] for choice in list(choices)[:MAX_CHOICES] if (kept := _storable(name, choice)) is not None)
+    kept = _recorded(name, site, choices)
     if setting is None:
         return Standing(name, value, site, choices=kept)
     return Standing(name, value, site, setting.source, setting.propensity, setting.policy_version, kept)
+
+
+def _recorded(name: str, site: Site, choices: Sequence[object]) -> tuple[Any, ...]:
+    """The choices as they are recorded; those that this line gave first, as long as it gives as many."""
+    key = (name, site.site_id, len(choices))
+    if key not in _kept:
+        if len(_kept) >= MAX_KEPT:
+            _kept.clear()
+        storable = [_storable(name, choice) for choice in choices[:MAX_CHOICES]]
+        _kept[key] = tuple(kept[0] for kept in storable if kept is not None)
+    return _kept[key]
 
 
 def _chosen(setting: Setting | None, choices: Sequence[T]) -> tuple[T] | None:

@@ -12,6 +12,7 @@ timeouts), but for those that no repetition heals.
 from __future__ import annotations
 
 import email.utils
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,14 @@ FUTILE = frozenset({"quota", "context_overflow", "auth"})
 
 UNFIT = frozenset({"not_found", "auth", "bad_request", "context_overflow"})
 """Classes that a fallback model fails with because it is the wrong one for this request."""
+
+LIBRARY_ERRORS = frozenset(
+    {("httpx", "RequestError"), ("httpx2", "RequestError"), ("ssl", "SSLError"), ("anyio", "EndOfStream")}
+)
+"""Exceptions, with those derived from them, that the SDKs take for a failed transport; a user's own are none."""
+
+SDK_MAX_DELAY_S = 120.0
+"""Longest pause that a provider may ask for and that OpenAI's SDK waits; Anthropic's has no bound."""
 
 BROKEN = frozenset({"timeout", "connection", "stream_broken"})
 """Classes of exceptions that the SDKs send again after."""
@@ -71,12 +80,23 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes | None, now_s
     )
 
 
-def of_error(error: BaseException) -> Failure | None:
-    """The failure that an exception out of a request is; None where it is no failed transport but someone's own."""
-    if not isinstance(error, Exception):
+def of_error(error: BaseException, *, is_any: bool = False) -> Failure | None:
+    """The failure that an exception out of a request is; None where it is no failed transport but someone's own.
+
+    Args:
+        error: The exception.
+        is_any: The SDK around the request takes every exception for a failed transport, as Anthropic's does.
+    """
+    if not isinstance(error, Exception) or not (is_any or _is_the_librarys(type(error))):
         return None
     error_class = classify(None, type(error).__name__)
-    return Failure(error_class, True) if error_class in BROKEN else None
+    return Failure(error_class if error_class in BROKEN else "other", True)
+
+
+def _is_the_librarys(cls: type) -> bool:
+    """Whether it is what the HTTP libraries raise for a request, and the SDKs send it again after."""
+    names = {(base.__module__.partition(".")[0], base.__name__) for base in cls.__mro__}
+    return not names.isdisjoint(LIBRARY_ERRORS)
 
 
 def retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
@@ -89,7 +109,7 @@ def retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
             asked = float(headers[name]) * unit
         except (KeyError, ValueError):
             continue
-        return asked if asked > 0 else None  # also not a number
+        return asked if asked > 0 and math.isfinite(asked) else None  # also not a number
     try:
         when = email.utils.parsedate_tz(headers.get("retry-after", ""))
         asked = email.utils.mktime_tz(when) - now_s if when is not None else 0.0
@@ -251,10 +271,14 @@ class RetryLoop:
             return Step(0.0, self._models.pop(0))
         if not self._may_repeat(failure, terms):
             return None
-        delay_s = self._delay_s(failure, terms, draw)
-        if delay_s is None or (delay_s > 0 and not may_wait()):
+        delay_s = self._delay_s(failure, terms, draw, is_own)
+        if delay_s is None:
             return None
-        return Step(delay_s, None) if is_own or (holds and self._purse.grant()) else None
+        if is_own:
+            return Step(delay_s, None)
+        if not holds or (delay_s > 0 and not may_wait()) or not self._purse.grant():
+            return None
+        return Step(delay_s, None)
 
     def _may_fall_back(self, failure: Failure, terms: Terms) -> bool:
         if not self._models or failure.error_class not in terms.fallback_on:
@@ -268,11 +292,17 @@ class RetryLoop:
             return False
         return self.retries < terms.allowed(failure.error_class, self._incumbent)
 
-    def _delay_s(self, failure: Failure, terms: Terms, draw: Callable[[], float]) -> float | None:
-        """The pause before the same is sent again; None where the caps do not allow it."""
+    def _delay_s(self, failure: Failure, terms: Terms, draw: Callable[[], float], is_own: bool) -> float | None:
+        """The pause before the same is sent again; None where the caps do not allow it.
+
+        What the incumbent would have waited for on the provider's word is no policy's doing, and is waited for.
+        """
         longest = terms.caps.max_delay_s
         asked = failure.retry_after_s
-        if asked is not None and asked > longest:
+        if asked is None:
+            delay_s = min(terms.backoff.delay_s(self._pauses, draw()), longest)
+        elif asked <= (max(longest, SDK_MAX_DELAY_S) if is_own else longest):
+            delay_s = asked
+        else:
             return None  # coming back earlier than the provider asked for would be in vain
-        delay_s = asked if asked is not None else min(terms.backoff.delay_s(self._pauses, draw()), longest)
-        return delay_s if self._waited_s + delay_s <= MAX_CALL_DELAY_S else None
+        return delay_s if is_own or self._waited_s + delay_s <= MAX_CALL_DELAY_S else None

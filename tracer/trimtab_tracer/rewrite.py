@@ -16,10 +16,8 @@ from typing import Any, NoReturn
 
 from .wire.values import obj
 
-SIGNATURES = frozenset(
-    {"content-encoding", "content-md5", "content-digest", "repr-digest", "digest", "signature", "signature-input"}
-)
-"""Headers that vouch for the body as it is, or say that it is packed."""
+SIGNATURES = ("content-encoding", "content-md5", "digest", "signature", "hmac")
+"""In the names of headers that vouch for the body as it is, or say that it is packed."""
 
 _IN_PATH = re.compile(rb"(.*/models/)([^/:?]+)(:[A-Za-z]+)((?:\?.*)?)", re.DOTALL)
 _PATH_SEGMENT = re.compile(r"[A-Za-z0-9._@+-]+")
@@ -108,7 +106,7 @@ def is_untouchable(request: Any) -> bool:
     headers = request.headers
     if headers.get("authorization", "").startswith("AWS4-"):
         return True
-    return any(name in SIGNATURES or name.startswith("x-amz-") for name in headers)
+    return any(name.startswith("x-amz-") or any(word in name for word in SIGNATURES) for name in headers)
 
 
 def draft(api: str, request: Any, body: bytes | None) -> Draft | None:
@@ -171,8 +169,8 @@ def remade(
     body: dict[str, Any] = {"stream": request.stream}
     if content is not None:
         body = {"content": content}
-        if "content-length" in headers:
-            headers["Content-Length"] = str(len(content))
+        headers.pop("transfer-encoding", None)  # a generator's body that was read has a length now
+        headers["Content-Length"] = str(len(content))
     elif hasattr(request, "_content"):
         body = {"content": request.content}
     if timeout is not None:

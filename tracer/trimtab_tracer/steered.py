@@ -13,7 +13,7 @@ from typing import Any
 
 from . import rewrite
 from .conversations import Conversation, Conversations, conversation
-from .decisions import Hint, Order, Plan
+from .decisions import LOOP_KNOBS, Hint, Order, Plan
 from .digests import digest
 from .guard import guarded
 from .resending import Outgoing, Resending, Sending
@@ -72,8 +72,10 @@ def steer(steering: Steering, plan: Plan, call: Asked) -> Steered:
         outgoing = Outgoing(call.request, call.body, call.model, None, None, None)
         changed = plan.without((*IN_BODY, "timeout_s")), outgoing, outgoing.sending()
     doable, outgoing, first = changed
-    values = doable.values()
     body_digest = digest(call.body) if call.body is not None else None
+    if body_digest is None:
+        doable = doable.without(LOOP_KNOBS)  # what can be read only once can be sent only once
+    values = doable.values()
     resending = None
     if plan.has_loop and body_digest is not None:
         resending = _resending(steering, plan, Terms.of(values, plan.caps), call, body_digest, outgoing)
@@ -129,7 +131,7 @@ def _with_model(
     begins = not (talk.is_continued or talk.is_bound)
     found = order if begins else known.began_with(run_id, order.rule_id, talk.keys)
     draft = asked if found is None or found.is_incumbent else asked.with_model(found.value)
-    if found is None or draft is None:
+    if found is None or draft is None or any(asked.with_model(value) is None for value in order.values):
         return plan.without(("model",)), asked
     if begins:
         known.remember(run_id, found, talk.keys)
@@ -142,6 +144,8 @@ def _with_max_tokens(plan: Plan, asked: Draft | None) -> tuple[Plan, Draft | Non
         return plan, asked
     if asked is None or not asked.has_max_tokens:
         return plan.without(("max_tokens",)), asked
+    if any(asked.with_max_tokens(value) is None for value in order.values):
+        return plan.without(("max_tokens",)), asked
     draft = asked if order.is_incumbent else asked.with_max_tokens(order.value)
     return (plan.without(("max_tokens",)), asked) if draft is None else (plan, draft)
 
@@ -151,12 +155,17 @@ def _with_fallback(plan: Plan, draft: Draft | None, talk: Conversation | None) -
     order = plan.order("fallback")
     if order is None:
         return plan
-    if draft is None or talk is None or draft.model is None or talk.is_bound:
+    if draft is None or talk is None or draft.model is None or talk.is_bound or talk.will_bind:
+        return plan.without(("fallback",))
+    if not all(_others(draft, value["models"]) for value in order.values):
         return plan.without(("fallback",))
     if order.is_incumbent:
         return plan
-    models = [model for model in order.value["models"] if draft.with_model(model) not in (None, draft)]
-    if not models:
-        return plan.without(("fallback",))
+    models = _others(draft, order.value["models"])
     usable = replace(order, value={**order.value, "models": models})
     return replace(plan, orders=tuple(usable if each is order else each for each in plan.orders))
+
+
+def _others(draft: Draft, models: list[str]) -> list[str]:
+    """Those of ``models`` that the request can be sent to, and that it is not sent to anyway."""
+    return [model for model in models if draft.with_model(model) not in (None, draft)]

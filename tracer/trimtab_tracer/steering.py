@@ -157,6 +157,7 @@ class Steering:
             policy_version=policy.version,
             rule_id=rule.rule_id,
             pin=pin,
+            values=tuple(caps.clamp(rule.knob, arm.value) for arm in rule.arms if not arm.is_incumbent),
         )
 
     def _draw(self, rule: Rule, run_id: str, site_id: str) -> Drawn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -150,12 +151,20 @@ def test_wish_to_wait_is_met(agent: Any, sdk: Any, backoff: Any) -> None:
 
 
 def test_wish_to_wait_too_long_is_handed_on(agent: Any, sdk: Any, backoff: Any) -> None:
-    """A provider that asks for more than the cap gets no second request, and the agent its answer at once."""
+    """For longer than the cap nobody waits on a policy's account: the agent gets the answer at once."""
     provider = agent.provider({"fault": {"status": 429, "retry_after_s": 2}})
     agent.obey(retries(4), backoff, guardrails={"max_delay_s": 1.5})
     with pytest.raises((openai.RateLimitError, anthropic.RateLimitError)):
-        sdk(provider.url, max_retries=2)
+        sdk(provider.url, max_retries=0)
     assert 1 == len(provider.log.entries)
+
+
+def test_wish_that_the_sdk_meets_is_met(agent: Any, openai_ask: Any, backoff: Any) -> None:
+    """A pause that the client would have made by itself is made, also where a policy's own ones are capped below it."""
+    provider = agent.provider({"fault": {"status": 429, "retry_after_s": 1, "times": 1}, "text": "Here."})
+    agent.obey(retries(4), backoff, guardrails={"max_delay_s": 0})
+    openai_ask(provider.url, max_retries=1)
+    assert 2 == len(provider.log.entries)
 
 
 def test_number_above_the_cap_is_cut(agent: Any, openai_ask: Any, backoff: Any) -> None:
@@ -271,7 +280,7 @@ def test_cancelled_while_it_waits(agent: Any) -> None:
     agent.obey(retries(3), {"knob": "backoff", "value": pause})
 
     async def ask() -> None:
-        async with openai.AsyncOpenAI(base_url=provider.url + "/v1", api_key="any") as client:
+        async with openai.AsyncOpenAI(base_url=provider.url + "/v1", api_key="any", max_retries=0) as client:
             call = asyncio.create_task(client.responses.create(model="m", input="hi"))
             while not provider.log.entries or switch.active().steering._waiting == 0:
                 await asyncio.sleep(0.01)
@@ -285,12 +294,48 @@ def test_cancelled_while_it_waits(agent: Any) -> None:
 
 
 def test_more_calls_than_may_wait(agent: Any, openai_ask: Any) -> None:
-    """Without a place to wait in, a failure is handed on at once."""
-    provider = agent.provider({"fault": {"status": 500}})
+    """Without a place to wait in, a call gets the retries that its client would have made, and no more."""
+    provider = agent.provider({"fault": {"status": 500, "retry_after_ms": 1}})
     agent.obey(retries(3), guardrails={"max_in_flight": 0})
     with pytest.raises(openai.InternalServerError):
-        openai_ask(provider.url)
-    assert 1 == len(provider.log.entries)
+        openai_ask(provider.url, max_retries=1)
+    assert 2 == len(provider.log.entries)
+
+
+def test_deadline_of_the_user_is_no_failure(agent: Any, openai_ask: Any, backoff: Any) -> None:
+    """An alarm that ends a call early ends it, whatever its exception is called and however many retries are left."""
+
+    class CallTimeoutError(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise CallTimeoutError
+
+    provider = agent.provider({"text": "Too late.", "delay_s": 3})
+    agent.obey(retries(3), backoff)
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.4)
+    try:
+        with pytest.raises(CallTimeoutError):
+            openai_ask(provider.url)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert 1 == len(provider.log.wait_for(1))
+
+
+def test_client_that_sends_by_itself_keeps_its_own_loop(agent: Any, backoff: Any) -> None:
+    """An HTTP client with a ``send`` of its own may not reach ours, so the SDK goes on to repeat its calls."""
+
+    class Logging(openai.DefaultHttpxClient):
+        def send(self, *args: Any, **kwargs: Any) -> Any:
+            return super().send(*args, **kwargs)
+
+    provider = agent.provider({"fault": {"status": 500, "retry_after_ms": 1, "times": 1}, "text": "Here."})
+    agent.obey(retries(3), backoff)
+    with openai.OpenAI(base_url=provider.url + "/v1", api_key="any", http_client=Logging()) as client:
+        assert "Here." == client.responses.create(model="m", input="hi").output_text
+    assert 2 == len(provider.log.entries)
 
 
 def test_policy_that_goes_before_the_first_request(agent: Any, backoff: Any) -> None:

@@ -104,7 +104,9 @@ def _sleep() -> Callable[[float], Awaitable[None]]:
 
 @guarded()
 def _after_error(capture: Capture, error: BaseException) -> Next | None:
-    failure = retries.of_error(error)
+    if from_signal_handler(error):  # a deadline of the user's, whatever it is called
+        return None
+    failure = retries.of_error(error, is_any=capture.hint is not None and capture.hint.repeats_any_error)
     return _next(capture, failure) if failure is not None else None
 
 

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import FrameType, ModuleType
 from typing import Any
 
+from .. import context
 from ..decisions import Hint, Plan, Setting
 from ..guard import guarded
 from ..records import Site
@@ -48,8 +49,8 @@ MAX_PLANS = 4096
 """Calls under way whose plans are kept."""
 
 _plans: OrderedDict[str, Plan] = OrderedDict()
-"""Per idempotency key, which an SDK gives each call and all of its requests."""
-_plans_lock = threading.RLock()
+"""Per idempotency key, which an SDK gives each call and all of its requests. Without a lock, which a forked child could
+inherit held: each step is one operation of the dictionary."""
 
 
 def hint_for(request: Any) -> Hint | None:
@@ -148,6 +149,7 @@ def _hint(module: ModuleType, client: Any, options: Any) -> Hint:
             is_default="timeout" not in given and has_default_timeout,
             built_at=built_at,
         ),
+        repeats_any_error=module.__name__.startswith("anthropic."),
     )
 
 
@@ -182,8 +184,16 @@ def _takes_over(active: Callable[[], Tracer | None], module: ModuleType, options
     if variables.get("retries_taken"):
         return False  # the call is under way, and goes on as it began
     client = variables.get("self")
-    plan = _plan(tracer, module, client, options, caller) if is_steered and client is not None else None
+    can = is_steered and client is not None and _goes_through_us(client)
+    plan = _plan(tracer, module, client, options, caller) if can else None
     return _keep(options.idempotency_key, plan)
+
+
+def _goes_through_us(client: Any) -> bool:
+    """Whether what this client sends reaches our loop, and nothing but its requests is sent again."""
+    http = getattr(client, "_client", None)
+    is_ours = hasattr(getattr(type(http), "send", None), MARK)  # not overridden by a subclass
+    return is_ours and not getattr(client, "_middleware", ()) and not context.in_send.get()
 
 
 def _plan(tracer: Tracer, module: ModuleType, client: Any, options: Any, caller: FrameType) -> Plan | None:
@@ -192,6 +202,8 @@ def _plan(tracer: Tracer, module: ModuleType, client: Any, options: Any, caller:
         return None
     extra = options.extra_json
     model = (extra.get("model") if isinstance(extra, Mapping) else None) or body.get("model") or model_in(options.url)
+    if model is None:
+        return None  # the hook takes no request without a model
     site = tracer.sites.here(caller)
     return tracer.steering.plan(site, _hint(module, client, options), model, tracer.run_id())
 
@@ -200,11 +212,11 @@ def _keep(key: str | None, plan: Plan | None) -> bool:
     """Keep ``plan`` for the requests of the call ``key``; whether it makes the call's retries ours."""
     if key is None:  # the requests could not be told from those of other calls
         return False
-    with _plans_lock:
-        _plans.pop(key, None)
-        if plan is None:
-            return False
-        _plans[key] = plan
-        if len(_plans) > MAX_PLANS:
+    _plans.pop(key, None)
+    if plan is None:
+        return False
+    _plans[key] = plan
+    if len(_plans) > MAX_PLANS:
+        with suppress(KeyError):
             _plans.popitem(last=False)
     return plan.has_loop
