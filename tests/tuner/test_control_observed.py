@@ -180,7 +180,7 @@ def test_the_spend_cap_freezes_once(control: Control, store: Store, clock: Clock
     assert (3, True) == (control.published().version, control.published().is_frozen)
     (row,) = control.events(1)
     assert ("sidecar", "spend_cap", True) == (row["actor"], row["action"], row["to_value"])
-    assert "steered calls cost 2.10 USD, steer_max_usd_per_day is 2.00" == row["why"]
+    assert "steered calls cost 2.1 USD, steer_max_usd_per_day is 2" == row["why"]
 
 
 def test_after_a_person_let_it_go_on_it_is_watched_from_there(control: Control, store: Store, clock: Clock) -> None:
