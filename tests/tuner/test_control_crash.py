@@ -81,7 +81,7 @@ def check(control: Control, store: Store, settings: Settings, told: int) -> None
     newest = versions[-1]["document"]
     assert list(range(1, len(versions) + 1)) == [row["version"] for row in versions]
     assert list(range(1, len(audit) + 1)) == [row["audit_id"] for row in audit]
-    changes = [row for row in audit if row["from_value"] != row["to_value"]]  # who pulls the brake again changes nothing
+    changes = [row for row in audit if row["from_value"] != row["to_value"]]
     assert list(range(2, len(versions) + 1)) == [row["policy_version"] for row in changes]
     assert (newest["version"], newest["rules"], newest["frozen"]) == tuple(
         document[key] for key in ("version", "rules", "frozen")
