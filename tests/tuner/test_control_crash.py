@@ -19,6 +19,7 @@ from trimtab_tuner.reads import fetch
 
 KILLS = 10
 DECIDER = """
+import os
 import sys
 from pathlib import Path
 from trimtab_tracer.settings import Settings
@@ -32,7 +33,8 @@ with Store.open(settings.store_path) as store:
     n = 0
     while True:
         n += 1
-        rule = {"rule_id": "mine", "knob": "pad", "value": "x" * (n % 3000)}
+        # Never what the process before left in force, or the change would not be one.
+        rule = {"rule_id": "mine", "knob": "pad", "value": f"{os.getpid()}" + "x" * (n % 3000)}
         control.put_rule(rule, seen=control.published().version, actor=actor)
         if n % 5 == 0:
             control.freeze(actor)
