@@ -91,7 +91,7 @@ def test_gzip_is_seen_by_content(tmp_path: Path) -> None:
         (b'{"messages": [{"role"', "not valid JSON"),
         (json.dumps(RUN).encode() + b"\n{broken\n", "line 2: not valid JSON .* nothing of this file was imported"),
         (b"\xff\xfe\x00binary", "not a text file"),
-        (gzip.compress(json.dumps(RUN).encode())[:-9], "damaged or cut off"),
+        (gzip.compress(json.dumps(RUN).encode(), mtime=0)[:-9], "damaged or cut off"),
         (
             b'{"spans": [], "resource": {}}',
             "holds an object with the keys 'spans', 'resource'. Known formats: mini-swe-agent",
