@@ -8,8 +8,10 @@ prices, so its unit of spend is the token; the cap in dollars is the sidecar's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Self
+
+from .shapes import value_class
 
 MAX_RETRIES = 5
 """Retries of one call."""
@@ -23,7 +25,7 @@ MAX_TOKENS_PER_HOUR = 20_000_000
 """Tokens, input and output, of all steered calls of one process within an hour."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Guardrails:
     """Caps in force; those of the code where nothing lowers them."""
 

@@ -20,6 +20,7 @@ from .conversations import response_id_in, response_key
 from .decisions import Hint
 from .digests import digest
 from .guard import guarded
+from .headers import picked
 from .records import Attempt, Site
 from .redact import redact_url
 from .resending import Resending, Sending, sdk_retry_of
@@ -90,7 +91,7 @@ class Capture:
         self._body_size = 0
         self._ttft_ns: int | None = None
         self._http_status: int | None = None
-        self._headers: Any = None
+        self._headers: dict[str, str] | None = None
         self._error: BaseException | None = None
         self._ended = False
         self.ts_ns = time.time_ns()
@@ -188,14 +189,11 @@ class Capture:
 
     def _encoding(self) -> str:
         """Encodings still on the kept bytes: a response that was read has been decoded, a teed stream is as it came."""
-        if not self._chunk_count or self._headers is None:
-            return ""
-        encoding: str = self._headers.get("content-encoding", "")
-        return encoding
+        return self._headers.get("content-encoding", "") if self._chunk_count and self._headers is not None else ""
 
     def _see(self, response: Any) -> None:
         self._http_status = response.status_code
-        self._headers = response.headers
+        self._headers = picked(response.headers)
 
     def _end(self, end: str) -> None:
         if self._ended:
@@ -225,7 +223,7 @@ class Capture:
             self.tracer.steering.conversations.remember(self.run_id, order, (response_key(response_id),))
 
     def _attempt(self, end: str, duration_ns: int) -> Attempt:
-        headers: Any = self._headers if self._headers is not None else {}
+        headers = self._headers if self._headers is not None else {}
         error = self._error
         streamed = self._chunk_count > 0 or self.stream
         return Attempt(
@@ -277,7 +275,7 @@ class Capture:
         return usage.fragment(tail, self._chunks[0])
 
     def _caught(self, attempt: Attempt) -> Caught:
-        headers: Any = self._headers if self._headers is not None else {}
+        headers = self._headers if self._headers is not None else {}
         whole = sum(map(len, self._chunks)) == self._body_size
         return Caught(
             attempt=attempt,

@@ -10,18 +10,18 @@ import importlib
 import importlib.util
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from .decisions import Hint, Order, of_the_sdk
 from .exchange import Captured
 from .records import Attempt, Site
+from .shapes import value_class
 from .wire.formats import WireFormat
 
 MAX_DECODED_BYTES = 64 * 1024 * 1024
 """A compressed body that unpacks to more is not unpacked."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Caught:
     """One ended attempt, ready to be parsed."""
 

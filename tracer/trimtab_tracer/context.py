@@ -10,13 +10,13 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
 from .decisions import Plan
 from .guard import guarded
 from .records import Site
+from .shapes import value_class
 
 
 class Spawned(NamedTuple):
@@ -27,7 +27,7 @@ class Spawned(NamedTuple):
     site: Site
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Scope:
     """Where the running code belongs."""
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 from .decisions import Order
 from .digests import digest
+from .shapes import value_class
 from .wire.values import joined, obj, objs, text
 
 MAX_KEPT = 10_000
@@ -30,7 +30,7 @@ _MARKS = frozenset({"signature", "thoughtSignature", "thought_signature", "encry
 _MARKED_TYPES = frozenset({"thinking", "redacted_thinking", "reasoning", "item_reference", "compaction"})
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Conversation:
     """What a request's body tells about the turns before it."""
 

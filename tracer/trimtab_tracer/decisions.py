@@ -8,11 +8,12 @@ in the writer thread. What a policy ordered for the call (:class:`Order`) takes 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .caps import Guardrails
 from .records import Choice, Site
+from .shapes import value_class
 
 
 class Pin(NamedTuple):
@@ -25,7 +26,7 @@ class Pin(NamedTuple):
     """``call`` or ``constructor``."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Setting:
     """One setting of an SDK client in force for one request."""
 
@@ -45,7 +46,7 @@ class Setting:
         return Pin(call_site, source, "call")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Order:
     """What a policy sets one knob of one call to."""
 
@@ -68,7 +69,7 @@ LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback"})
 """Knobs that need a retry loop of our own."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Plan:
     """What a policy orders for one call, decided once when the call begins."""
 
@@ -94,7 +95,7 @@ class Plan:
         return replace(self, orders=tuple(order for order in self.orders if order.knob not in knobs))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Hint:
     """What the SDK knows about one request."""
 

@@ -14,7 +14,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .decisions import Order, obeyed
@@ -23,6 +23,7 @@ from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact
 from .rejections import rejection
+from .shapes import value_class
 from .verdicts import tool_status
 from .wire import ndjson, sse
 from .wire.facts import RequestFacts, ResponseFacts, ToolAnswer, ToolCall, Usage
@@ -48,7 +49,7 @@ _KNOBS = ("model", "max_tokens", "temperature", "stop", "tools", "prompt_version
 """Decisions that hold for every conversational call, set or not."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Captured:
     """One attempt with the bytes that went over the wire."""
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from .digests import digest
+from .shapes import value_class
 from .wire.facts import RequestFacts, ResponseFacts, ToolAnswer
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Setup:
     """Prompt and tools in force for a call, as the request said or as a thread keeps them."""
 
@@ -26,7 +27,7 @@ class Setup:
     tools_offered: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Pending:
     """A tool call that no result has answered yet."""
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .caps import HARD, Guardrails
+from .shapes import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Match:
     """Which calls a rule is for; None is any."""
 
@@ -37,7 +38,7 @@ class Match:
         return 4 * (self.site is not None) + 2 * (self.model is not None) + (self.service is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Arm:
     """One value that a rule may give, and how often."""
 
@@ -47,7 +48,7 @@ class Arm:
     is_incumbent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Rule:
     """What one knob is set to for the calls that match. A fixed value is one arm of weight 1."""
 

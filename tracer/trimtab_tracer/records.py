@@ -16,14 +16,16 @@ guessed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, ClassVar
+
+from .shapes import value_class
 
 SCHEMA_VERSION = 1
 """Version of the shapes below; stored in the :class:`Process` record that opens every segment."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Process:
     """One life of one agent process. The first record of every segment it writes."""
 
@@ -48,7 +50,7 @@ class Process:
     schema_version: int = SCHEMA_VERSION
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Harness:
     """Version of the code around the model: what the user named, else the git commit and a dirty mark."""
 
@@ -56,7 +58,7 @@ class Harness:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RunStart:
     """A run began: one execution of an agent on one task."""
 
@@ -74,7 +76,7 @@ class RunStart:
     """Overrides the process's service (importers)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RunEnd:
     """A run ended."""
 
@@ -90,7 +92,7 @@ class RunEnd:
     """The user's line that the exception left through."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Site:
     """A place in the user's code that made a choice. Written once per process before its first use."""
 
@@ -108,7 +110,7 @@ class Site:
     """``user`` or ``library``: the latter where no frame of the user's own code was found."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Attempt:
     """One HTTP request of a call. Written inside the call, so that a killed process loses none that ended."""
 
@@ -159,7 +161,7 @@ class Attempt:
     """Retries the SDK was told to make; None where it does not say."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ToolRequest:
     """A tool call that a model asked for."""
 
@@ -174,7 +176,7 @@ class ToolRequest:
     args_chars: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ToolResult:
     """A tool's answer as it went back to a model."""
 
@@ -190,7 +192,7 @@ class ToolResult:
     result_chars: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Exchange:
     """What request and response of one attempt said. Parsed off the caller's path."""
 
@@ -238,7 +240,7 @@ class Exchange:
     """First 200 characters of that message; None with content off."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ToolRun:
     """A tool execution seen as it ran (decorator, adapter). Written inside the call."""
 
@@ -260,7 +262,7 @@ class ToolRun:
     mutates: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Decision:
     """One value of one knob in force at one site, for one call or one run."""
 
@@ -283,7 +285,7 @@ class Decision:
     """JSON values that the code says a declared knob may take; left out of the segment where it names none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Choice:
     """One decision of :class:`CallDecisions`: what it says beyond the call it holds for."""
 
@@ -297,7 +299,7 @@ class Choice:
     policy_version: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CallDecisions:
     """All decisions in force on one call, in one record: a call makes ten of them."""
 
@@ -328,7 +330,7 @@ class CallDecisions:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Outcome:
     """What came of a run."""
 
@@ -342,7 +344,7 @@ class Outcome:
     comment: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Content:
     """Redacted request or response text of one attempt. First to be dropped when space is short."""
 
@@ -356,7 +358,7 @@ class Content:
     """JSON text; streams are stored as the response they add up to."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HttpSpan:
     """An HTTP request of the agent that is no LLM call, from the OpenTelemetry instrumentation."""
 
@@ -374,7 +376,7 @@ class HttpSpan:
     site_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Loss:
     """Records that could not be kept, counted exactly since the last such record of this kind and reason."""
 

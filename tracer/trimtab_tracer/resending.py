@@ -8,23 +8,27 @@ requests of the HTTP libraries; it sends nothing itself.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from . import rewrite
 from .decisions import Plan
 from .extras import Account
+from .headers import picked
 from .retries import OWN_MODEL, Failure, RetryLoop
 from .rewrite import Draft
 from .steering import Steering
+from .shapes import value_class
 
 SDK_HEADER = "x-stainless-retry-count"
 """Stands on requests of an SDK that sends them again by itself."""
 
 
+_SDK_HEADERS = frozenset((SDK_HEADER.encode("ascii"),))
+
+
 def sdk_retry_of(request: Any) -> int | None:
     """Which retry an SDK says ``request`` is; None where no SDK says so."""
-    said = request.headers.get(SDK_HEADER)
+    said = picked(request.headers, _SDK_HEADERS).get(SDK_HEADER)
     return int(said) if said is not None and said.isdecimal() else None
 
 
@@ -45,7 +49,7 @@ class Again(NamedTuple):
     sending: Sending
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Outgoing:
     """Makes the requests of one call."""
 

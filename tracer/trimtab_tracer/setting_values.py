@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from .shapes import value_class
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names of this machine that never leave it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PriceOverride:
     """A price list entry of the user's own: ``[prices."my-model"]`` in a settings file. USD per million tokens."""
 
@@ -29,7 +30,7 @@ class PriceOverride:
     """None: writing the cache costs what other input costs."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FallbackModels:
     """Models that a person names to ask in place of another one: ``fallback_models`` in a settings file."""
 

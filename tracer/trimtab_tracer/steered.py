@@ -8,7 +8,7 @@ that an experiment counts only calls that it could have changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from . import rewrite
@@ -20,12 +20,13 @@ from .resending import Outgoing, Resending, Sending
 from .retries import RetryLoop, Terms
 from .rewrite import Draft
 from .steering import Steering, incumbent_retries
+from .shapes import value_class
 
 IN_BODY = ("model", "max_tokens", "fallback")
 """Knobs for which the body must be read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Asked:
     """A call as the agent makes it."""
 
@@ -41,7 +42,7 @@ class Asked:
     """What the SDK said about it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Steered:
     """A call as its policy wants it."""
 

@@ -11,7 +11,6 @@ import os
 import platform
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from .settings import Settings
 from .sites import SiteFinder
 from .spool import SpoolWriter
 from .steering import Steering
+from .shapes import value_class
 from .writer import Writer
 
 CLOSE_TIMEOUT_S = 2.0
@@ -51,7 +51,7 @@ def message_of(error: BaseException) -> str:
     return redact(text[:2000])[:500]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Standing:
     """The value of a declared knob, in force from where it was read on."""
 

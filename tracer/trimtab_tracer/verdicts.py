@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from .shapes import value_class
 
 MESSAGE_CHARS = 200
 """Longest message of a verdict."""
@@ -23,7 +24,7 @@ _HEAD_CHARS = 400
 _JSON_CHARS = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ToolVerdict:
     """How a tool's execution ended, as far as its result tells."""
 

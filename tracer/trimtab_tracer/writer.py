@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from queue import Empty, SimpleQueue
 
 from .caught import Caught
@@ -19,6 +19,7 @@ from .exchange import ExchangeBuilder
 from .guard import guarded, swallow
 from .records import Attempt, Exchange, Loss, Record
 from .spool import SpoolWriter
+from .shapes import value_class
 
 Job = Callable[[], Iterable[Record]]
 """Background work that gives records to spool."""
@@ -27,7 +28,7 @@ BYTES_PER_TOKEN = 4
 """Of text, roughly; counts where a provider does not say what it used."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Mark:
     """A place in the queue: what was put before it is done when it is reached."""
 

@@ -7,16 +7,16 @@ hook asks for the active tracer first, does nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ..guard import guarded
+from ..shapes import value_class
 
 MARK = "__trimtab_original__"
 """Attribute of our replacements that holds what they replaced."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Patch:
     """One replaced attribute."""
 

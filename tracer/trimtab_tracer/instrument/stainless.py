@@ -35,6 +35,8 @@ SDKS = ("openai", "anthropic")
 
 
 _hints: weakref.WeakKeyDictionary[Any, Hint] = weakref.WeakKeyDictionary()
+_hint_of: weakref.WeakKeyDictionary[Any, tuple[tuple[Any, ...], Hint]] = weakref.WeakKeyDictionary()
+"""Per client: how client and call were set at its last request, and what was said about that."""
 _built_at: weakref.WeakKeyDictionary[Any, Site] = weakref.WeakKeyDictionary()
 _given: weakref.WeakKeyDictionary[Any, frozenset[str]] = weakref.WeakKeyDictionary()
 """Per client: the names of the settings that whoever built it gave."""
@@ -130,6 +132,17 @@ def _note_request(
 
 
 def _hint(module: ModuleType, client: Any, options: Any) -> Hint:
+    """What the SDK says about a request; made anew only where client or call are set otherwise than last time."""
+    not_given = module.NotGiven
+    by_call = (options.max_retries, options.timeout)
+    said = (client.max_retries, client.timeout, *(None if isinstance(x, not_given) else x for x in by_call))
+    known = _hint_of.get(client)
+    if known is None or known[0] != said:
+        known = _hint_of[client] = said, _new_hint(module, client, options)
+    return known[1]
+
+
+def _new_hint(module: ModuleType, client: Any, options: Any) -> Hint:
     not_given = module.NotGiven
     built_at = _built_at.get(client)
     given = _given.get(client, frozenset())

@@ -8,14 +8,16 @@ keep content are made by the reader of these shapes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from ..shapes import value_class
 
 INCOMPLETE = "trimtab_incomplete"
 """Key that a folded stream carries, with the value true, when it ended before its terminal event."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Usage:
     """Tokens and money of one response. A field is None where the provider does not say."""
 
@@ -30,7 +32,7 @@ class Usage:
     """Decimal text, where the provider put a price in the body."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ToolCall:
     """A tool call that a response asks for."""
 
@@ -42,7 +44,7 @@ class ToolCall:
     """Whether the tool takes plain text by its definition, so that no JSON is expected."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ToolAnswer:
     """A tool's result that a request carries back."""
 
@@ -53,7 +55,7 @@ class ToolAnswer:
     """What the wire format itself says; None where it has no such flag."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RequestFacts:
     """What a request says."""
 
@@ -80,7 +82,7 @@ class RequestFacts:
     """Whether the provider takes prompt and tools from the previous response's request (Anthropic threads)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ResponseFacts:
     """What a response says."""
 

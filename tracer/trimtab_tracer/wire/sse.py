@@ -9,10 +9,11 @@ line, because what arrived was paid for.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from ..shapes import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ServerSentEvent:
     """One event: its type (None for the default) and its data lines joined by newlines."""
 
