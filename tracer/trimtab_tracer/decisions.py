@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .caps import Guardrails
@@ -119,9 +120,20 @@ def of_the_sdk(timeout_s: float | None, hint: Hint | None, call_site: Site) -> t
     retries_pin = hint.max_retries.pin(call_site) if hint is not None else Pin(call_site, "default", "call")
     max_retries = hint.max_retries.value if hint is not None else None
     return tuple(
-        Choice(knob, value, pin.source, None if pin.site is call_site else pin.site.site_id, pin.role)
+        choice(knob, value, pin.source, None if pin.site is call_site else pin.site.site_id, pin.role)
         for knob, value, pin in (("timeout_s", timeout_s, timeout_pin), ("max_retries", max_retries, retries_pin))
     )
+
+
+def choice(knob: str, value: Any, source: str, site_id: str | None = None, role: str = "call") -> Choice:
+    """A choice; the same object as last time where its value can be looked up, so that it is written out once."""
+    try:
+        return _known_choice(knob, value, source, site_id, role)
+    except TypeError:  # a list or an object
+        return Choice(knob, value, source, site_id, role)
+
+
+_known_choice = lru_cache(maxsize=2048, typed=True)(Choice)
 
 
 def obeyed(choices: tuple[Choice, ...], orders: tuple[Order, ...]) -> tuple[Choice, ...]:

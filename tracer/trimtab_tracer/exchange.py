@@ -15,9 +15,10 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .decisions import Order, obeyed
+from .decisions import Order, choice, obeyed
 from .digests import canonical, digest
 from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
@@ -85,15 +86,15 @@ class ExchangeBuilder:
         sent = _Body(captured.request_body, loads(captured.request_body or b""))
         came = _read_response(captured)
         asked = fmt.request(obj(sent.value), attempt.path)
-        asked = replace(asked, params=self._params(asked.params))
+        params = self._params(asked.params)
         said = _without_torn_calls(fmt.response(obj(came.value)))
         memory = self._memory(attempt.run_id)
         setup = memory.setup(asked)
-        exchange = self._exchange(captured, asked, said, setup, memory)
+        exchange = self._exchange(captured, asked, params, said, setup, memory)
         records: list[Record] = [exchange]
         if attempt.number == 1:
             readable = isinstance(sent.value, dict)
-            choices = captured.choices + (_choices(captured, asked, setup, exchange.model) if readable else ())
+            choices = captured.choices + (_choices(captured, params, setup, exchange.model) if readable else ())
             choices = obeyed(choices, captured.orders)
             if choices:
                 records.append(CallDecisions(attempt.call_id, attempt.run_id, attempt.site_id, attempt.ts_ns, choices))
@@ -109,12 +110,20 @@ class ExchangeBuilder:
         return memory
 
     def _exchange(
-        self, captured: Captured, asked: RequestFacts, said: ResponseFacts, setup: Setup, memory: RunMemory
+        self,
+        captured: Captured,
+        asked: RequestFacts,
+        params: dict[str, Any],
+        said: ResponseFacts,
+        setup: Setup,
+        memory: RunMemory,
     ) -> Exchange:
         attempt = captured.attempt
         usage = said.usage or Usage()
         last = asked.last_user_text
-        rejected = memory.answer_to(asked) if last and rejection(last) else None
+        rejected = memory.answer_to(asked) if last else None
+        if last and rejected is not None and not rejection(last):
+            rejected = None
         return Exchange(
             attempt_id=attempt.attempt_id,
             call_id=attempt.call_id,
@@ -142,7 +151,7 @@ class ExchangeBuilder:
             prompt_digest=setup.prompt_digest,
             tools_digest=setup.tools_digest,
             tools_offered=tuple(_name(tool) or "" for tool in setup.tools_offered),
-            params=asked.params,
+            params=params,
             tool_requests=tuple(self._tool_request(i, c, setup.tools_offered) for i, c in enumerate(said.tool_calls)),
             tool_results=tuple(
                 self._tool_result(tool_id, answer, attempt.ts_ns)
@@ -213,7 +222,12 @@ class ExchangeBuilder:
 
 def _name(said: str | None) -> str | None:
     """A short text that is a name by its place, and may be anything: without secrets, cut to 200 characters."""
-    return redact(said[:2000])[:NAME_CHARS] if said else said
+    return _redacted_name(said[:2000]) if said else said
+
+
+@lru_cache(maxsize=1024)  # a process asks few models for few tools, again and again
+def _redacted_name(said: str) -> str:
+    return redact(said)[:NAME_CHARS]
 
 
 def _bounded(value: Any, depth: int = 0) -> Any:
@@ -280,16 +294,16 @@ def _without_torn_calls(said: ResponseFacts) -> ResponseFacts:
     return replace(said, tool_calls=whole)
 
 
-def _choices(captured: Captured, asked: RequestFacts, setup: Setup, model: str | None) -> tuple[Choice, ...]:
+def _choices(captured: Captured, params: dict[str, Any], setup: Setup, model: str | None) -> tuple[Choice, ...]:
     """The choices that this call's code made, or left to a default."""
-    values: dict[str, Any] = {k: asked.params.get(k) for k in _KNOBS}
+    values: dict[str, Any] = {k: params.get(k) for k in _KNOBS}
     values |= {"model": model, "tools": setup.tools_digest}
     values["prompt_version"] = captured.prompt_version or setup.prompt_digest
     if captured.attempt.api == "openai.embeddings":
         values = {"model": model}
-    if "reasoning_effort" in asked.params:
-        values["reasoning_effort"] = asked.params["reasoning_effort"]
-    return tuple(Choice(knob, value, "default" if value is None else "code") for knob, value in values.items())
+    if "reasoning_effort" in params:
+        values["reasoning_effort"] = params["reasoning_effort"]
+    return tuple([choice(knob, value, "default" if value is None else "code") for knob, value in values.items()])
 
 
 def _arguments(written: str) -> tuple[str, str | None]:

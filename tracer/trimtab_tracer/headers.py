@@ -1,8 +1,8 @@
 """A few header values, picked in one pass.
 
-In: the headers of a request or response of either HTTP library. Out: the wanted ones by lower-case name. A module of its
-own because it runs inside the agent's call: the libraries' own look-up normalises the name and walks the whole list at
-each question, which for the five that a response is asked costs 15 us.
+In: the headers of a request or response of either HTTP library. Out: the wanted ones by lower-case name. A module of
+its own because it runs inside the agent's call: the libraries' own look-up normalises the name and walks the whole list
+at each question, which for the five that a response is asked costs 15 us.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from .extras import Account
 from .headers import picked
 from .retries import OWN_MODEL, Failure, RetryLoop
 from .rewrite import Draft
-from .steering import Steering
 from .shapes import value_class
+from .steering import Steering
 
 SDK_HEADER = "x-stainless-retry-count"
 """Stands on requests of an SDK that sends them again by itself."""

@@ -22,12 +22,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from json.encoder import encode_basestring
-from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from .errors import SpoolError
-from .records import SCHEMA_VERSION, Process, Record, from_dict, kind_of, to_dict
+from .records import (
+    SCHEMA_VERSION,
+    Choice,
+    Process,
+    Record,
+    ToolRequest,
+    ToolResult,
+    from_dict,
+    kind_of,
+    to_dict,
+)
 
 try:
     import fcntl
@@ -92,43 +101,74 @@ _encode_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), de
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str, skipkeys=True).encode
 
 
-def _flat_shape(shape: type) -> tuple[str, tuple[str, ...], Callable[[Any], tuple[Any, ...]]] | None:
-    """How a line begins, its keys and a getter of all fields, for types whose unset fields can be left out."""
-    for f in fields(shape):
-        required = f.default is MISSING and f.default_factory is MISSING
-        if f.name in ("tool_requests", "tool_results", "choices") or (
-            required and ("None" in str(f.type) or f.type == "Any")
-        ):
-            return None
-    names = tuple(f.name for f in fields(shape))
-    return f'{{"kind":"{kind_of(shape)}"', tuple(f',"{name}":' for name in names), operator.attrgetter(*names)
+_ALWAYS = object()
+"""Default of a field that has none."""
 
 
-_FLAT = {shape: flat for shape in get_args(Record) if (flat := _flat_shape(shape)) is not None}
+class _Shape(NamedTuple):
+    """How the objects of one class are written."""
+
+    begin: str
+    keys: tuple[str, ...]
+    defaults: tuple[Any, ...]
+    """What is left out of the line; published defaults never change, so a reader puts it back."""
+    values_of: Callable[[Any], tuple[Any, ...]]
+
+
+def _shape(of: type, kind: str | None) -> _Shape:
+    """The shape of a record of ``kind``, or of what a record holds; the process says everything, for all versions."""
+    names = tuple(f.name for f in fields(of))
+    begin, first = ("{", f'"{names[0]}":') if kind is None else (f'{{"kind":"{kind}"', f',"{names[0]}":')
+    defaults = tuple(_ALWAYS if f.default is MISSING or of is Process else f.default for f in fields(of))
+    keys = (first, *(f',"{name}":' for name in names[1:]))
+    return _Shape(begin, keys, defaults, operator.attrgetter(*names))
+
+
+_SHAPES = {record: _shape(record, kind_of(record)) for record in get_args(Record)}
+_SHAPES |= {inner: _shape(inner, None) for inner in (Choice, ToolRequest, ToolResult)}
 
 
 def encode(record: Record) -> bytes:
-    """The record's line. Fields that are None by default are left out; about 5 us for an attempt.
+    """The record's line, without what is as it is by default; about 5 us for an attempt.
 
     Raises:
         ValueError, TypeError, RecursionError: a free-form value is no JSON (a cycle, odd keys).
     """
-    flat = _FLAT.get(type(record))
-    if flat is None:
-        return frame(to_dict(record))
-    begin, keys, values_of = flat
-    parts = [begin]
-    for key, value in zip(keys, values_of(record), strict=False):
-        if value is not None:
-            parts.append(key + _AS_JSON.get(type(value), _as_json)(value))
-    parts.append("}")
     try:
-        return _framed("".join(parts).encode())
+        return _framed(_object(record).encode())
     except UnicodeEncodeError:  # lone surrogates
         return frame(to_dict(record))
 
 
-def _as_json(value: Any) -> str:
+def _object(of: Any) -> str:
+    begin, keys, defaults, values_of = _SHAPES[type(of)]
+    parts = [begin]
+    for key, default, value in zip(keys, defaults, values_of(of), strict=False):
+        if value is not default:
+            parts.append(key + _AS_JSON.get(type(value), _any)(value))
+    parts.append("}")
+    return "".join(parts)
+
+
+_MAX_WRITTEN = 4096
+_written: dict[int, tuple[Choice, str]] = {}
+"""Choices by identity, and what they are written as: an agent makes the same ones at each call."""
+
+
+def _choice(of: Choice) -> str:
+    known = _written.get(id(of))
+    if known is None or known[0] is not of:
+        if len(_written) >= _MAX_WRITTEN:
+            _written.clear()
+        known = _written[id(of)] = of, _object(of)
+    return known[1]
+
+
+def _items(of: tuple[Any, ...]) -> str:
+    return f"[{','.join([_AS_JSON.get(type(item), _any)(item) for item in of])}]"
+
+
+def _any(value: Any) -> str:
     try:
         return _encode_compact(value)
     except TypeError:  # keys that are no text
@@ -139,7 +179,11 @@ _AS_JSON: dict[type, Callable[[Any], str]] = {
     str: encode_basestring,
     int: int.__repr__,
     bool: lambda value: "true" if value else "false",
-    float: lambda value: float.__repr__(value) if isfinite(value) else _encode_compact(value),
+    type(None): lambda _: "null",
+    tuple: _items,
+    Choice: _choice,
+    ToolRequest: _object,
+    ToolResult: _object,
 }
 
 

@@ -19,8 +19,8 @@ from .guard import guarded
 from .resending import Outgoing, Resending, Sending
 from .retries import RetryLoop, Terms
 from .rewrite import Draft
-from .steering import Steering, incumbent_retries
 from .shapes import value_class
+from .steering import Steering, incumbent_retries
 
 IN_BODY = ("model", "max_tokens", "fallback")
 """Knobs for which the body must be read."""

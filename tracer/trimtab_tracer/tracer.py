@@ -21,10 +21,10 @@ from .guard import guarded
 from .records import Decision, Harness, Process, Record, RunEnd, RunStart, Site
 from .redact import redact
 from .settings import Settings
+from .shapes import value_class
 from .sites import SiteFinder
 from .spool import SpoolWriter
 from .steering import Steering
-from .shapes import value_class
 from .writer import Writer
 
 CLOSE_TIMEOUT_S = 2.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from queue import Empty, SimpleQueue
 
@@ -18,8 +18,9 @@ from .caught import Caught
 from .exchange import ExchangeBuilder
 from .guard import guarded, swallow
 from .records import Attempt, Exchange, Loss, Record
-from .spool import SpoolWriter
+from .redact import PAUSE_S
 from .shapes import value_class
+from .spool import SpoolWriter
 
 Job = Callable[[], Iterable[Record]]
 """Background work that gives records to spool."""
@@ -177,17 +178,18 @@ class Writer:
             self._handle(item)
         except Exception as error:
             swallow("Writer", error)
+        if not self._closed:
+            time.sleep(PAUSE_S)  # the agent goes first: whoever waits to run does so now
 
     def _handle(self, item: Caught | Job) -> None:
         if isinstance(item, Caught):
             self._queued_bytes -= item.size_bytes
-            records: Iterable[Record] = self._builder.build(item.captured())
+            records: Sequence[Record] = self._builder.build(item.captured())
             if item.is_spending:
                 self._spent(tokens_of(item.attempt, records))
         else:
-            records = item()
-        for record in records:
-            self._spool.write(record)
+            records = list(item())
+        self._spool.write_all(records)
 
     def _lose(self, reason: str, count: int, size_bytes: int) -> None:
         self._spool.write(Loss(self._process_id, "exchange", reason, count, size_bytes, time.time_ns()))

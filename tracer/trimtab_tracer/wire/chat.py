@@ -15,7 +15,7 @@ from ..digests import canonical
 from .facts import INCOMPLETE, RequestFacts, ResponseFacts, ToolAnswer, ToolCall
 from .sse import ServerSentEvent
 from .usage import model_in, usage
-from .values import arguments, joined, loads, named, obj, objs, picked, provider_error, spoken, text
+from .values import NO_ERROR, arguments, joined, loads, named, obj, objs, picked, provider_error, spoken, text
 
 PARAMS = {
     "max_tokens": "max_tokens",
@@ -91,7 +91,7 @@ class OpenAIChat:
         if not calls and isinstance(message.get("function_call"), dict):
             calls = (_tool_call({"function": message["function_call"]}),)
         error = provider_error(body)
-        if error == provider_error({}):
+        if error == NO_ERROR:
             error = provider_error(choice)  # OpenRouter reports an upstream's failure inside the choice
         raw = text(choice.get("finish_reason"))
         finish = None if raw is None else _FINISH.get(raw, "other")
@@ -102,7 +102,7 @@ class OpenAIChat:
         return ResponseFacts(
             model=text(body.get("model")),
             response_id=text(body.get("id")),
-            finish_reason="error" if error != provider_error({}) else finish,
+            finish_reason="error" if error != NO_ERROR else finish,
             finish_reason_raw=text(choice.get("native_finish_reason")) or raw,
             text=joined(message.get("content")) or text(message.get("refusal")) or "",
             tool_calls=calls,

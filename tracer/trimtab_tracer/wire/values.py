@@ -49,13 +49,18 @@ def code(value: Any) -> str | None:
 def loads(data: str | bytes) -> Any:
     """The JSON value of ``data``, or None where it is none; ``NaN`` and ``Infinity`` read as null."""
     try:
-        return json.loads(data, parse_constant=_null)
+        return _DECODER.decode(
+            data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+        )
     except (ValueError, RecursionError):
         return None
 
 
 def _null(constant: str) -> None:
     """What JSON does not know is not there."""
+
+
+_DECODER = json.JSONDecoder(parse_constant=_null)
 
 
 def joined(content: Any) -> str:
@@ -117,18 +122,23 @@ class ProviderError(NamedTuple):
     message: str | None = None
 
 
+NO_ERROR = ProviderError()
+
+
 def provider_error(body: dict[str, Any]) -> ProviderError:
     """The error that a body reports: ``{"error": {…}}``, ``{"error": "…"}`` or ``{"object": "error", …}``.
 
     Gemini's ``status`` counts as the type, for its ``code`` only repeats the HTTP status.
     """
     error = body.get("error")
+    if error is None and body.get("object") != "error" and body.get("type") != "error":
+        return NO_ERROR
     if isinstance(error, str) and error:
         return ProviderError(message=clean(error))
     if not isinstance(error, dict) and (body.get("object") == "error" or body.get("type") == "error"):
         error = body | {"type": None if body.get("type") == "error" else body.get("type")}
     if not isinstance(error, dict) or not error:
-        return ProviderError()
+        return NO_ERROR
     message = error.get("message")
     return ProviderError(
         text(error.get("type")) or text(error.get("status")),
