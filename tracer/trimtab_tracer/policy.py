@@ -10,7 +10,6 @@ intention. Without a policy the incumbent is in force, which is what the user's 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from .caps import HARD, Guardrails
 from .digests import canonical
 from .errors import PolicyError
+from .patterns import lazy_pattern
 from .policy_json import check_integer, check_keys, check_number, check_text, read_object, shown
 from .policy_rules import NONE, Arm, Drawn, Match, Policy, Rule, draw
 from .policy_values import STEERABLE, check_harmless, check_knob, check_value
@@ -59,8 +59,8 @@ MAX_AHEAD_NS = 60 * 10**9
 """How far the issuer's clock may be ahead of ours."""
 
 _MAX_INT = 2**63 - 1
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
-_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
+_ID = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+_NAME = lazy_pattern(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,200}")
 
 
 def parse(text: bytes, now_ns: int) -> Policy:

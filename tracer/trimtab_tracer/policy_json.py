@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from .errors import PolicyError
+from .patterns import lazy_pattern
 from .redact import redact
 
 MAX_DEPTH = 12
@@ -24,7 +25,7 @@ MAX_DIGITS = 20
 SHOWN_CHARS = 80
 """What an error shows of a value."""
 
-_NEST = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.S)
+_NEST = lazy_pattern(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.S)
 """Texts and brackets. A text without its end swallows the rest, so the search stays linear."""
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import PolicyError
+from .patterns import lazy_pattern
 from .policy_json import (
     check_integer,
     check_keys,
@@ -60,22 +61,22 @@ MAX_FALLBACK_MODELS = 3
 MAX_DECLARED_BYTES = 4096
 """A declared knob's value as JSON."""
 
-_MODEL = re.compile(r"[A-Za-z0-9._:/@+-]{1,200}")
-_KNOB = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
-_ADDRESS = re.compile(
+_MODEL = lazy_pattern(r"[A-Za-z0-9._:/@+-]{1,200}")
+_KNOB = lazy_pattern(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
+_ADDRESS = lazy_pattern(
     r"://|%3a%2f%2f|^\s*(?://|\\\\)|(?<![\w.])www\.|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"
     # With a port: evil.example:8080, localhost:8080, [::1]:8080; 10:30 and qwen2.5:72b are none.
     r"|(?<![\w.-])(?:localhost|(?:[a-z0-9-]+\.)+[a-z]{2,}|\[(?=[0-9a-f.]*:)[0-9a-f:.]+\]):\d{2,5}(?!\w)",
     re.IGNORECASE,
 )
 """What betrays an address inside a text; a bare host name can't be told from a word."""
-_HOLDERS = re.compile(
+_HOLDERS = lazy_pattern(
     r"(?:^|_)(?:urls?|uri|endpoints?|hosts?|hostname|prox(?:y|ies)|webhook|passw(?:or)?d|passphrase|secrets?"
     r"|credentials?|authorization|bearer|cookies?|dsn|jwt"
     r"|(?:api|access|secret|private|signing|account|auth|session|refresh|bot)_?(?:keys?|token|base))(?:_|$)"
 )
 """Words of a name, in lower case with ``_`` between them, that say what it holds."""
-_WORD = re.compile(r"[A-Z]*[a-z]+|[A-Z]+|[0-9]+")
+_WORD = lazy_pattern(r"[A-Z]*[a-z]+|[A-Z]+|[0-9]+")
 
 
 def check_knob(knob: Any, where: str) -> str:

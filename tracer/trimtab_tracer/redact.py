@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from functools import cache, lru_cache
 
+from .patterns import lazy_pattern
+
 MARK = "[REDACTED]"
 """What stands where a secret stood; no rule matches it in a way that changes it."""
 
@@ -64,15 +66,15 @@ _MAX_LONG_WORDS = 200
 """More long words than this are not looked at one by one."""
 _WORD_BYTES = bytes(ord("a") if (chr(i).isalnum() and i < 128) or chr(i) in "_-" else ord(" ") for i in range(256))
 
-_JWT = re.compile(r"eyJ[^.]+\.eyJ[^.]+\.[^.]+")
+_JWT = lazy_pattern(r"eyJ[^.]+\.eyJ[^.]+\.[^.]+")
 
 # An escaped line end of a JSON string counts as body, quotes and other escapes end it.
-_PEM = re.compile(
+_PEM = lazy_pattern(
     r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=\s:,]|\\{1,8}[nrt]|-(?!-))*+"
     r"(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"
 )
-_BEARER = re.compile(r"([Bb]earer\s{1,4})([A-Za-z0-9._~+/=-]{16,}+)")
-_USERINFO = re.compile(r"[^\s/@\"'\\:?#<>]{0,256}:[^\s/\"'\\<>]{1,256}@")
+_BEARER = lazy_pattern(r"([Bb]earer\s{1,4})([A-Za-z0-9._~+/=-]{16,}+)")
+_USERINFO = lazy_pattern(r"[^\s/@\"'\\:?#<>]{0,256}:[^\s/\"'\\<>]{1,256}@")
 
 # On lower-cased text, by a piece that several share. Plain words are searched instead of one pattern of alternatives:
 # five times as fast.
@@ -90,22 +92,22 @@ _KEYS = tuple(
     for joint in ("", "_", "-")
 )
 """What makes a secret of a word that ends in ``key``."""
-_QUERY_NAME = re.compile(
+_QUERY_NAME = lazy_pattern(
     r"(?:x-(?:amz|goog)-(?:signature|credential|security-token)"
     r"|[a-z_-]{0,20}(?:api[_-]?key|token|secret|password|signature)|key|sig|auth)="
 )
-_QUERY_VALUE = re.compile(r"[^&\s\"'\\#<>]++")
-_QUOTED_NAME = re.compile(r"(\\{0,8}[\"'])\s{0,8}[:=]\s{0,8}(\\{0,8}[\"'])")
-_BARE_NAME = re.compile(r"\s{0,8}[:=]\s{0,8}(\\{0,8}[\"'])?")
-_SCHEME = re.compile(r"(?:[Bb]asic|[Bb]earer|[Tt]oken|[Nn]egotiate)\s{1,4}")
-_BARE_VALUE = re.compile(r"[A-Za-z0-9_./+~%@!$^*=-]++")
-_IN_DOUBLE = re.compile(r"(?:[^\"\\\n]|\\[^\n])++")
-_IN_ESCAPED = re.compile(r"[^\"\\\n]++")
-_IN_SINGLE = re.compile(r"[^\"'\\\n]++")
+_QUERY_VALUE = lazy_pattern(r"[^&\s\"'\\#<>]++")
+_QUOTED_NAME = lazy_pattern(r"(\\{0,8}[\"'])\s{0,8}[:=]\s{0,8}(\\{0,8}[\"'])")
+_BARE_NAME = lazy_pattern(r"\s{0,8}[:=]\s{0,8}(\\{0,8}[\"'])?")
+_SCHEME = lazy_pattern(r"(?:[Bb]asic|[Bb]earer|[Tt]oken|[Nn]egotiate)\s{1,4}")
+_BARE_VALUE = lazy_pattern(r"[A-Za-z0-9_./+~%@!$^*=-]++")
+_IN_DOUBLE = lazy_pattern(r"(?:[^\"\\\n]|\\[^\n])++")
+_IN_ESCAPED = lazy_pattern(r"[^\"\\\n]++")
+_IN_SINGLE = lazy_pattern(r"[^\"'\\\n]++")
 
 # Services whose URLs are credentials. Group 1 stays.
 _PATH_SECRETS = tuple(
-    re.compile(pattern)
+    lazy_pattern(pattern)
     for pattern in (
         r"(/bot)[0-9]{5,}+(?::|%3[Aa])[A-Za-z0-9_-]{20,}+",  # Telegram: /bot<id>:<token>/sendMessage
         r"(/services/)T[A-Za-z0-9]++/[A-Za-z0-9]++/[A-Za-z0-9]++",  # Slack, incoming webhook
@@ -113,11 +115,11 @@ _PATH_SECRETS = tuple(
         r"(/webhooks/[0-9]{5,}+/)[A-Za-z0-9_.-]{8,}+",  # Discord
     )
 )
-_ORIGIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*+://[^/?#]*+)?")
-_PATH = re.compile(r"[^?#]*+")
-_SEGMENT = re.compile(r"[^/]{20,}+")
-_JOINTS = re.compile(r"[-._:~@,;=+ ]|%[0-9A-Fa-f]{2}")
-_WORDLIKE = re.compile(
+_ORIGIN = lazy_pattern(r"(?:[A-Za-z][A-Za-z0-9+.-]*+://[^/?#]*+)?")
+_PATH = lazy_pattern(r"[^?#]*+")
+_SEGMENT = lazy_pattern(r"[^/]{20,}+")
+_JOINTS = lazy_pattern(r"[-._:~@,;=+ ]|%[0-9A-Fa-f]{2}")
+_WORDLIKE = lazy_pattern(
     r"(?:[A-Z]?[a-z]++){1,6}+[0-9]{0,8}|[A-Z]{0,12}[0-9]{0,3}|[a-z]{0,12}[0-9]{0,8}|[0-9]{1,8}[A-Za-z]{0,2}|[A-Z][0-9]{1,3}[A-Z]"
 )
 """A piece of a name a person gave: a word or two and a number, an abbreviation, a size, a date."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from .patterns import lazy_pattern
+
 _HEAD_CHARS = 400
 
 _ANSWER = r"(?:response|answer|output|reply|message|completion|turn)"
@@ -24,7 +26,7 @@ _FORMATS = r"\b(?:json|xml|formats?|tools?|functions?|code block|backticks|block
 
 # What a harness says first when it turns an answer down; matched at the head of the message only.
 _REJECTIONS = tuple(
-    re.compile(_PREFIX + pattern, re.IGNORECASE)
+    lazy_pattern(_PREFIX + pattern, re.IGNORECASE)
     for pattern in (
         # "Please always provide EXACTLY ONE action in triple backticks, found 2 actions."
         r"(?:please |you must |you should |always ){1,3}"
@@ -66,14 +68,14 @@ _REJECTIONS = tuple(
 )
 
 # Frameworks that merge their complaint into the last user message end it with a formula of their own (smolagents).
-_TAIL = re.compile(
+_TAIL = lazy_pattern(
     r"(?:error in code parsing:|your code snippet is invalid|error while parsing tool call|contain any json blob)"
     r"(?=.{0,600}now let's retry)",
     re.IGNORECASE | re.DOTALL,
 )
 
 # Observations that a text protocol sends back as user messages.
-_OBSERVATION = re.compile(
+_OBSERVATION = lazy_pattern(
     r"\A\s*(?:<(?:returncode|output|stdout|stderr|result|observation|tool_result|tool_response|function_results?)\b"
     r"|exit ?code\b|\$ |traceback \(most recent|```)",
     re.IGNORECASE,

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from .patterns import lazy_pattern
 from .shapes import value_class
 from .wire.values import obj
 
@@ -21,7 +22,7 @@ SIGNATURES = ("content-encoding", "content-md5", "digest", "signature", "hmac")
 """In the names of headers that vouch for the body as it is, or say that it is packed."""
 
 _IN_PATH = re.compile(rb"(.*/models/)([^/:?]+)(:[A-Za-z]+)((?:\?.*)?)", re.DOTALL)
-_PATH_SEGMENT = re.compile(r"[A-Za-z0-9._@+-]+")
+_PATH_SEGMENT = lazy_pattern(r"[A-Za-z0-9._@+-]+")
 
 _LIMITS: dict[str, tuple[tuple[str, ...], ...]] = {
     "openai.chat": (("max_tokens",), ("max_completion_tokens",)),

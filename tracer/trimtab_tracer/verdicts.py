@@ -15,6 +15,7 @@ import json
 import re
 from typing import Any
 
+from .patterns import lazy_pattern
 from .shapes import value_class
 
 MESSAGE_CHARS = 200
@@ -37,7 +38,7 @@ class ToolVerdict:
 
 
 # Groups: in a tag, on a line of its own, in a sentence.
-_EXIT = re.compile(
+_EXIT = lazy_pattern(
     r"^[ \t>*]*(?:"
     r"<(?:returncode|exit_?code)>\s*(-?\d{1,10})\s*</"
     r"|(?:(?:command|process|script) )?(?:(?:failed|exited|finished) with )?(?:exit|return)[ _]?(?:code|status)"
@@ -49,11 +50,11 @@ _EXIT = re.compile(
 )
 _ERROR_NAME = r"[A-Za-z_][\w.]{0,80}?(?:Error|Exception|Interrupt|TimeoutExpired)"
 _TRACEBACK = "Traceback (most recent call last):"
-_LAST_LINE = re.compile(rf"({_ERROR_NAME}|[a-z_]\w*(?:\.\w+)+)(?::\s|:?\Z)")
-_NAMED = re.compile(rf"({_ERROR_NAME})(?::\s|\(['\"(]|\s*\Z)")
-_NAME_WITHIN = re.compile(r"\b([A-Z]\w{0,60}(?:Error|Exception))\b")
+_LAST_LINE = lazy_pattern(rf"({_ERROR_NAME}|[a-z_]\w*(?:\.\w+)+)(?::\s|:?\Z)")
+_NAMED = lazy_pattern(rf"({_ERROR_NAME})(?::\s|\(['\"(]|\s*\Z)")
+_NAME_WITHIN = lazy_pattern(r"\b([A-Z]\w{0,60}(?:Error|Exception))\b")
 _TOOL_NAME = r"[\w'\"`.-]{1,80}"
-_UNKNOWN_TOOL = re.compile(
+_UNKNOWN_TOOL = lazy_pattern(
     r"(?:error:? )?(?:"
     r"(?:unknown|no such|unrecognized|invalid) (?:tool|function)(?:\s*[:.'\"`]|\s*\Z| name\b| call(?:ed)?\b)"
     rf"|{_TOOL_NAME} is not a valid tool\b"
@@ -62,20 +63,20 @@ _UNKNOWN_TOOL = re.compile(
     r"|(?:tool|function) not found)",
     re.IGNORECASE,
 )
-_VALIDATION = re.compile(
+_VALIDATION = lazy_pattern(
     rf"(?:error:? |error executing tool: tool '[^']{{1,80}}' |tool {_TOOL_NAME} )?"
     r"(?:\d+ validation errors? for\b|arguments? validation failed|input validation (?:error|failed)"
     r"|invalid arguments?\s?(?::|for\b)|failed to parse (?:tool |function )?(?:arguments|parameter)\b"
     r"|[\w.]{1,80}\(\) (?:missing \d+ required|got an unexpected keyword|takes \d+ positional))",
     re.IGNORECASE,
 )
-_BAD_ARGUMENTS = re.compile(r"validation (?:error|failed)|Field required|Input should be|parse tool arguments")
-_TIMEOUT = re.compile(
+_BAD_ARGUMENTS = lazy_pattern(r"validation (?:error|failed)|Field required|Input should be|parse tool arguments")
+_TIMEOUT = lazy_pattern(
     r"(?:error:? )?(?:the )?(?:command|tool|process|operation|request|execution|script|call)\b[^\n]{0,60}"
     r"\btimed? ?out\b",
     re.IGNORECASE,
 )
-_FAILED = re.compile(
+_FAILED = lazy_pattern(
     r"(?:"
     r"(?:an )?error (?:occurred )?(?:while |when |in |during )?"
     r"(?:running|executing|invoking|calling|execution|invocation)\b"
@@ -86,8 +87,8 @@ _FAILED = re.compile(
     r"|tool (?:execution|call|invocation) failed\b)",
     re.IGNORECASE,
 )
-_TAGS = re.compile(r"<[^<>]{1,40}>(?:[^<>]{0,20}</[^<>]{1,40}>)?")
-_WORD = re.compile(r"[\w.:-]{1,80}")
+_TAGS = lazy_pattern(r"<[^<>]{1,40}>(?:[^<>]{0,20}</[^<>]{1,40}>)?")
+_WORD = lazy_pattern(r"[\w.:-]{1,80}")
 _NUMBERED = ("exit_code", "exitCode", "returncode", "return_code", "exit_status")
 
 

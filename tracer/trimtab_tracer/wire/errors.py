@@ -7,20 +7,20 @@ hook only records; a class added here changes no stored record, only what is der
 
 from __future__ import annotations
 
-import re
+from ..patterns import lazy_pattern
 
 RETRYABLE = frozenset({"rate_limit", "overloaded", "server", "timeout", "connection", "stream_broken"})
 """Classes where the same request may succeed later; repeating any other one is futile."""
 
-_OVERFLOW = re.compile(
+_OVERFLOW = lazy_pattern(
     r"context_length_exceeded|maximum context length|context window|prompt is too long|input is too long"
     r"|input token count|exceeds? the (?:maximum|model'?s) (?:context|number of tokens)|exceeds the context"
     r"|too many (?:input )?tokens|reduce the length of the (?:messages|prompt|input)"
 )
-_QUOTA = re.compile(
+_QUOTA = lazy_pattern(
     r"insufficient[_ ](?:quota|balance|credits|funds)|billing_|credit balance is too low|out of credits"
 )
-_KEY = re.compile(r"api[_ ]?key[_ ](?:not valid|invalid)|invalid[_ ]api[_ ]?key|incorrect api key|unauthenticated")
+_KEY = lazy_pattern(r"api[_ ]?key[_ ](?:not valid|invalid)|invalid[_ ]api[_ ]?key|incorrect api key|unauthenticated")
 
 _BY_TYPE = {
     "rate_limit_error": "rate_limit",
