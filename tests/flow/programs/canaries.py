@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import suppress
 
 import anthropic
 import httpx
@@ -79,27 +80,20 @@ def fetch() -> None:
     """Requests of tools, and one that reaches nobody."""
     httpx.get(f"{URL}/v1/models?access_token={SECRETS['tool_url']}", headers={"authorization": SECRETS["tool_header"]})
     httpx2.get(f"{URL}/bot123456789:{SECRETS['tool_path']}/sendMessage")
-    try:
+    with suppress(httpx.ConnectError):
         httpx.get(f"http://user:{SECRETS['unreachable_password']}@127.0.0.1:9/?sig={SECRETS['unreachable_query']}")
-    except httpx.ConnectError:
-        pass
 
 
 def be_refused() -> None:
-    """A call that the provider refuses with a message that repeats a secret, and an exception that tells another."""
-    try:
-        openai.OpenAI(max_retries=0).chat.completions.create(model="refuses", messages=[{"role": "user", "content": "?"}])
-    except openai.APIStatusError:
-        pass
-    try:
+    """A call that the provider refuses with a message that repeats a secret, and exceptions that tell others."""
+    with suppress(openai.APIStatusError):
+        openai.OpenAI(max_retries=0).chat.completions.create(
+            model="refuses", messages=[{"role": "user", "content": "?"}]
+        )
+    with suppress(PermissionError):
         fail("x")
-    except PermissionError:
-        pass
-    try:
-        with trimtab.run("fails"):
-            raise ValueError(f"Bearer {SECRETS['run_exception']} has expired")
-    except ValueError:
-        pass
+    with suppress(ValueError), trimtab.run("fails"):
+        raise ValueError(f"Bearer {SECRETS['run_exception']} has expired")
 
 
 ask()

@@ -39,7 +39,7 @@ BODIES = {
     "large number": b'{"model": "m", "seed": ' + b"9" * 5000 + b"}",
     "deep": b'{"model": "m", "messages": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
     "same keys": b'{"model": "one", "model": "two", "messages": [], "messages": 7}',
-    "wrong types": b'{"model": "m", "messages": {"a": 1}, "tools": "x", "stop": 5, "stream": "maybe", "max_tokens": []}',
+    "wrong types": b'{"model": "m", "messages": {"a": 1}, "tools": "x", "stop": 5, "stream": "maybe", "n": []}',
     "nulls": b'{"model": "m", "messages": [null, {"role": null, "content": [null]}], "tools": [null, {}]}',
     "cut": with_text("Hello")[:-9],
     "empty": b"",
