@@ -3,12 +3,14 @@
 The program `differential/compare.py` uses SDKs and HTTP clients in a hundred and more generated ways while the provider
 misbehaves, each without trimtab, with it under a policy that is not active, and without it again. What is compared is
 everything that the program and the provider saw: `differential/seeing.py` lists it. One case is looked at with
-`python tests/flow/differential/compare.py --case NUMBER`.
+`python tests/flow/differential/compare.py --case NUMBER`; `TRIMTAB_DIFFERENTIAL_CASES=600 TRIMTAB_DIFFERENTIAL_SEED=4`
+plays more, and others.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,10 @@ from typing import Any
 import pytest
 
 PROGRAM = Path(__file__).parent / "differential" / "compare.py"
-LIMIT_S = 240
+CASES = {
+    name: os.environ[name] for name in ("TRIMTAB_DIFFERENTIAL_SEED", "TRIMTAB_DIFFERENTIAL_CASES") if name in os.environ
+}
+LIMIT_S = 240 + 2 * int(CASES.get("TRIMTAB_DIFFERENTIAL_CASES", "0"))
 SHARES = 2
 """Processes that share the cases."""
 APIS = ("openai.chat", "openai.responses", "openai.embeddings", "anthropic.messages", "httpx", "httpx2")
@@ -30,7 +35,7 @@ def played(flow: Any) -> dict[str, list[dict[str, Any]]]:
     """All cases, and those whose arms must differ."""
 
     def play(share: int) -> list[dict[str, Any]]:
-        ran = flow.run(PROGRAM, {}, str(share), str(SHARES), limit_s=LIMIT_S)
+        ran = flow.run(PROGRAM, {}, str(share), str(SHARES), limit_s=LIMIT_S, **CASES)
         assert ran.returncode == 0, ran.stderr[-3000:]
         return [json.loads(line) for line in ran.stdout.splitlines()]
 
@@ -60,7 +65,8 @@ def test_cases_repeat_exactly(played: Any) -> None:
 def test_cases_are_many_and_differ(played: Any) -> None:
     """There are more than a hundred cases, all different, which cover ways, faults, policies and settings."""
     values = [case["values"] for case in played["cases"]]
-    assert 100 <= len({tuple(value.items()) for value in values}) == len(values)
+    wanted = int(CASES.get("TRIMTAB_DIFFERENTIAL_CASES", "100"))
+    assert wanted <= len({tuple(value.items()) for value in values}) == len(values)
     seen = {axis: Counter(value[axis] for value in values) for axis in values[0]}
     least = {"way": 16, "fault": 45, "policy": 25, "client": 4, "given": 3, "hook": 5, "retries": 3, "timeout": 3}
     assert {} == {axis: len(seen[axis]) for axis, count in least.items() if len(seen[axis]) < count}
@@ -91,6 +97,13 @@ def test_comparison_finds_a_broken_hook(played: Any, sabotage: str) -> None:
     """A hook that loses a chunk, asks once more, marks requests, rewraps exceptions or reads ahead does not pass."""
     caught = [case["case"] for case in played["control"] if any(differences(case["bare"], case["broken"][sabotage]))]
     assert caught
+
+
+def test_a_slow_trimtab_changes_nothing(played: Any) -> None:
+    """Where every function of ours takes its time, results, exceptions, chunks and requests are the bare ones too."""
+    changed = {case["case"]: list(differences(case["bare"], case["late"])) for case in played["control"]}
+    assert {} == {name: found for name, found in changed.items() if found}
+    assert len(changed) >= 12
 
 
 def test_the_same_rules_in_force_are_seen(played: Any) -> None:

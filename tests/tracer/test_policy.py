@@ -201,9 +201,9 @@ def test_a_refusal_takes_no_time_to_speak_of() -> None:
     """Documents made to be slow cost no more than a few times what an honest one of that size costs."""
     honest = copy.deepcopy(DOCUMENT)
     honest["rules"] = [{**FIXED, "rule_id": f"r{i}"} for i in range(MAX_RULES)]
-    started = time.perf_counter()
+    started = time.thread_time()
     parse(dump(honest), NOW_NS)
-    usual_s = time.perf_counter() - started
+    usual_s = time.thread_time() - started
     for text in (
         b'"' * (MAX_BYTES - 1),
         b'"' + b'\\"' * (MAX_BYTES // 2 - 1),
@@ -211,9 +211,9 @@ def test_a_refusal_takes_no_time_to_speak_of() -> None:
         b"{" + b",".join(b'"%d": 0' % i for i in range(25_000)) + b', "0": 1}',
         changed(("rules", 0, "rule_id"), "x" * 200_000),
     ):
-        started = time.perf_counter()
+        started = time.thread_time()
         refusal(text)
-        assert time.perf_counter() - started < 50 * usual_s
+        assert time.thread_time() - started < 50 * usual_s
 
 
 @given(st.binary(max_size=400))

@@ -222,10 +222,10 @@ def test_the_question_costs_about_a_call(tmp_path: Path) -> None:
 
     def cost(ask: Callable[[], object]) -> float:
         def once() -> float:
-            started = time.perf_counter()
+            started = time.thread_time()
             for _ in range(2000):
                 ask()
-            return time.perf_counter() - started
+            return time.thread_time() - started
 
         return min(once() for _ in range(20))
 

@@ -154,9 +154,9 @@ def test_redact_is_linear(unit: str) -> None:
         text = unit * (chars // len(unit))
         times = []
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.thread_time()
             redact(text)
-            times.append(time.perf_counter() - started)
+            times.append(time.thread_time() - started)
         return min(times)
 
     assert cost(200_000) < 40 * cost(20_000) + 0.01

@@ -191,10 +191,10 @@ def test_large_and_foreign_results_are_not_read(recorded: Recorded) -> None:
     results = [[{"id": n, "name": "x"} for n in range(300_000)], Own(), {"a": [Own()]}, {"a": [1, None]}, "x" * 10**6]
     give = trimtab.tool(name="give")(lambda n: results[n])
     give(4)
-    started = time.perf_counter()
+    started = time.thread_time()
     for n in range(3):
         give(n)
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 0.05
     give(3)
     assert [None, None, None, None, digest('{"a":[1,null]}')] == [r.result_digest for r in recorded(ToolRun)]
 

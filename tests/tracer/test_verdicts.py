@@ -170,10 +170,10 @@ def test_verdicts_never_raise(text: str, is_error: bool | None) -> None:
 def test_verdicts_are_cheap_on_long_text(unit: str) -> None:
     """A megabyte of anything is judged in a few milliseconds."""
     text = unit * (1_000_000 // len(unit))
-    started = time.perf_counter()
+    started = time.thread_time()
     rejection(text)
     tool_status(text)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 REJECTED = {"13033": 1, "13398": 2, "13977": 1, "14096": 2, "14369": 2, "14508": 1, "14598": 1, "8707": 2}

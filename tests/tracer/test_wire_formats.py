@@ -59,10 +59,10 @@ def test_other_traffic_has_no_format(method: str, path: str) -> None:
 
 def test_match_costs_microseconds() -> None:
     """A thousand look-ups stay far below ten milliseconds: every HTTP request of the agent pays one."""
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(1000):
         match("POST", "/openai/deployments/gpt-4o/chat/completions")
-    assert time.perf_counter() - started < 0.02
+    assert time.thread_time() - started < 0.02
 
 
 def test_unknown_api_has_no_format() -> None:

@@ -234,12 +234,12 @@ def test_hot_path_is_cheap() -> None:
     """On 2 kB bodies both look-ups take microseconds, and hostile bodies do not blow them up."""
     request = json.dumps({"messages": [{"role": "user", "content": "x" * 2000}], "model": "gpt-x"}).encode()
     response = json.dumps({"choices": ["y" * 2000], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}).encode()
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(1000):
         model_of(request)
         fragment(response)
-    assert time.perf_counter() - started < 0.1  # 100 us for both, twenty times what was measured
-    started = time.perf_counter()
+    assert time.thread_time() - started < 0.1  # 100 us for both, twenty times what was measured
+    started = time.thread_time()
     model_of(b'"model"' * 200_000)
     fragment(b'"usage":{' * 1000)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2

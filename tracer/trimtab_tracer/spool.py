@@ -6,8 +6,8 @@ record is one ``os.write`` on an append-only descriptor under a lock, so a kille
 loss: nothing is synced.)
 
 It is a module of its own because everything the agent says goes through it, and because it must hold when the
-disk does not: full, read-only, failing, or gone. Then ``write`` returns False, never raises and never blocks;
-what was lost is counted by kind and reason, and written as :class:`~.records.Loss` once there is room. Disk use is
+disk does not: full, read-only, failing, hanging, or gone. Then ``write`` returns False and never raises, and of a disk
+that hangs no more than one thread has to wait, and those that come while it begins to; what was lost is counted by kind and reason, and written as :class:`~.records.Loss` once there is room. Disk use is
 bounded: near the bound content is given up first, then spans of other HTTP requests, then parsed exchanges; only
 at the bound itself the oldest finished segments go, and after them new records.
 """
@@ -52,6 +52,7 @@ ADVICE = {
     "spool nearly full": "Start `trimtab up`, which takes it away, or raise TRIMTAB_SPOOL_MAX_BYTES.",
     "disk full": "Free space on that disk.",
     "spool not writable": "Let TRIMTAB_HOME name a folder that this process may write.",
+    "disk hangs": "Let TRIMTAB_HOME name a folder on a disk that answers.",
 }
 """What to do about a reason why records are lost."""
 
@@ -73,6 +74,8 @@ class SpoolWriter:
     """Longest line written; a longer one is lost and counted."""
     SCAN_INTERVAL_S = 1.0
     """Least time between two looks at the directory's real size; longer where the look itself takes long."""
+    PATIENCE_S = 1.0
+    """Longest that a record waits for another thread's write to return. A disk that hangs holds up that thread alone."""
     RETRY_INTERVAL_S = 0.25
     """Pause before a segment is opened again after that failed."""
     WARN_INTERVAL_S = 60.0
@@ -89,6 +92,7 @@ class SpoolWriter:
         self._limits = {kind: int(max_bytes * share) for kind, share in self.KEEP_BELOW.items()}
         # Reentrant: a signal handler or a finalizer may record something while this thread is writing.
         self._lock = threading.RLock()
+        self._is_stuck = False
         self._fd = -1
         self._path: Path | None = None
         self._number = 0
@@ -98,6 +102,7 @@ class SpoolWriter:
         self._next_scan = 0.0
         self._retry_at = 0.0
         self._losses: dict[tuple[str, str], list[int]] = {}
+        self._counting = threading.RLock()  # of its own, for what is lost because the other one is held
         self._report_at = 0.0
         self._last_loss_ns = 0
         self._reason = ""
@@ -115,8 +120,7 @@ class SpoolWriter:
         except Exception:
             line = b""
         try:
-            with self._lock:
-                kept = self._append(record, line) if line else self._lose(record, "not encodable", 0)
+            kept = self._append_in_turn(record, line) if line else self._lose(record, "not encodable", 0)
             if not kept:
                 self._warn()
             return kept
@@ -146,15 +150,19 @@ class SpoolWriter:
 
     def unreported(self) -> dict[tuple[str, str], tuple[int, int]]:
         """What was lost and not yet written as losses: ``{(kind, reason): (records, bytes)}``."""
-        with self._lock:
+        with self._counting:
             return {key: (count, size) for key, (count, size) in self._losses.items()}
 
     def close(self) -> None:
         """Report open losses and finish the segment. A record written later begins a new one. Never raises."""
-        with self._lock, suppress(Exception):
-            if self._losses and (self._fd >= 0 or self._open()):
-                self._report_losses(force=True)
-            self._finish(END_LINE)
+        if self._take_turn():
+            try:
+                with suppress(Exception):
+                    if self._losses and (self._fd >= 0 or self._open()):
+                        self._report_losses(force=True)
+                    self._finish(END_LINE)
+            finally:
+                self._lock.release()
         with suppress(Exception):
             self._warn(last=True)
 
@@ -175,10 +183,24 @@ class SpoolWriter:
         if self._fd >= 0:
             with suppress(OSError):
                 os.close(self._fd)
-        self._lock = threading.RLock()
+        self._lock, self._counting, self._is_stuck = threading.RLock(), threading.RLock(), False
         self._fd, self._path, self._size, self._held, self._number = -1, None, 0, {}, 0
         self._losses = {}
         self._process = replace(self._process, process_id=os.urandom(16).hex(), pid=os.getpid(), ts_ns=time.time_ns())
+
+    def _append_in_turn(self, record: Record, line: bytes) -> bool:
+        if not self._take_turn():
+            return self._lose(record, "disk hangs", len(line))
+        try:
+            return self._append(record, line)
+        finally:
+            self._lock.release()
+
+    def _take_turn(self) -> bool:
+        """Acquire the lock, or give up where its holder does not come back; then at once until it does."""
+        is_ours = self._lock.acquire(timeout=0.0 if self._is_stuck else self.PATIENCE_S)
+        self._is_stuck = not is_ours
+        return is_ours
 
     # --- below: under the lock ---------------------------------------------------------------------------------
 
@@ -356,14 +378,16 @@ class SpoolWriter:
         return False
 
     def _count(self, kind: str, reason: str, count: int, size: int) -> None:
-        entry = self._losses.setdefault((kind, reason), [0, 0])
-        entry[0] += count
-        entry[1] += size
+        with self._counting:
+            entry = self._losses.setdefault((kind, reason), [0, 0])
+            entry[0] += count
+            entry[1] += size
 
     def _report_losses(self, force: bool = False) -> None:
         now = time.monotonic()
         self._report_at = now + self.LOSS_INTERVAL_S
-        losses, self._losses = self._losses, {}
+        with self._counting:
+            losses, self._losses = self._losses, {}
         for (kind, reason), (count, size) in losses.items():
             # Their time is part of their identity in the store: make it unique.
             self._last_loss_ns = max(self._last_loss_ns + 1, time.time_ns())

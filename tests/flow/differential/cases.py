@@ -1,11 +1,13 @@
 """The cases that are compared: a way to use an SDK, what the provider does meanwhile, and a policy that is not active.
 
-In: a seed. Out: the same cases every time. They are drawn one after the other; of several candidates the one wins whose
-values have least of what is due to them, so that a few hundred cases cover every value of a space of millions.
+In: a seed and a number, from the environment where it names others than usual. Out: the same cases every time. They are
+drawn one after the other; of several candidates the one wins whose values have least of what is due to them, so that a
+few hundred cases cover every value of a space of millions.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +16,8 @@ from dataclasses import astuple, dataclass
 import faults
 from policies import INACTIVE
 
-SEED = 3
-COUNT = 180
+SEED = int(os.environ.get("TRIMTAB_DIFFERENTIAL_SEED", "3"))
+COUNT = int(os.environ.get("TRIMTAB_DIFFERENTIAL_CASES", "180"))
 CANDIDATES = 150
 """Drawn for each case that is kept."""
 DUE = 10

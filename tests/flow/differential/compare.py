@@ -11,7 +11,11 @@ import argparse
 import asyncio
 import json
 import logging
+import os
+import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -34,10 +38,13 @@ from seeing import comparable, entry_seen, error_seen
 from wire import Wire
 
 import trimtab
+import trimtab_tracer
 from trimtab_tuner.provider import Provider, Scenario
 
 CONTROLS = 20
 """Cases that are played with broken hooks."""
+LATE_S = 0.0005
+"""By which everything of ours is late in one arm."""
 WAIT_S = 30.0
 """For entries of requests that a client hung up on."""
 
@@ -141,6 +148,25 @@ class Heard(logging.Handler):
             log.removeHandler(self)
 
 
+@contextmanager
+def late(homes: Path) -> Iterator[None]:
+    """The hooks as they are, but every function of ours takes its time, in all threads."""
+    ours = tuple(os.path.dirname(module.__file__ or "") + os.sep for module in (trimtab, trimtab_tracer))
+
+    def wait(frame: Any, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(ours):
+            time.sleep(LATE_S)
+
+    with traced(INACTIVE["absent"], homes):
+        threading.setprofile(wait)
+        sys.setprofile(wait)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)  # type: ignore[arg-type]
+
+
 def compare(name: str, case: Case, homes: Path) -> dict[str, Any]:
     """One case without trimtab, with it, and without it again."""
     bare, heard = arm(case, None), Heard()
@@ -152,11 +178,19 @@ def compare(name: str, case: Case, homes: Path) -> dict[str, Any]:
 
 
 def control(name: str, case: Case, homes: Path) -> dict[str, Any]:
-    """One case without trimtab, with hooks that are broken, and under a policy that is in force."""
+    """One case without trimtab, with hooks that are broken, with a slow trimtab, and with a policy in force."""
     in_force = Inactive(json.dumps(document()).encode())
     arms = {what: arm(case, around) for what, around in SABOTAGES.items()}
     steered = arm(case, lambda: traced(in_force, homes))
-    return {"case": name, "values": asdict(case), "bare": arm(case, None), "broken": arms, "steered": steered}
+    slow = arm(case, lambda: late(homes))
+    return {
+        "case": name,
+        "values": asdict(case),
+        "bare": arm(case, None),
+        "broken": arms,
+        "late": slow,
+        "steered": steered,
+    }
 
 
 def controls(cases: list[tuple[str, Case]]) -> list[tuple[str, Case]]:
