@@ -39,6 +39,8 @@ def _script() -> str:
         words = sys.orig_argv
         first = words[words.index("-m") + 1].rpartition(".")[2] if "-m" in words[:-1] else ""
     name = Path(first).stem
+    if name == "__main__":  # `python -m package`
+        name = Path(first).absolute().parent.name
     return name if name not in ("", "-c", "-m") else os.environ.get(RUN_SERVICE, "python")
 
 

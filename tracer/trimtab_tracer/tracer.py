@@ -99,7 +99,7 @@ class Tracer:
 
     def run_id(self) -> str:
         """The run that the calling code belongs to; opens the process's own run where none was declared."""
-        run_id = context.scope.get().run_id
+        run_id = context.run_here()
         if run_id is not None:
             return run_id
         if not self._run_open:
@@ -108,7 +108,7 @@ class Tracer:
 
     def present_run_id(self) -> str:
         """The same, without opening anything: a value is needed before it is known whether there will be a call."""
-        return context.scope.get().run_id or self._run_id
+        return context.run_here() or self._run_id
 
     def start_run(self, run: RunStart) -> None:
         """Record an explicit run."""
@@ -123,7 +123,7 @@ class Tracer:
         Outside of a declared run it holds for the process: for its own run, should it come to one, and for every
         declared run that begins later.
         """
-        run_id = context.scope.get().run_id
+        run_id = context.run_here()
         if run_id is None:
             self._standing[decided.knob, decided.site.site_id] = decided
             if not self._run_open:

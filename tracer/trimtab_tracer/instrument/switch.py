@@ -64,20 +64,28 @@ class Switch:
                 self._begin(arguments)
             self._is_injected = False
 
-    def on_injected(self) -> None:
-        """Start to trace from outside of the agent's code, before that runs: what it says later wins."""
+    def on_injected(self, **arguments: Any) -> None:
+        """Start to trace from outside of the agent's code, before that runs: what it says later wins.
+
+        Args:
+            **arguments: As for :meth:`on`.
+        """
         origin = os.environ.get(ORIGIN)
         with self._lock:
             if self._tracer is None:
-                self._begin({}, is_child=origin is not None and origin != str(os.getpid()))
+                self._begin(arguments, is_child=origin is not None and origin != str(os.getpid()))
                 self._is_injected = True
                 if self._tracer is not None:  # its children may have no script to be named by
                     os.environ.setdefault(RUN_SERVICE, self._tracer.settings.service)
 
-    def off(self) -> None:
-        """Stop to trace, restore everything that was patched, and write what is still queued."""
+    def off(self, keeps_empty: bool = True) -> None:
+        """Stop to trace, restore everything that was patched, and write what is still queued.
+
+        Args:
+            keeps_empty: Whether a process that made no call at all is recorded as such.
+        """
         with self._lock:
-            self._end()
+            self._end(keeps_empty)
 
     def _begin(self, arguments: dict[str, Any], is_child: bool = False) -> None:
         try:
@@ -93,7 +101,7 @@ class Switch:
             return
         self._install()
 
-    def _end(self, keeps_empty: bool = True) -> None:
+    def _end(self, keeps_empty: bool) -> None:
         tracer, self._tracer = self._tracer, None
         if tracer is None:
             return
