@@ -38,6 +38,9 @@ def provider(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv("OPENAI_BASE_URL", f"{running.url}/v1")
         monkeypatch.setenv("TRIMTAB_STRICT", "1")
         monkeypatch.delenv("TRIMTAB_HOME", raising=False)
+        # Others' plugins take seconds to import; ours is found by its entry point all the same.
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        monkeypatch.setenv("PYTEST_ADDOPTS", "-p trimtab -p anyio -p xdist -p no:cacheprovider")
         pytester.syspathinsert()
         pytester.makepyfile(asking=ASK)
         yield running
@@ -175,8 +178,13 @@ def test_it_works_with_xdist(pytester: pytest.Pytester, rows: Any) -> None:
     assert [(4,)] == rows("SELECT count(*) FROM runs", home)
 
 
-def test_the_ini_file_can_ask_for_it(pytester: pytest.Pytester, rows: Any) -> None:
+OTHERS = " ".join(f"-p no:{name}" for name in ("hypothesispytest", "langsmith_plugin", "cacheprovider"))
+
+
+def test_the_ini_file_can_ask_for_it(pytester: pytest.Pytester, rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """``trimtab = true`` does what the option does; ``-p no:trimtab`` takes the plugin out, and the option with it."""
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.setenv("PYTEST_ADDOPTS", OTHERS)
     pytester.makeini("[pytest]\ntrimtab = true\n")
     pytester.makepyfile(test_desk="from asking import ask\ndef test_it(): ask()")
     pytester.runpytest().stdout.fnmatch_lines(["trimtab: 1 run (1 passed, 0 failed), 1 call, *"])
@@ -206,7 +214,7 @@ def test_an_agent_that_instruments_itself_is_counted_once(pytester: pytest.Pytes
     )
 
 
-def test_nobody_asked(pytester: pytest.Pytester) -> None:
+def test_nobody_asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the option nothing of the tracer is imported, nothing is printed and no home appears."""
     pytester.makepyfile(
         test_desk="""
@@ -218,7 +226,9 @@ def test_nobody_asked(pytester: pytest.Pytester) -> None:
             assert {"trimtab_tracer", "trimtab_tracer.pytest_plugin"} == {m for m in sys.modules if "trimtab" in m}
         """
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.setenv("PYTEST_ADDOPTS", OTHERS)
+    command = [sys.executable, "-m", "pytest", "-q"]
     done = subprocess.run(command, cwd=pytester.path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
     assert "trimtab" not in done.stdout

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from trimtab_tracer.errors import SettingsError, TrimtabError
 
-from .known import HAZARD, PROGRAMS, RULES, TABLE, UNSEEN, Known, find, version_of
+from .known import HAZARD, PROGRAMS, RULES, SDK, TABLE, UNSEEN, Known, find, version_of
 
 TIMEOUT_S = 60
 """Longest that another interpreter may take to list its packages."""
@@ -102,18 +102,19 @@ def rows(environment: Environment) -> list[Row]:
     installed = frozenset(environment.packages)
     found: list[tuple[int, Row]] = []
     for package, version in sorted(environment.packages.items()):
-        known = find(package, version, installed)
+        known = _broken(package, version, installed) or find(package, version, installed)
         if known is not None:
-            found.append((TABLE.index(known), _row(known, package, version)))
-    for package, since, needed, advice in RULES:
-        version = environment.packages.get(package, "")
-        if version and version_of(version) >= since and needed not in installed:
-            found.append((-1, Row(package, version, "SDK", needed, HAZARD, advice)))
+            place = TABLE.index(known) if known in TABLE else -1
+            found.append((place, Row(package, version, known.kind, known.transport, known.verdict, known.advice)))
     return [row for _, row in sorted(found, key=lambda each: each[0])]
 
 
-def _row(known: Known, package: str, version: str) -> Row:
-    return Row(package, version, known.kind, known.transport, known.verdict, known.advice)
+def _broken(package: str, version: str, installed: frozenset[str]) -> Known | None:
+    """A row for a package that lacks what its version needs."""
+    for name, since, needed, advice in RULES:
+        if name == package and version_of(version) >= since and needed not in installed:
+            return Known(package, SDK, needed, HAZARD, advice)
+    return None
 
 
 def programs() -> list[Row]:

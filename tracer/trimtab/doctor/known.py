@@ -95,7 +95,7 @@ TABLE: tuple[Known, ...] = (
     Known("langchain", FRAMEWORK, "its provider packages", SEEN),
     Known("langchain-core", FRAMEWORK, "its provider packages", SEEN),
     Known("langgraph", FRAMEWORK, "langchain's", SEEN),
-    Known("openai-agents", FRAMEWORK, "the openai SDK", SEEN, "Realtime and voice agents go over a WebSocket: not seen"),
+    Known("openai-agents", FRAMEWORK, "the openai SDK", SEEN, "Realtime and voice agents use a WebSocket: not seen"),
     Known("pydantic-ai", FRAMEWORK, "the provider's SDK", SEEN),
     Known("pydantic-ai-slim", FRAMEWORK, "the provider's SDK", SEEN, "its Bedrock models use botocore: not seen"),
     Known("crewai", FRAMEWORK, "the provider's SDK, litellm", SEEN),
