@@ -18,6 +18,7 @@ from . import context
 from .instrument.switch import switch
 from .pytest_tally import Tally
 from .runs import Run
+from .tracer import message_of, type_name
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -136,7 +137,7 @@ def outcome_of(phases: dict[str, Phase]) -> tuple[bool | None, str | None]:
 
 
 def _first_line(error: BaseException | None, report: pytest.TestReport) -> str:
-    text = f"{type(error).__name__}: {error}" if error is not None else report.longreprtext
+    text = f"{type_name(error)}: {message_of(error)}" if error is not None else report.longreprtext
     return text.strip().partition("\n")[0]
 
 

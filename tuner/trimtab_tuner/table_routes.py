@@ -25,7 +25,7 @@ Others = Literal[
     "processes", "sites", "findings", "recommendations", "experiments", "policy_versions", "audit", "losses"
 ]
 """Tables that belong to no run; they are always whole."""
-TABLES: tuple[str, ...] = (*get_args(OfRuns), *get_args(Others), "content")
+Table = Literal[OfRuns, Others, "content"]
 MEDIA_TYPE = "application/vnd.apache.parquet"
 _RUNS = "run_id IN (SELECT run_id FROM runs WHERE {})"
 
@@ -49,7 +49,7 @@ def tables(desk: Desk) -> APIRouter:
     }
 
     @api.get("/tables/{table}", response_class=FileResponse, responses=answer)
-    def table(table: OfRuns | Others | Literal["content"], p: Annotated[TableParameters, Query()]) -> FileResponse:
+    def table(table: Table, p: Annotated[TableParameters, Query()]) -> FileResponse:
         """One table of the store as a Parquet file; `content` holds the kept texts."""
         folder = tempfile.TemporaryDirectory(prefix="trimtab-table-")
         path = Path(folder.name) / f"{table}.parquet"

@@ -23,6 +23,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from trimtab_tracer import __version__
 
 from . import genai_attributes as name
+from . import messages
 from .source import Portion, Row, Source
 
 SCOPE = InstrumentationScope("trimtab", __version__)
@@ -133,7 +134,7 @@ class _RunSpans:
             f"{name.OWN}call.cost_usd": _usd(call["cost_musd"]),
             f"{name.OWN}call.wait_s": call["wait_ns"] / 1e9,
             **self._decisions(call["call_id"]),
-            **self._texts(call["call_id"]),
+            **self._texts(call),
         }
         return self._span(
             f"{operation} {call['model']}" if call["model"] else operation,
@@ -226,10 +227,19 @@ class _RunSpans:
                 found[f"{own}.policy_version"] = row["policy_version"]
         return found
 
-    def _texts(self, call_id: str) -> Row:
-        """Kept texts of a call's last attempt, where they are exported."""
-        rows = [row for row in self._of.get("content", []) if row["call_id"] == call_id]
-        return {f"{name.OWN}call.{row['role']}": row["body"] for row in sorted(rows, key=lambda r: r["recorded_ns"])}
+    def _texts(self, call: Row) -> Row:
+        """Kept texts of a call's last attempt, where they are exported: as messages, else as they were on the wire."""
+        rows = [row for row in self._of.get("content", []) if row["call_id"] == call["call_id"]]
+        found: Row = {}
+        for role, body in {row["role"]: row["body"] for row in sorted(rows, key=lambda r: r["recorded_ns"])}.items():
+            said = messages.asked(body) if role == "request" else messages.answered(call["api"], body)
+            if said is None:
+                found[f"{name.OWN}call.{role}"] = body
+            elif isinstance(said, messages.Asked):
+                found |= {name.SYSTEM_INSTRUCTIONS: said.system or None, name.INPUT_MESSAGES: said.messages}
+            else:
+                found[name.OUTPUT_MESSAGES] = said
+        return found
 
     def _span(
         self,
