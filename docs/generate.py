@@ -63,8 +63,9 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 
 
 def _route(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
-    answer = operation["responses"]["200"]["content"]["application/json"].get("schema", {})
-    shape = answer.get("$ref", "").rpartition("/")[2] or "object"
+    content = operation["responses"]["200"]["content"]
+    answer = content.get("application/json", {}).get("schema", {})
+    shape = answer.get("$ref", "").rpartition("/")[2] or ("object" if "application/json" in content else "a file")
     shape = re.sub(r"^Page_(\w+)_$", r"page of \1", shape)
     lines = [f"### {method} {path}", "", f"{operation['description']} Answer: {shape}.", ""]
     lines += _body(operation.get("requestBody"), schemas)

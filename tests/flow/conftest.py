@@ -99,6 +99,10 @@ class Flow:
         path.mkdir()
         return path
 
+    def environment(self, url: str, home: Path, **extra: str) -> dict[str, str]:
+        """Variables of a program that a test starts by itself."""
+        return environment(url, home, extra)
+
     def provider(self, scenario: dict[str, Any]) -> Provider:
         """A running provider that answers from ``scenario``; stopped at the end of the session."""
         return self._stack.enter_context(Provider(Scenario.from_dict(scenario)))

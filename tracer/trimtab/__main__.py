@@ -21,6 +21,9 @@ from trimtab_tracer import __version__
 from trimtab_tracer.commands import GROUP, Command
 from trimtab_tracer.errors import MissingExtra, TrimtabError, is_full, near, no_space
 
+from .doctor.command import command as _doctor_command
+from .launch import command as _run_command
+
 EXTRAS = ("sidecar", "demo", "dev")
 """Extras in the order in which they are offered for a missing module: each one brings those before it."""
 SHOW = "TRIMTAB_DEBUG=1 shows where it happened."
@@ -171,6 +174,8 @@ def _plain(value: object) -> object:
 
 LIGHT: dict[str, Command] = {
     "config": Command("config", "Show every setting, its value and where it came from", _config_arguments, _config),
+    "doctor": _doctor_command,
+    "run": _run_command,
 }
 """Commands that need nothing beyond the base install."""
 

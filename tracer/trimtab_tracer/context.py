@@ -56,6 +56,39 @@ in_send: ContextVar[bool] = ContextVar("trimtab_in_send", default=False)
 """True while an LLM request is being sent: a client inside the client's transport is not another request."""
 
 
+class RunningTest:
+    """The test that a test runner in this process is at; everywhere else: none.
+
+    Event loops and threads that outlive a test keep a context with its run. What they do later belongs to the test
+    that runs then.
+    """
+
+    def __init__(self) -> None:
+        """No test runs yet."""
+        self.ended: set[str] = set()
+        self.run_id: str | None = None
+
+    def begin(self, run_id: str | None) -> None:
+        """The test of this run begins."""
+        self.run_id = run_id
+
+    def end(self, run_id: str | None) -> None:
+        """It has ended."""
+        self.run_id = None
+        if run_id is not None:
+            self.ended.add(run_id)
+
+
+tests = RunningTest()
+"""The one of this process."""
+
+
+def run_here() -> str | None:
+    """The explicit run that the running code belongs to, or None."""
+    run_id = scope.get().run_id
+    return tests.run_id if run_id in tests.ended else run_id
+
+
 def continued(sdk_retry: int | None, body_digest: str | None) -> LastAttempt | None:
     """The attempt made last, where an SDK's retry number ``sdk_retry`` of the same body goes on from it."""
     last = last_attempt.get()

@@ -108,7 +108,7 @@ class Run:
         tracer = self._active()
         if tracer is None:
             return
-        scope = context.scope.get()
+        scope, parent_run_id = context.scope.get(), context.run_here()
         self._pid = os.getpid()
         self.run_id = new_id()
         # First, so that what goes wrong below costs the record and not the run its calls.
@@ -120,7 +120,7 @@ class Run:
                 ts_ns=time.time_ns(),
                 name=redact(str(self._name)),
                 origin="explicit",
-                parent_run_id=scope.run_id,
+                parent_run_id=parent_run_id,
                 task=redact(str(self._task)) if self._task is not None else None,
                 attributes=_plain(self._attributes),
                 harness=str(self._harness) if self._harness is not None else None,

@@ -26,14 +26,22 @@ from .setting_values import LOOPBACK, FallbackModels, PriceOverride, Unusable
 
 HOME_FILE = "trimtab.toml"
 """Settings file inside the home."""
+RUN_SERVICE = "TRIMTAB_RUN_SERVICE"
+"""Variable with which the first Python below ``trimtab run`` names those it starts without a script."""
 HIDDEN = "(hidden)"
 """What is shown of a setting that is a secret."""
 
 
 def _script() -> str:
     """Name of the running script: what an agent is called if nobody says otherwise."""
-    name = Path((getattr(sys, "argv", None) or [""])[0]).stem
-    return name if name not in ("", "-c", "-m") else "python"
+    first = (getattr(sys, "argv", None) or [""])[0]
+    if first == "-m":  # before the program begins, Python has not replaced it by the module's file yet
+        words = sys.orig_argv
+        first = words[words.index("-m") + 1].rpartition(".")[2] if "-m" in words[:-1] else ""
+    name = Path(first).stem
+    if name == "__main__":  # `python -m package`
+        name = Path(first).absolute().parent.name
+    return name if name not in ("", "-c", "-m") else os.environ.get(RUN_SERVICE, "python")
 
 
 def _row(

@@ -70,7 +70,7 @@ class Tracer:
     Args:
         settings: As resolved when ``instrument()`` was called.
         parent_run_id: The run of the process that forked this one.
-        is_child: Whether this process was forked from a traced one.
+        is_child: Whether this process was forked from a traced one, or started below one.
     """
 
     def __init__(self, settings: Settings, parent_run_id: str | None = None, is_child: bool = False) -> None:
@@ -99,7 +99,7 @@ class Tracer:
 
     def run_id(self) -> str:
         """The run that the calling code belongs to; opens the process's own run where none was declared."""
-        run_id = context.scope.get().run_id
+        run_id = context.run_here()
         if run_id is not None:
             return run_id
         if not self._run_open:
@@ -108,7 +108,7 @@ class Tracer:
 
     def present_run_id(self) -> str:
         """The same, without opening anything: a value is needed before it is known whether there will be a call."""
-        return context.scope.get().run_id or self._run_id
+        return context.run_here() or self._run_id
 
     def start_run(self, run: RunStart) -> None:
         """Record an explicit run."""
@@ -123,7 +123,7 @@ class Tracer:
         Outside of a declared run it holds for the process: for its own run, should it come to one, and for every
         declared run that begins later.
         """
-        run_id = context.scope.get().run_id
+        run_id = context.run_here()
         if run_id is None:
             self._standing[decided.knob, decided.site.site_id] = decided
             if not self._run_open:
@@ -161,7 +161,11 @@ class Tracer:
 
     @guarded()
     def end_process(
-        self, error: BaseException | None = None, code: int = 0, timeout_s: float = CLOSE_TIMEOUT_S
+        self,
+        error: BaseException | None = None,
+        code: int = 0,
+        timeout_s: float = CLOSE_TIMEOUT_S,
+        keeps_empty: bool = True,
     ) -> None:
         """Close the process's run and write everything that is still queued.
 
@@ -169,8 +173,9 @@ class Tracer:
             error: The exception that ends the process.
             code: Exit code, where it is known; another than 0 fails the run.
             timeout_s: Longest that writing may take; what is left then is counted as lost.
+            keeps_empty: Whether to say of a process without any call that it was traced.
         """
-        if not self._run_open and self._explicit_runs == 0 and not self._is_child:
+        if keeps_empty and not self._run_open and self._explicit_runs == 0 and not self._is_child:
             # A process that was traced and called no model at all is a fact worth keeping.
             self._open_process_run()
         if self._run_open:
@@ -232,6 +237,8 @@ class Tracer:
 def describe_process(settings: Settings, is_child: bool = False) -> Process:
     """What a segment says about the process that writes it."""
     script = sys.argv[0] if sys.argv and sys.argv[0] else "<interactive>"
+    if script == "-m":  # not replaced by the module's file yet
+        script = f"-m {settings.service}"
     return Process(
         process_id=new_id(),
         pid=os.getpid(),

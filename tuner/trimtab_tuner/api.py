@@ -21,7 +21,7 @@ from trimtab_tracer import __version__
 from trimtab_tracer.content import read as read_content
 from trimtab_tracer.records import SCHEMA_VERSION, Record, from_dict, kind_of
 
-from . import bodies, control_routes, models, paging, policy_routes, reads, session_routes
+from . import bodies, control_routes, models, paging, policy_routes, reads, session_routes, table_routes
 from .computed import Computed
 from .paging import MAX_LIMIT
 from .routing import Backend, application, page_at, page_behind, router
@@ -38,6 +38,7 @@ def create_app(backend: Backend) -> FastAPI:
             _about(backend),
             _traffic(backend),
             _results(backend, computed),
+            table_routes.tables(backend),
             *policy_routes.routers(backend, backend.policy_key),
             *control_routes.routers(backend),
             session_routes.sessions(backend.keys.write),

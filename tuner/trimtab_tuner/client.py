@@ -102,6 +102,19 @@ class Client:
         text = None if body is None else json.dumps(body).encode()
         return self._send("POST", path, text, "application/json")
 
+    def table(self, name: str, **parameters: object) -> bytes:
+        """One table of the store as a Parquet file; see ``GET /v1/tables/{table}``.
+
+        Raises:
+            SidecarError: no answer, or a refusal.
+        """
+        given = {key: value for key, value in parameters.items() if value is not None}
+        target = f"/v1/tables/{name}?{urlencode(given, doseq=True)}"
+        status, body = self._request("GET", target, dict(self._headers), None)
+        if status >= 400:
+            raise self._refused(target, status, _decoded(body))
+        return body
+
     def pages(self, path: str, **parameters: object) -> Iterator[Any]:
         """Every item of a paged list, fetched page by page."""
         cursor: str | None = None
@@ -134,19 +147,27 @@ class Client:
     def _send(self, method: str, target: str, body: bytes | None = None, kind: str = "application/x-ndjson") -> Any:
         headers = dict(self._headers) if body is None else {**self._headers, "Content-Type": kind}
         status, text = self._request(method, target, headers, body)
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            answer = {"detail": text[:200].decode("utf-8", "replace")}
+        answer = _decoded(text)
         if status < 400:
             return answer
+        raise self._refused(target, status, answer)
+
+    def _refused(self, target: str, status: int, answer: object) -> SidecarError:
         if status == 401 and self._found is not None:
-            raise SidecarError.other_token(self.url, *self._found)
-        raise _refusal(f"{self.url}{target.partition('?')[0]}", status, answer if isinstance(answer, dict) else {})
+            return SidecarError.other_token(self.url, *self._found)
+        where = f"{self.url}{target.partition('?')[0]}"
+        return _refusal(where, status, answer if isinstance(answer, dict) else {})
 
     def _request(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Reply:
         """The answer, whatever its status."""
         return _request(self.url, method, target, headers, body, self._timeout_s)
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"detail": text[:200].decode("utf-8", "replace")}
 
 
 def _refusal(url: str, status: int, answer: dict[str, Any]) -> SidecarError:

@@ -77,6 +77,30 @@ def sidecar_or_home(settings: Settings, *, makes_home: bool = False, is_patient:
         lock.release()
 
 
+@contextmanager
+def sidecar_or_store(settings: Settings) -> Iterator[Client]:
+    """A client that reads: of the sidecar, or of the store after what lay in the spool was collected.
+
+    Raises:
+        SidecarError: a sidecar runs and does not answer.
+        StoreError: the store can't be opened.
+        TrimtabError: there is no recording.
+    """
+    if (found := connect(settings)) is not None:
+        yield found
+        return
+    if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
+        raise TrimtabError(
+            f"There is nothing to read: {settings.home} holds no recording. Run an agent here with"
+            " `trimtab run -- COMMAND`, or name another home with --home."
+        )
+    from trimtab_tracer.collect import Collector
+
+    with Store.open(settings.store_path) as store:
+        Collector(store, settings).collect_once()
+        yield HomeClient(_application(store, settings), str(settings.home), user_name(), "cli")
+
+
 def _lock(settings: Settings, is_patient: bool) -> home.HomeLock | Client:
     """The right to the home, or a sidecar that has just been started and has it."""
     try:
@@ -90,9 +114,15 @@ def _lock(settings: Settings, is_patient: bool) -> home.HomeLock | Client:
 
 
 def _application(store: Store, settings: Settings) -> FastAPI:
-    from . import control_routes, policy_routes
+    from . import control_routes, policy_routes, table_routes
     from .control import Control
     from .routing import Desk, application
 
     desk = Desk(store=store, control=Control(store, settings))
-    return application([*policy_routes.routers(desk, home.policy_key(settings)), *control_routes.routers(desk)])
+    return application(
+        [
+            *policy_routes.routers(desk, home.policy_key(settings)),
+            *control_routes.routers(desk),
+            table_routes.tables(desk),
+        ]
+    )

@@ -7,6 +7,7 @@ anywhere in the program and never imports a library for the agent.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from types import ModuleType
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..errors import TrimtabError
 from ..guard import guarded
-from ..settings import Settings
+from ..settings import RUN_SERVICE, Settings
 from ..tracer import Tracer
 from . import http_clients, propagation, stainless
 from .http_spans import HttpSpans
@@ -25,6 +26,9 @@ from .process_exit import ProcessExit
 log = logging.getLogger("trimtab")
 
 HTTP_LIBRARIES = ("httpx", "httpx2")
+
+ORIGIN = "TRIMTAB_RUN_ORIGIN"
+"""Variable that names the first Python below ``trimtab run`` (:mod:`..injected.sitecustomize`)."""
 
 
 class Switch:
@@ -37,13 +41,14 @@ class Switch:
         self._exit = ProcessExit(ended=self._ended, forked=self._forked)
         self._imports = ImportHooks()
         self._lock = threading.Lock()
+        self._is_injected = False
 
     def active(self) -> Tracer | None:
         """The tracer of this process, or None while tracing is off."""
         return self._tracer
 
     def on(self, **arguments: Any) -> None:
-        """Start to trace; a second call changes nothing.
+        """Start to trace; a second call changes nothing, but for settings that it names where we were injected.
 
         Settings that can't be used leave tracing off, with one log line.
 
@@ -51,33 +56,61 @@ class Switch:
             **arguments: Fields of :class:`.settings.Settings`.
         """
         with self._lock:
-            if self._tracer is not None:
-                return
-            try:
-                settings = Settings.resolve(**arguments)
-                if settings.disabled:
-                    return
-                self._tracer = Tracer(settings)
-            except TrimtabError as error:
-                log.warning("trimtab stays off: %s", error)
-                return
-            except Exception as error:  # of ours or of the machine: the agent runs untraced
-                log.warning("trimtab stays off (%s: %s); the agent runs untraced.", type(error).__name__, error)
-                return
-            self._install()
+            if self._tracer is None:
+                self._begin(arguments)
+            elif self._is_injected and arguments:
+                # What the agent's code says wins over how it was started, as an argument wins over a variable.
+                self._end(keeps_empty=False)
+                self._begin(arguments)
+            self._is_injected = False
 
-    def off(self) -> None:
-        """Stop to trace, restore everything that was patched, and write what is still queued."""
+    def on_injected(self, **arguments: Any) -> None:
+        """Start to trace from outside of the agent's code, before that runs: what it says later wins.
+
+        Args:
+            **arguments: As for :meth:`on`.
+        """
+        origin = os.environ.get(ORIGIN)
         with self._lock:
-            tracer, self._tracer = self._tracer, None
-            if tracer is None:
+            if self._tracer is None:
+                self._begin(arguments, is_child=origin is not None and origin != str(os.getpid()))
+                self._is_injected = True
+                if self._tracer is not None:  # its children may have no script to be named by
+                    os.environ.setdefault(RUN_SERVICE, self._tracer.settings.service)
+
+    def off(self, keeps_empty: bool = True) -> None:
+        """Stop to trace, restore everything that was patched, and write what is still queued.
+
+        Args:
+            keeps_empty: Whether a process that made no call at all is recorded as such.
+        """
+        with self._lock:
+            self._end(keeps_empty)
+
+    def _begin(self, arguments: dict[str, Any], is_child: bool = False) -> None:
+        try:
+            settings = Settings.resolve(**arguments)
+            if settings.disabled:
                 return
-            self._exit.remove()
-            self._http_spans.off()
-            self._imports.remove()
-            self._patches.undo()
-            tracer.steering.close()
-            tracer.end_process()
+            self._tracer = Tracer(settings, is_child=is_child)
+        except TrimtabError as error:
+            log.warning("trimtab stays off: %s", error)
+            return
+        except Exception as error:  # of ours or of the machine: the agent runs untraced
+            log.warning("trimtab stays off (%s: %s); the agent runs untraced.", type(error).__name__, error)
+            return
+        self._install()
+
+    def _end(self, keeps_empty: bool) -> None:
+        tracer, self._tracer = self._tracer, None
+        if tracer is None:
+            return
+        self._exit.remove()
+        self._http_spans.off()
+        self._imports.remove()
+        self._patches.undo()
+        tracer.steering.close()
+        tracer.end_process(keeps_empty=keeps_empty)
 
     @guarded()
     def _install(self) -> None:

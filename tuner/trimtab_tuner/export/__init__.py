@@ -1,0 +1,1 @@
+"""``trimtab export``: what the store holds, for other tools: OTLP to any backend, or Parquet files."""
