@@ -90,9 +90,7 @@ def targets(found: Mapping[Subject, Figures]) -> list[Target]:
     if peers:
         cheapest, frugal = min(p.added_us for p in peers), min(p.cpu_added_us for p in peers)
         lines += [
-            Target(
-                "median added per call, of the cheapest peer with content", ours.added_us / cheapest, 0.3, "x"
-            ),
+            Target("median added per call, of the cheapest peer with content", ours.added_us / cheapest, 0.3, "x"),
             Target("CPU added per call, of the same", ours.cpu_added_us / frugal, 0.5, "x"),
         ]
     lines += [

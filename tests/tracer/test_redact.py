@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -226,3 +228,40 @@ def test_secret_attributes_of_a_run_go(recorded: Callable[[type], list[Any]]) ->
         pass
     (start,) = recorded(RunStart)
     assert {"api_key": MARK, "password": MARK, "team": "blue", "size": 3} == start.attributes
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_secrets_across_slices_go(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long text is searched in slices; wherever they are cut, what goes is what goes from the whole text."""
+    around = f"some words before it\n{secret}\nand the rest of it, information-technology-everywhere\n"
+    text = around * 3
+    whole = redact(text)
+    assert A40[:16] not in whole
+    for size in (33, 64, 97, len(text) - 1):
+        monkeypatch.setattr("trimtab_tracer.redact.SLICE", size)
+        assert whole == redact(text)
+
+
+def test_other_threads_run_while_a_long_text_is_searched() -> None:
+    """Redacting megabytes lets a thread that waits to run have its turn many times."""
+    text = "lorem ipsum: dolor = sit amet, consectetur adipiscing elit? " * 100_000
+    turns, done = [0], threading.Event()
+
+    def count() -> None:
+        while not done.is_set():
+            turns[0] += 1
+            time.sleep(0)
+
+    thread = threading.Thread(target=count)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(10.0)  # nobody is interrupted: a turn is what is given away
+    try:
+        thread.start()
+        before = turns[0]
+        redact(text)
+        given = turns[0] - before
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        thread.join()
+    assert given >= 8

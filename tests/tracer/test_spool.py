@@ -289,6 +289,53 @@ def test_a_file_where_the_spool_should_be(tmp_path: Path) -> None:
     assert losses(tmp_path / "spool") == {("attempt", "spool not writable"): 2}
 
 
+@given(st.lists(ANY_RECORD, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_several_at_once_are_read_like_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, written: list[r.Record]
+) -> None:
+    """What is written together has the same lines as what is written apart."""
+    spools = [tmp_path_factory.mktemp(name) for name in ("together", "apart")]
+    together, apart = (SpoolWriter(spool, process(), 100 * MEGABYTE) for spool in spools)
+    for _ in range(2):  # into no segment yet, and into one
+        together.write_all(written)
+        for record in written:
+            assert apart.write(record)
+    assert spooled(spools[1]) == spooled(spools[0])
+
+
+def test_several_at_once_are_counted_one_by_one(tmp_path: Path) -> None:
+    """Near the bound content goes and the attempt beside it stays; what can't be encoded takes nothing with it."""
+    writer = SpoolWriter(tmp_path, process(), MEGABYTE)
+    writer.write_all([attempt(n) for n in range(4)])
+    writer.write_all([content(0, 900_000), attempt(4), content(1, 20 * MEGABYTE), attempt(5)])
+    circle: dict[str, Any] = {}
+    circle["self"] = circle
+    writer.write_all([attempt(6), r.RunStart("r", "p", 1, "n", "explicit", attributes=circle)])
+    writer.close()
+    assert [f"a{n}" for n in range(7)] == [x.attempt_id for x in spooled(tmp_path) if isinstance(x, r.Attempt)]
+    kinds = {("content", "spool nearly full"): 1, ("content", "too large"): 1, ("run_start", "not encodable"): 1}
+    assert kinds == losses(tmp_path)
+
+
+def test_several_at_once_on_a_disk_that_takes_half(tmp_path: Path) -> None:
+    """Where one write of several lines is cut, each of them is there once: whole lines stay, the rest follows."""
+    writer = SpoolWriter(tmp_path, process(), MEGABYTE)
+    assert writer.write(attempt(0))
+    real = os.write
+    cuts = [700]
+
+    def cutting(fd: int, data: bytes) -> int:
+        return real(fd, data[: cuts.pop()] if cuts else data)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "write", cutting)
+        writer.write_all([attempt(n) for n in range(1, 6)])
+    writer.close()
+    assert [f"a{n}" for n in range(6)] == [x.attempt_id for x in spooled(tmp_path) if isinstance(x, r.Attempt)]
+    assert losses(tmp_path).total() == 0
+
+
 def test_a_full_disk(tmp_path: Path) -> None:
     """ENOSPC from the kernel loses the record at hand and nothing later; the segment goes on when there is room."""
     writer = SpoolWriter(tmp_path, process(), MEGABYTE)

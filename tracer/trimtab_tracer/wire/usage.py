@@ -30,6 +30,9 @@ _MAX_TEXT = 40
 _EXACT_BYTES = 65_536
 """Bodies up to this size are parsed where several ``"model"`` keys leave a doubt (about 0.3 ms)."""
 
+_TAIL_BYTES = 1024
+"""Last bytes of a body in which its model is looked for first, so that the length of a prompt does not matter."""
+
 _MODEL = re.compile(rb'"model"\s{0,8}:\s{0,8}"((?:[^"\\]|\\.){1,200})"')
 _OLLAMA = re.compile(rb'"(prompt_eval_count|eval_count)"\s{0,8}:\s{0,8}(\d{1,12})')
 
@@ -122,7 +125,10 @@ def model_of(body: bytes, path: str = "") -> str | None:
         body: The request body.
         path: URL path, for the providers that name the model (Gemini) or the deployment (Azure) there.
     """
-    if body.count(b'"model"') > 1 and body.lstrip()[:16].find(b'"model"') != 1 and len(body) <= _EXACT_BYTES:
+    begins = body.lstrip()[:16].find(b'"model"') == 1
+    if not begins and (ends := _model_at_end(body)) is not None:
+        return ends
+    if not begins and len(body) <= _EXACT_BYTES and body.count(b'"model"') > 1:
         try:
             model = json.loads(body).get("model")
             return model[:MODEL_CHARS] if isinstance(model, str) else model_in(path)
@@ -137,6 +143,21 @@ def model_of(body: bytes, path: str = "") -> str | None:
             break
         at = body.rfind(b'"model"', 0, at)
     return _text(last[1]) if last else model_in(path)
+
+
+def _model_at_end(body: bytes) -> str | None:
+    """The model where its key is among the last ones of the body, as OpenAI's SDK writes it; else None.
+
+    What follows the key is whole JSON only where it is a key of the body itself, and of several the last counts.
+    """
+    at = body.rfind(b'"model"', max(0, len(body) - _TAIL_BYTES))
+    if at < 0:
+        return None
+    try:
+        model = json.loads(b"{" + body[at:])["model"]
+    except (ValueError, RecursionError):
+        return None
+    return model[:MODEL_CHARS] if isinstance(model, str) else None
 
 
 def _text(literal: bytes) -> str | None:
