@@ -16,7 +16,7 @@ from ..errors import TrimtabError
 from ..guard import guarded
 from ..settings import Settings
 from ..tracer import Tracer
-from . import http_clients, propagation, stainless
+from . import aiohttp_client, http_clients, lm15, propagation, stainless
 from .http_spans import HttpSpans
 from .imports import ImportHooks
 from .patches import Patches
@@ -85,6 +85,9 @@ class Switch:
         self._when_imported("uvloop", lambda m: propagation.patch_loop(self._patches, m.Loop, self.active))
         for name in HTTP_LIBRARIES:
             self._when_imported(name, lambda m: http_clients.patch(self._patches, m, self.active, self._http_spans))
+        self._when_imported("aiohttp", lambda m: aiohttp_client.patch(self._patches, m, self.active))
+        self._when_imported(f"{lm15.TRANSPORTS}._sync", lambda m: lm15.patch_sync(self._patches, m, self.active))
+        self._when_imported(f"{lm15.TRANSPORTS}._async", lambda m: lm15.patch_async(self._patches, m, self.active))
         for sdk in stainless.SDKS:
             self._when_imported(f"{sdk}._base_client", lambda m: stainless.patch(self._patches, m, self.active))
             self._when_imported(f"{sdk}._client", lambda m: stainless.patch_clients(self._patches, m))
