@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import trimtab
 from trimtab_tracer.records import CallDecisions, Record
 from trimtab_tracer.spool import list_segments, read_segment
+from trimtab_tuner.provider import Provider, Scenario
 
 Recorded = Callable[[type], list[Record]]
 
@@ -37,3 +39,19 @@ def recorded(tmp_path: Path, strict: None) -> Iterator[Recorded]:
 
     yield of_type
     trimtab.uninstrument()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[dict[str, Any]], Provider]]:
+    """Starts scripted providers that end with the test."""
+    started: list[Provider] = []
+
+    def start(scenario: dict[str, Any]) -> Provider:
+        provider = Provider(Scenario.from_dict(scenario))
+        provider.__enter__()
+        started.append(provider)
+        return provider
+
+    yield start
+    for provider in started:
+        provider.__exit__(None, None, None)

@@ -26,9 +26,7 @@ from .wire import formats, usage
 
 
 @guarded()
-def begin(
-    tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerable: bool = True
-) -> Capture | None:
+def begin(tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerable: bool = True) -> Capture | None:
     """Start to capture ``request``, or None where it is no LLM call or lies within another one.
 
     Where a policy orders something for the call, what goes out is the capture's request instead of ``request``; not so

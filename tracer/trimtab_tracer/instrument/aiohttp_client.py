@@ -98,7 +98,7 @@ def _timeout_s(timeout: Any, kind: type) -> float | None:
 
 
 @guarded()
-def _failed(module: ModuleType, capture: Capture, error: BaseException) -> None:
+def _failed(module: ModuleType, capture: Capture, error: Any) -> None:
     # `raise_for_status` raises this class too, and unlike a response that can't be read it has no other cause.
     if type(error) is module.ClientResponseError and error.__cause__ is None:
         capture.opened(ResponseView(error.status, error.headers or {}))
@@ -131,7 +131,7 @@ def _deliver(capture: Capture, response: Any, teed: Any, auto_decompress: bool |
 
 
 class Kept(list[Any]):
-    """A reader's list of callbacks: emptied at its end, but its own for life. Holds what else we keep for the reader."""
+    """A reader's list of callbacks: emptied at its end, but its own for life. Holds what we keep for it."""
 
     reading: Reading
     is_taking = False

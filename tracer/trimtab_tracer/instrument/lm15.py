@@ -1,4 +1,4 @@
-"""The hook on lm15, the HTTP client over plain sockets that DSPy brings along.
+"""The hook on lm15, an HTTP client over plain sockets that DSPy brings along in a copy of its own.
 
 Two transports, one blocking and one for asyncio, have one method each that every request goes through:
 ``StdlibTransport.stream`` and ``StdlibAsyncTransport._do_stream``. What they return hands out the body by ``_chunks``,
@@ -23,8 +23,8 @@ from .exchanges import Reading, RequestView, ResponseView, UrlView
 from .http_clients import Active
 from .patches import Patches
 
-TRANSPORTS = "dspy._vendor.lm15.transports"
-"""Package whose modules ``_sync`` and ``_async`` hold the two."""
+TRANSPORTS = ("lm15.transports", "dspy._vendor.lm15.transports")
+"""Packages whose modules ``_sync`` and ``_async`` hold the two."""
 
 
 def patch_sync(patches: Patches, module: ModuleType, active: Active) -> None:

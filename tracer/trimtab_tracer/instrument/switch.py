@@ -86,8 +86,9 @@ class Switch:
         for name in HTTP_LIBRARIES:
             self._when_imported(name, lambda m: http_clients.patch(self._patches, m, self.active, self._http_spans))
         self._when_imported("aiohttp", lambda m: aiohttp_client.patch(self._patches, m, self.active))
-        self._when_imported(f"{lm15.TRANSPORTS}._sync", lambda m: lm15.patch_sync(self._patches, m, self.active))
-        self._when_imported(f"{lm15.TRANSPORTS}._async", lambda m: lm15.patch_async(self._patches, m, self.active))
+        for package in lm15.TRANSPORTS:
+            self._when_imported(f"{package}._sync", lambda m: lm15.patch_sync(self._patches, m, self.active))
+            self._when_imported(f"{package}._async", lambda m: lm15.patch_async(self._patches, m, self.active))
         for sdk in stainless.SDKS:
             self._when_imported(f"{sdk}._base_client", lambda m: stainless.patch(self._patches, m, self.active))
             self._when_imported(f"{sdk}._client", lambda m: stainless.patch_clients(self._patches, m))
