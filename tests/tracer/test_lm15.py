@@ -148,7 +148,7 @@ def test_cancelled_call_is_recorded_and_stays_cancelled(recorded: Recorded, serv
 
     async def ask() -> None:
         sent = request(url, STREAM)
-        async with StdlibAsyncTransport(trust_env=False) as transport, asyncio.timeout(0.2):
+        async with StdlibAsyncTransport(trust_env=False) as transport, asyncio.timeout(0.2):  # noqa
             async with transport.stream(sent) as response:
                 await response.read()
 

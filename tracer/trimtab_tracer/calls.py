@@ -48,6 +48,8 @@ def begin(tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerab
     if is_steerable and (tracer.steering.policy() is not None or (hint is not None and hint.plan is not None)):
         steered = _steered(tracer, site, Asked(tracer.run_id(), client, request, fmt.api, body, model, hint))
     sending = steered.sending if steered is not None else Sending(request, body, model)
+    if tracer.usage_option is not None and is_steerable and stream:
+        sending = tracer.usage_option.ask(fmt, sending)
     return Capture(tracer, fmt, sending, stream, site, hint, steered)
 
 

@@ -96,6 +96,11 @@ class Capture:
         self.ts_ns = time.time_ns()
         self._started = time.perf_counter_ns()
 
+    @property
+    def may_go_again(self) -> bool:
+        """Whether more than one request of the call may be ours to send."""
+        return self.resending is not None or self.sending.plain is not None
+
     @guarded()
     def restart(self) -> None:
         """The request is sent now, and not yet when this was built."""
@@ -124,6 +129,8 @@ class Capture:
     def next(self, sending: Sending) -> Capture:
         """The call's next attempt, which our retry loop makes."""
         hint = self.steered.hint if self.steered is not None else None
+        if self.tracer.usage_option is not None and self.stream:
+            sending = self.tracer.usage_option.ask(self.fmt, sending)
         return Capture(self.tracer, self.fmt, sending, self.stream, self.site, hint, self.steered, self)
 
     @guarded()
