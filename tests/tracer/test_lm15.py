@@ -147,10 +147,9 @@ def test_cancelled_call_is_recorded_and_stays_cancelled(recorded: Recorded, serv
     url = serve({"rules": [{"words": 50, "chunks": 50, "chunk_delay_s": 0.3}]}).url
 
     async def ask() -> None:
-        sent = request(url, STREAM)
-        async with StdlibAsyncTransport(trust_env=False) as transport, asyncio.timeout(0.2):  # noqa
-            async with transport.stream(sent) as response:
-                await response.read()
+        transport = StdlibAsyncTransport(trust_env=False)
+        async with transport, asyncio.timeout(0.2), transport.stream(request(url, STREAM)) as response:
+            await response.read()
 
     with pytest.raises(TimeoutError):
         asyncio.run(ask())
