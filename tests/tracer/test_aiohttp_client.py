@@ -134,15 +134,19 @@ def test_chunks_are_those_of_the_wire(serve: Any, tmp_path: Path, strict: None) 
     assert sum(bare) == sum(traced) == 34
 
 
-def test_body_left_compressed_is_captured_compressed(recorded: Recorded, serve: Any) -> None:
+@pytest.mark.parametrize("by_session", [False, True])
+def test_body_left_compressed_is_captured_compressed(recorded: Recorded, serve: Any, by_session: bool) -> None:
     """Where the caller undoes the compression itself, we do so too."""
     provider = serve({"gzip": True, "rules": [{"text": "one two three"}]})
+    options = {"auto_decompress": False}
 
     async def ask(session: aiohttp.ClientSession, url: str) -> bytes:
-        async with session.post(url, json=STREAM, auto_decompress=False) as response:
+        async with session.post(url, json=STREAM, **({} if by_session else options)) as response:
+            await asyncio.sleep(0.05)  # all of it is here before it is read
             return await response.read()
 
-    assert gzip.decompress(within(provider, ask)).endswith(b"data: [DONE]\n\n")
+    body = within(provider, ask, **(options if by_session else {}))
+    assert gzip.decompress(body).endswith(b"data: [DONE]\n\n")
     assert ["stop"] == [e.finish_reason for e in recorded(Exchange)]
     assert ["complete"] == [a.end for a in recorded(Attempt)]
 

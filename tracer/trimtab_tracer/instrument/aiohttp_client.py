@@ -14,6 +14,7 @@ body.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -49,7 +50,7 @@ def _hooked(active: Active, module: ModuleType, teed: type, original: Any) -> An
             raise
         finally:
             context.leave_send(token)
-        _deliver(capture, response, teed, kwargs.get("auto_decompress"))
+        _deliver(capture, response, teed, self, kwargs.get("auto_decompress"))
         return response
 
     return _request
@@ -68,20 +69,22 @@ def _begin(
 
 def _view(module: ModuleType, session: Any, str_or_url: Any, kwargs: dict[str, Any]) -> RequestView | None:
     """The request; None where aiohttp itself will not make one of it."""
+    build_url = session._build_url
+    dumps = getattr(session, "_json_serialize_bytes", None) or session._json_serialize
     try:
-        url = session._build_url(str_or_url)
-        body = _body(session, kwargs.get("data"), kwargs.get("json"))
+        url = build_url(str_or_url)
+        body = _body(dumps, kwargs.get("data"), kwargs.get("json"))
     except Exception:
         return None
-    netloc = url.host_port_subcomponent or ""
+    netloc = url.raw_authority.rpartition("@")[2].encode()
     timeout = {"read": _timeout_s(kwargs.get("timeout", session.timeout), module.ClientTimeout)}
-    return RequestView("POST", UrlView(netloc.encode(), url.path), body, extensions={"timeout": timeout})
+    return RequestView("POST", UrlView(netloc, url.path), body, extensions={"timeout": timeout})
 
 
-def _body(session: Any, data: Any, json: Any) -> bytes | None:
+def _body(dumps: Callable[[Any], str | bytes], data: Any, json: Any) -> bytes | None:
     """The request's body, or None where reading it would consume it."""
     if json is not None:
-        text: str | bytes = (getattr(session, "_json_serialize_bytes", None) or session._json_serialize)(json)
+        text = dumps(json)
         return text.encode() if isinstance(text, str) else text
     if isinstance(data, str):
         return data.encode()
@@ -108,12 +111,9 @@ def _failed(module: ModuleType, capture: Capture, error: Any) -> None:
 
 
 @guarded()
-def _deliver(capture: Capture, response: Any, teed: Any, auto_decompress: bool | None) -> None:
+def _deliver(capture: Capture, response: Any, teed: Any, session: Any, auto_decompress: bool | None) -> None:
     """Capture ``response``: at once where its body is known, else as its reader goes on."""
-    try:
-        is_undone = response._session._auto_decompress if auto_decompress is None else auto_decompress
-    except AttributeError:  # the response has let go of its session: all of it is here
-        is_undone = auto_decompress is not False
+    is_undone = session.auto_decompress if auto_decompress is None else auto_decompress
     headers = {name.lower(): value for name, value in response.headers.items()}
     if is_undone and headers.get("content-encoding", "").lower() in UNDONE:
         del headers["content-encoding"]

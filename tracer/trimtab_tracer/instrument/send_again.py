@@ -1,5 +1,7 @@
 """Sends a request, and again where our retry loop says so: in the place of ``send`` for calls whose retries are ours.
 
+Also for those that were asked for their usage (:mod:`..include_usage`), once more where the server refuses that.
+
 In: the HTTP library's own ``send`` and the first attempt. Out: the response or the exception of the last attempt, as
 the library gave it, so that an SDK makes of it what it always does. What to do after a failure is decided by
 :mod:`..retries`; here it is carried out, once with and once without ``await``. Nothing is sent again once the head of
