@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,3 +57,20 @@ def serve() -> Iterator[Callable[[dict[str, Any]], Provider]]:
     yield start
     for provider in started:
         provider.__exit__(None, None, None)
+
+
+@pytest.fixture
+def publish() -> Callable[..., None]:
+    """Writes a policy of these rules into a home, as the sidecar does."""
+
+    def write(home: Path, *rules: dict[str, Any]) -> None:
+        whole = [
+            {"rule_id": f"r{i}", "match": {}, "sticky": "run", "source": "human", **rule}
+            for i, rule in enumerate(rules)
+        ]
+        head = {"schema": 1, "version": 1, "issued_ns": time.time_ns(), "lifetime_s": 600, "frozen": False}
+        file = home / "policy.json"
+        file.write_text(json.dumps({**head, "rules": whole}))
+        file.chmod(0o600)
+
+    return write

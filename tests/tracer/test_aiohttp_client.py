@@ -6,7 +6,6 @@ import asyncio
 import gc
 import gzip
 import json
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -412,13 +411,10 @@ def test_attempt_survives_a_reader_that_is_another(
     assert [(200, "abandoned", 0)] == [(a.http_status, a.end, a.response_bytes) for a in recorded(Attempt)]
 
 
-def test_policy_leaves_these_calls_alone(serve: Any, tmp_path: Path, strict: None) -> None:
+def test_policy_leaves_these_calls_alone(serve: Any, publish: Any, tmp_path: Path, strict: None) -> None:
     """A rule about the model does not touch a call over aiohttp: the code's own value is sent, and recorded as such."""
     provider = serve({})
-    rule = {"rule_id": "r", "knob": "model", "value": "other", "match": {}, "sticky": "run", "source": "human"}
-    document = {"schema": 1, "version": 1, "issued_ns": time.time_ns(), "lifetime_s": 600, "frozen": False}
-    (tmp_path / "policy.json").write_text(json.dumps({**document, "rules": [rule]}))
-    (tmp_path / "policy.json").chmod(0o600)
+    publish(tmp_path, {"knob": "model", "value": "other"})
 
     async def ask(session: aiohttp.ClientSession, url: str) -> None:
         async with session.post(url, json=ASK) as response:

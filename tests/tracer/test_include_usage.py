@@ -8,7 +8,6 @@ import http.server
 import json
 import re
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -246,7 +245,7 @@ def test_stream_left_early_and_stream_that_breaks(asking: Callable[..., Asking])
     assert ["abandoned", "error"] == [a.end for a in one.records(Attempt)]
 
 
-def test_holds_for_what_a_policy_makes_of_a_call(asking: Callable[..., Asking]) -> None:
+def test_holds_for_what_a_policy_makes_of_a_call(asking: Callable[..., Asking], publish: Any) -> None:
     """Model and retries of a policy and the option go together: each request of the call is asked, until refused."""
     overloaded = {"status": 503, "times": 1}
     one = asking({**ANSWER, "faults": [overloaded, REFUSES]})
@@ -255,19 +254,7 @@ def test_holds_for_what_a_policy_makes_of_a_call(asking: Callable[..., Asking]) 
         {"knob": "max_retries", "value": {"other": 2}},
         {"knob": "backoff", "value": {"initial_s": 0.001, "factor": 1, "max_s": 0.001, "jitter": 0}},
     ]
-    document = {
-        "schema": 1,
-        "version": 1,
-        "issued_ns": time.time_ns(),
-        "lifetime_s": 600,
-        "frozen": False,
-        "rules": [
-            {"rule_id": f"r{i}", "match": {}, "sticky": "run", "source": "human", **rule}
-            for i, rule in enumerate(rules)
-        ],
-    }
-    (one.home / "policy.json").write_text(json.dumps(document))
-    (one.home / "policy.json").chmod(0o600)
+    publish(one.home, *rules)
     one.on()
     assert "chat.completion.chunk" == sdk(one.provider.url + "/v1")[0]["object"]
     assert [OPTION, OPTION, None] == one.asked()

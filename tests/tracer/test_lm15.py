@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,13 +166,10 @@ def test_connection_is_used_again(recorded: Recorded, serve: Any) -> None:
     assert 3 == len({a.call_id for a in recorded(Attempt)})
 
 
-def test_policy_leaves_these_calls_alone(serve: Any, tmp_path: Path, strict: None) -> None:
+def test_policy_leaves_these_calls_alone(serve: Any, publish: Any, tmp_path: Path, strict: None) -> None:
     """A rule about the model does not touch a call over lm15: the code's own value is sent, and recorded as such."""
     provider: Provider = serve({})
-    rule = {"rule_id": "r", "knob": "model", "value": "other", "match": {}, "sticky": "run", "source": "human"}
-    document = {"schema": 1, "version": 1, "issued_ns": time.time_ns(), "lifetime_s": 600, "frozen": False}
-    (tmp_path / "policy.json").write_text(json.dumps({**document, "rules": [rule]}))
-    (tmp_path / "policy.json").chmod(0o600)
+    publish(tmp_path, {"knob": "model", "value": "other"})
     trimtab.instrument(home=tmp_path, flush_interval_s=0.001)
     sync(provider.url, ASK)
     awaited(provider.url, ASK)

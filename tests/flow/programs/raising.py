@@ -331,6 +331,12 @@ WORK = (
 IN_BRIEF = (plain, streamed, flushed, stopped)
 """Parts that are enough for what runs in our own thread alone, where it can't meet the agent's work."""
 
+OVER_OTHERS = {over_aiohttp, over_lm15}
+"""Parts that come to the same functions as the others do, by hooks of their own."""
+
+NEAR_HOOKS = ("aiohttp_client.py", "lm15.py", "exchanges.py", "calls.py", "capture.py", "context.py")
+"""Files whose functions those hooks call themselves; what lies deeper is reached through these, and by other parts."""
+
 IN_CHILDREN = (ProcessExit._in_child, Switch._forked, Tracer.child)
 """Functions that run in a forked child only, where a profile made here does not reach."""
 
@@ -381,9 +387,15 @@ def functions_of_ours() -> dict[str, tuple[CodeType, Parts]]:
     return {
         f"{os.path.basename(code.co_filename)}:{code.co_qualname}": (code, parts)
         for code in sorted(called, key=lambda code: (code.co_filename, code.co_firstlineno))
-        for parts in [tuple(part for part in WORK if part in called[code] or part is stopped)]
+        for parts in [tuple(part for part in WORK if part in parts_for(code, called[code]) or part is stopped)]
         if not code.co_name.endswith(("comp>", "genexpr>", "<module>"))
     }
+
+
+def parts_for(code: CodeType, calling: set[Callable[[], object]]) -> set[Callable[[], object]]:
+    """Those of the parts that call ``code`` in which it is to raise."""
+    is_near = os.path.basename(code.co_filename) in NEAR_HOOKS
+    return calling if is_near or calling <= OVER_OTHERS else calling - OVER_OTHERS
 
 
 def publish() -> None:

@@ -152,11 +152,8 @@ def reader_class(module: ModuleType) -> type:
         __slots__ = ()
 
         def _read_nowait_chunk(self, n: int) -> bytes:
-            self._eof_callbacks.is_taking = True
-            try:
-                data: bytes = super()._read_nowait_chunk(n)
-            finally:
-                self._eof_callbacks.is_taking = False
+            _note_taking(self)
+            data: bytes = super()._read_nowait_chunk(n)
             _note_chunk(self, data)
             return data
 
@@ -191,8 +188,15 @@ def _tee(reader: Any, teed: type, reading: Reading) -> None:
 
 
 @guarded()
+def _note_taking(reader: Any) -> None:
+    reader._eof_callbacks.is_taking = True
+
+
+@guarded()
 def _note_chunk(reader: Any, data: bytes) -> None:
-    reader._eof_callbacks.reading.chunk(data)
+    kept = reader._eof_callbacks
+    kept.is_taking = False
+    kept.reading.chunk(data)
     _note_end(reader)
 
 

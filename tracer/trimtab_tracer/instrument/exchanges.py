@@ -27,7 +27,7 @@ class UrlView(NamedTuple):
     """Where a request goes."""
 
     netloc: bytes
-    """Host, and port where it is no default one; no credentials."""
+    """Host and port; no credentials."""
     path: str
     """Unquoted, without a query."""
 

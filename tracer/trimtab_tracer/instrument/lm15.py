@@ -127,7 +127,7 @@ def _told_async_release(release: Callable[[bool], Awaitable[None]], reading: Rea
 class Told:
     """A body's chunks, told as they are taken."""
 
-    def __init__(self, chunks: Iterator[bytes], reading: Reading) -> None:
+    def __init__(self, chunks: Any, reading: Reading) -> None:
         self._chunks = chunks
         self._reading = reading
 
@@ -136,7 +136,7 @@ class Told:
 
     def __next__(self) -> bytes:
         try:
-            chunk = next(self._chunks)
+            chunk: bytes = next(self._chunks)
         except StopIteration:
             self._reading.exhausted()
             raise
@@ -150,19 +150,15 @@ class Told:
         self._reading.closed()
 
 
-class AsyncTold:
+class AsyncTold(Told):
     """The same, awaited."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], reading: Reading) -> None:
-        self._chunks = chunks
-        self._reading = reading
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            chunk = await self._chunks.__anext__()
+            chunk: bytes = await self._chunks.__anext__()
         except StopAsyncIteration:
             self._reading.exhausted()
             raise
@@ -171,6 +167,3 @@ class AsyncTold:
             raise
         self._reading.chunk(chunk)
         return chunk
-
-    def __del__(self) -> None:
-        self._reading.closed()

@@ -16,6 +16,9 @@ import re
 
 from ..guard import guarded
 
+MAX_HELD_BYTES = 65_536
+"""Most of an event that is held back; one that is longer tells no usage."""
+
 _END = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
 """An event ends at an empty line."""
 _NULL = re.compile(rb'\s*,\s*"usage"\s*:\s*null(?=\s*[,}])')
@@ -59,7 +62,7 @@ class UsageFilter:
             passed.append(without_usage(held[at : end.end()]))
             at = end.end()
         self._held = held[at:]
-        if self._held[:1] in (b"{", b"["):  # a body that is no stream
+        if self._held[:1] in (b"{", b"[") or len(self._held) > MAX_HELD_BYTES:  # a body that is no stream
             passed.append(self.rest())
         return b"".join(passed)
 
