@@ -123,12 +123,12 @@ def test_process_ends_as_without_us(flow: Any) -> None:
         assert ran.stderr.replace(ours[0] + "\n", "") == untraced.stderr
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
     """Every function of ours that runs during an agent's work raises in turn: results and exceptions stay the same."""
 
     def walk(share: int) -> list[dict[str, Any]]:
-        ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(SHARES), limit_s=230, **SETTINGS)
+        ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(SHARES), limit_s=290, **SETTINGS)
         assert ran.returncode == 0, ran.stderr[-3000:]
         return [json.loads(line) for line in ran.stdout.splitlines()]
 

@@ -74,6 +74,8 @@ class Capture:
         self.site = site
         self.steered = steered
         self.resending: Resending | None = steered.resending if steered is not None else None
+        # More than one request of the call may be ours to send.
+        self.may_go_again = self.resending is not None or sending.plain is not None
         self.method: str = request.method
         self.host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
         self.path = redact_url(request.url.path)
@@ -95,11 +97,6 @@ class Capture:
         self._ended = False
         self.ts_ns = time.time_ns()
         self._started = time.perf_counter_ns()
-
-    @property
-    def may_go_again(self) -> bool:
-        """Whether more than one request of the call may be ours to send."""
-        return self.resending is not None or self.sending.plain is not None
 
     @guarded()
     def restart(self) -> None:
