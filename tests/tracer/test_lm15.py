@@ -97,7 +97,7 @@ def test_refused_call_tells_why(recorded: Recorded, serve: Any, ask: Any) -> Non
     ("rule", "error", "status"),
     [
         ({"text": "late", "delay_s": 5}, ReadTimeout, None),
-        ({"words": 50, "chunks": 50, "chunk_delay_s": 1}, ReadTimeout, 200),
+        ({"words": 50, "chunks": 50, "chunk_delay_s": 3}, ReadTimeout, 200),
         ({"words": 50, "fault": {"kind": "drop_mid_stream", "after_chunks": 5}}, TransportError, 200),
         ({"fault": "drop"}, ReadError, None),
     ],
@@ -107,7 +107,7 @@ def test_failure_raises_as_without_us(
 ) -> None:
     """What breaks raises lm15's own exception, before the answer and inside it, and the attempt names it."""
     with pytest.raises(error):
-        ask(serve({"rules": [rule]}).url, STREAM, read_timeout=0.3)
+        ask(serve({"rules": [rule]}).url, STREAM, read_timeout=0.8)
     (attempt,) = recorded(Attempt)
     assert ("error", status) == (attempt.end, attempt.http_status)
     assert attempt.error_type.startswith("lm15.transports._exceptions.")

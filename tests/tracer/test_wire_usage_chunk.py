@@ -73,11 +73,13 @@ def test_any_other_bytes_pass(body: bytes, cuts: list[int]) -> None:
 
 
 def test_events_are_not_kept_waiting() -> None:
-    """An event is handed on with its last byte, and a body that is no stream at once."""
+    """An event is handed on with its last byte; what is no event, or too long for one with usage, at once."""
     kept = UsageFilter()
     event = b'data: {"choices": [{"delta": {}}]}\n\n'
     assert (b"", event) == (kept.feed(event[:-1]), kept.feed(event[-1:]))
     assert b'{"error": ' == UsageFilter().feed(b'{"error": ')
+    long = b"data: " + b"x" * usage_chunk.MAX_HELD_BYTES
+    assert long == UsageFilter().feed(long)
 
 
 @pytest.mark.parametrize(
