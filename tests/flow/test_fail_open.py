@@ -15,6 +15,7 @@ SCENARIO: dict[str, Any] = {
     "rules": [
         {"model": "refuses*", "fault": {"status": 429, "retry_after_ms": 1}},
         {"model": "breaks", "words": 9, "fault": {"kind": "drop_mid_stream", "after_chunks": 3}},
+        {"model": "strange", "fault": {"status": 400, "message": "what?"}},
         {"text": "Hello to you."},
     ]
 }
@@ -34,6 +35,24 @@ WRAPPERS = {
     "tees.py:sync_tee.<locals>.SyncTee.close",
     "http_span_recorder.py:_private.<locals>.Private._handle_async_request_wrapper",
     "http_span_recorder.py:_private.<locals>.Private._handle_request_wrapper",
+    "aiohttp_client.py:_hooked.<locals>._request",
+    "aiohttp_client.py:reader_class.<locals>.StreamReader._read_nowait_chunk",
+    "aiohttp_client.py:reader_class.<locals>.StreamReader._wait",
+    "aiohttp_client.py:reader_class.<locals>.StreamReader.feed_eof",
+    "aiohttp_client.py:reader_class.<locals>.StreamReader.set_exception",
+    "lm15.py:AsyncTold.__aiter__",
+    "lm15.py:AsyncTold.__anext__",
+    "lm15.py:Told.__iter__",
+    "lm15.py:Told.__next__",
+    "lm15.py:_async.<locals>._do_stream",
+    "lm15.py:_sync.<locals>.stream",
+    "lm15.py:_told_async_release.<locals>.released",
+    "lm15.py:_told_release.<locals>.released",
+    "stripping.py:async_stripped.<locals>.Stripped.__aiter__",
+    "stripping.py:sync_stripped.<locals>.Stripped.__iter__",
+    "usage_chunk.py:UsageFilter.__init__",
+    "usage_chunk.py:UsageFilter.feed",
+    "usage_chunk.py:UsageFilter.rest",
     "imports.py:Announcing.__getattr__",
     "imports.py:Announcing.create_module",
     "imports.py:Announcing.exec_module",
@@ -71,6 +90,9 @@ WRAPPERS = {
 """Functions that consist of a call of what they stand for and calls of guarded functions: these can't be guarded."""
 
 
+SETTINGS = {"TRIMTAB_STRICT": "0", "TRIMTAB_INCLUDE_USAGE": "1"}
+
+
 AT_THE_END = (
     "ProcessExit._at_exit",
     "SiteFinder.of_traceback",
@@ -106,7 +128,7 @@ def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
     """Every function of ours that runs during an agent's work raises in turn: results and exceptions stay the same."""
 
     def walk(share: int) -> list[dict[str, Any]]:
-        ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(SHARES), limit_s=500, TRIMTAB_STRICT="0")
+        ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(SHARES), limit_s=500, **SETTINGS)
         assert ran.returncode == 0, ran.stderr[-3000:]
         return [json.loads(line) for line in ran.stdout.splitlines()]
 
@@ -128,5 +150,13 @@ def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
         "send_again.py",
         "steered.py",
         "steering.py",
+    } <= files
+    assert {
+        "aiohttp_client.py",
+        "exchanges.py",
+        "include_usage.py",
+        "lm15.py",
+        "stripping.py",
+        "usage_chunk.py",
     } <= files
     assert {"process_exit.py", "propagation.py", "sites.py", "spool.py", "stainless.py", "writer.py"} <= files

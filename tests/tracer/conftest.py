@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import trimtab
 from trimtab_tracer.records import CallDecisions, Record
 from trimtab_tracer.spool import list_segments, read_segment
+from trimtab_tuner.provider import Provider, Scenario
 
 Recorded = Callable[[type], list[Record]]
 
@@ -37,3 +41,36 @@ def recorded(tmp_path: Path, strict: None) -> Iterator[Recorded]:
 
     yield of_type
     trimtab.uninstrument()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[dict[str, Any]], Provider]]:
+    """Starts scripted providers that end with the test."""
+    started: list[Provider] = []
+
+    def start(scenario: dict[str, Any]) -> Provider:
+        provider = Provider(Scenario.from_dict(scenario))
+        provider.__enter__()
+        started.append(provider)
+        return provider
+
+    yield start
+    for provider in started:
+        provider.__exit__(None, None, None)
+
+
+@pytest.fixture
+def publish() -> Callable[..., None]:
+    """Writes a policy of these rules into a home, as the sidecar does."""
+
+    def write(home: Path, *rules: dict[str, Any]) -> None:
+        whole = [
+            {"rule_id": f"r{i}", "match": {}, "sticky": "run", "source": "human", **rule}
+            for i, rule in enumerate(rules)
+        ]
+        head = {"schema": 1, "version": 1, "issued_ns": time.time_ns(), "lifetime_s": 600, "frozen": False}
+        file = home / "policy.json"
+        file.write_text(json.dumps({**head, "rules": whole}))
+        file.chmod(0o600)
+
+    return write

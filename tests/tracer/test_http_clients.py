@@ -15,30 +15,27 @@ import pytest
 
 import trimtab
 from trimtab_tracer.records import Attempt, Exchange, HttpSpan
-from trimtab_tuner.provider import Provider, Scenario
+from trimtab_tuner.provider import Provider
 
 Recorded = Callable[[type], list[Any]]
 ASK: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[dict[str, Any]], Provider]]:
-    """Starts scripted providers that end with the test."""
-    started: list[Provider] = []
+_opened: list[Any] = []
 
-    def start(scenario: dict[str, Any]) -> Provider:
-        provider = Provider(Scenario.from_dict(scenario))
-        provider.__enter__()
-        started.append(provider)
-        return provider
 
-    yield start
-    for provider in started:
-        provider.__exit__(None, None, None)
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Closes what a test opened: the garbage collector may take a socket before the client that would close it."""
+    yield
+    while _opened:
+        _opened.pop().close()
 
 
 def client(provider: Provider, **options: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=provider.url + "/v1", api_key="none", **options)
+    _opened.append(openai.OpenAI(base_url=provider.url + "/v1", api_key="none", **options))
+    api: openai.OpenAI = _opened[-1]
+    return api
 
 
 def test_call_is_one_attempt_with_its_usage(recorded: Recorded, serve: Any) -> None:
@@ -228,6 +225,7 @@ def test_client_built_before_is_captured(serve: Any, tmp_path: Any) -> None:
     """instrument() reaches clients that exist already, and uninstrument() lets go of them."""
     provider = serve({})
     api = anthropic.Anthropic(base_url=provider.url, api_key="none")
+    _opened.append(api)
     ask: Any = {"model": "claude-sonnet-5", "max_tokens": 50, "messages": ASK["messages"]}
     before = httpx2.Client.send
     trimtab.instrument(home=tmp_path)

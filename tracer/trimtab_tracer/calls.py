@@ -26,10 +26,11 @@ from .wire import formats, usage
 
 
 @guarded()
-def begin(tracer: Tracer, client: Any, request: Any, stream: bool) -> Capture | None:
+def begin(tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerable: bool = True) -> Capture | None:
     """Start to capture ``request``, or None where it is no LLM call or lies within another one.
 
-    Where a policy orders something for the call, what goes out is the capture's request instead of ``request``.
+    Where a policy orders something for the call, what goes out is the capture's request instead of ``request``; not so
+    where the request is no ``is_steerable`` one, but a view that can't be sent.
     """
     if context.in_send.get():
         return None
@@ -44,9 +45,11 @@ def begin(tracer: Tracer, client: Any, request: Any, stream: bool) -> Capture | 
     site = tracer.sites.here(sys._getframe(1))
     hint = stainless.hint_for(request)
     steered = None
-    if tracer.steering.policy() is not None or (hint is not None and hint.plan is not None):
+    if is_steerable and (tracer.steering.policy() is not None or (hint is not None and hint.plan is not None)):
         steered = _steered(tracer, site, Asked(tracer.run_id(), client, request, fmt.api, body, model, hint))
     sending = steered.sending if steered is not None else Sending(request, body, model)
+    if tracer.usage_option is not None and is_steerable and stream:
+        sending = tracer.usage_option.ask(fmt, sending)
     return Capture(tracer, fmt, sending, stream, site, hint, steered)
 
 

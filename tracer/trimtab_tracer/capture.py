@@ -75,6 +75,8 @@ class Capture:
         self.site = site
         self.steered = steered
         self.resending: Resending | None = steered.resending if steered is not None else None
+        # More than one request of the call may be ours to send.
+        self.may_go_again = self.resending is not None or sending.plain is not None
         self.method: str = request.method
         self.host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
         self.path = redact_url(request.url.path)
@@ -125,6 +127,8 @@ class Capture:
     def next(self, sending: Sending) -> Capture:
         """The call's next attempt, which our retry loop makes."""
         hint = self.steered.hint if self.steered is not None else None
+        if self.tracer.usage_option is not None and self.stream:
+            sending = self.tracer.usage_option.ask(self.fmt, sending)
         return Capture(self.tracer, self.fmt, sending, self.stream, self.site, hint, self.steered, self)
 
     @guarded()

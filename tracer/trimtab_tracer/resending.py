@@ -40,6 +40,8 @@ class Sending(NamedTuple):
     model: str | None
     is_spending: bool = False
     """Whether it may cost more than what the agent would have sent, so that its tokens are counted."""
+    plain: Sending | None = None
+    """The same without our question for its usage (:mod:`.include_usage`); None where there is none in it."""
 
 
 class Again(NamedTuple):

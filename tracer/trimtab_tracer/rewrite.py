@@ -70,6 +70,12 @@ class Draft:
             return None
         return replace(self, raw_path=found[1] + model.encode() + found[3] + found[4])
 
+    def with_usage(self) -> Draft | None:
+        """The same, asking a stream for its usage; None where it is no stream, or says itself what it wants."""
+        if self.body.get("stream") is not True or "stream_options" in self.body:
+            return None
+        return replace(self, body={**self.body, "stream_options": {"include_usage": True}})
+
     @property
     def has_max_tokens(self) -> bool:
         """Whether it limits the answer's tokens."""

@@ -94,6 +94,14 @@ class Settings:
             "Version of the code around the model; by default the git commit, with a mark if the tree was changed.",
         ),
     )
+    include_usage: bool = field(
+        default=False,
+        metadata=_row(
+            "TRIMTAB_INCLUDE_USAGE",
+            read.flag,
+            "Whether to ask for the usage of OpenAI-format streams whose code does not ask; the code does not see it.",
+        ),
+    )
     user_packages: tuple[str, ...] = field(
         default=(),
         metadata=_row(

@@ -18,6 +18,7 @@ from . import context, harness
 from .digests import digest
 from .exchange import ExchangeBuilder
 from .guard import guarded
+from .include_usage import UsageOption
 from .records import Decision, Harness, Process, Record, RunEnd, RunStart, Site
 from .redact import redact
 from .settings import Settings
@@ -79,6 +80,7 @@ class Tracer:
         self.process = describe_process(settings, is_child or _was_spawned())
         self.spool = SpoolWriter(settings.spool_dir, self.process, settings.spool_max_bytes)
         self.steering = Steering(settings)
+        self.usage_option = UsageOption() if settings.include_usage else None
         self.writer = Writer(
             self.spool,
             ExchangeBuilder(settings.content),

@@ -18,9 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import CodeType, FrameType
 
+import aiohttp
 import anthropic
 import httpx
 import openai
+from lm15.transports import StdlibAsyncTransport, StdlibTransport, TransportError, TransportRequest
 
 import trimtab
 import trimtab_tracer
@@ -31,6 +33,7 @@ from trimtab_tracer.tracer import Tracer
 FOLDERS = tuple(os.path.dirname(module.__file__) + os.sep for module in (trimtab, trimtab_tracer))
 MESSAGES = [{"role": "user", "content": "Hello"}]
 CHAT = {"model": "gpt-5-mini", "messages": MESSAGES}
+STREAM = {"stream": True}
 Parts = tuple[Callable[[], object], ...]
 URL = os.environ["ANTHROPIC_BASE_URL"]
 
@@ -78,9 +81,25 @@ def plain() -> object:
 
 
 def streamed() -> object:
-    """A stream, read to its end."""
+    """A stream, read to its end; a chunk without choices is what a failure of ours to strip it may leave."""
     with chat() as client:
-        return [chunk.choices[0].delta.content for chunk in client.chat.completions.create(**CHAT, stream=True)]
+        chunks = list(client.chat.completions.create(**CHAT, stream=True))
+        return [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
+
+
+async def astreamed(client: openai.AsyncOpenAI) -> object:
+    """The same, awaited."""
+    chunks = [chunk async for chunk in await client.chat.completions.create(**CHAT, stream=True)]
+    return [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
+
+
+def not_understood() -> object:
+    """A stream that is refused, whatever it asks for, and one that somebody read before it was handed out."""
+    http = httpx.Client(verify=False, event_hooks={"response": [lambda response: response.read()]})
+    with http, http.stream("POST", URL + "/v1/chat/completions", json={**CHAT, "stream": True}) as response:
+        read = response.text.count("Hello")
+    with chat(max_retries=0) as client:
+        return read, client.chat.completions.create(model="strange", messages=MESSAGES, stream=True)
 
 
 def left() -> object:
@@ -160,7 +179,13 @@ async def everything() -> object:
     http = anthropic.DefaultAsyncHttpxClient(verify=False)
     async with achat(max_retries=0) as one, anthropic.AsyncAnthropic(http_client=http) as other:
         return await asyncio.gather(
-            ask(other), listen(other), leave(one), be_refused(one), asyncio.to_thread(double, 21), halve(42)
+            ask(other),
+            listen(other),
+            leave(one),
+            astreamed(one),
+            be_refused(one),
+            asyncio.to_thread(double, 21),
+            halve(42),
         )
 
 
@@ -174,6 +199,77 @@ def pooled() -> object:
     with chat() as client, ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(client.chat.completions.create, **CHAT) for _ in range(2)]
         return [one.result().choices[0].message.content for one in asked]
+
+
+async def post(session: aiohttp.ClientSession, model: str, **options: object) -> object:
+    """One request of aiohttp, and its answer as it is read in one way or another."""
+    body = {"model": model, "messages": MESSAGES, **options}
+    async with session.post(URL + "/v1/chat/completions", json=body) as response:
+        if model == "refuses":
+            response.raise_for_status()
+        if not options:
+            return (await response.json())["choices"]
+        first = await response.content.readline()
+        rest = b"" if model == "left" else await response.content.read()
+        return first.count(b"choices"), rest.count(b"choices")
+
+
+async def all_over_aiohttp() -> object:
+    """Calls over aiohttp: whole, streamed, left, cut, refused, unreachable."""
+    results = []
+    async with aiohttp.ClientSession() as session:
+        for model, options in (("m", {}), ("m", STREAM), ("left", STREAM), ("breaks", STREAM), ("refuses", {})):
+            try:
+                results.append(await post(session, model, **options))
+            except aiohttp.ClientError as error:
+                results.append(type(error).__name__)
+        try:
+            await session.post("http://127.0.0.1:9/v1/chat/completions", json=CHAT)
+        except aiohttp.ClientError as error:
+            results.append(type(error).__name__)
+    return results
+
+
+def over_aiohttp() -> object:
+    """The same, run."""
+    return asyncio.run(all_over_aiohttp())
+
+
+def sent(model: str, url: str = URL, **options: object) -> TransportRequest:
+    """A request of lm15."""
+    body = json.dumps({"model": model, "messages": MESSAGES, **options}).encode()
+    return TransportRequest("POST", url + "/v1/chat/completions", [("Content-Type", "application/json")], body)
+
+
+async def awaited_over_lm15() -> object:
+    """A stream over lm15, one that is left and one that breaks, awaited."""
+    async with StdlibAsyncTransport(trust_env=False) as transport:
+        async with transport.stream(sent("m", **STREAM)) as response:
+            read = (await response.read()).count(b"choices")
+        async with transport.stream(sent("m", **STREAM)) as response:
+            async for _ in response:
+                break
+        try:
+            async with transport.stream(sent("breaks", **STREAM)) as response:
+                await response.read()
+        except TransportError as error:
+            return read, type(error).__name__
+        return read
+
+
+def over_lm15() -> object:
+    """Calls over lm15: whole, streamed, left, cut, unreachable."""
+    results = []
+    with StdlibTransport(trust_env=False) as transport:
+        for request in (sent("m"), sent("m", **STREAM), sent("breaks", **STREAM), sent("m", "http://127.0.0.1:9")):
+            try:
+                with transport.stream(request) as response:
+                    results.append(response.read().count(b"choices"))
+            except TransportError as error:
+                results.append(type(error).__name__)
+        with transport.stream(sent("m", **STREAM)) as response:
+            results.append(next(iter(response)).count(b"nothing"))
+    return results, asyncio.run(awaited_over_lm15())
 
 
 def other_http() -> object:
@@ -219,8 +315,11 @@ WORK = (
     kept,
     unreachable,
     broken_tool,
+    not_understood,
     awaited,
     pooled,
+    over_aiohttp,
+    over_lm15,
     other_http,
     other_unreachable,
     forked,
@@ -231,6 +330,12 @@ WORK = (
 
 IN_BRIEF = (plain, streamed, flushed, stopped)
 """Parts that are enough for what runs in our own thread alone, where it can't meet the agent's work."""
+
+OVER_OTHERS = {over_aiohttp, over_lm15}
+"""Parts that come to the same functions as the others do, by hooks of their own."""
+
+NEAR_HOOKS = ("aiohttp_client.py", "lm15.py", "exchanges.py", "calls.py", "capture.py", "context.py")
+"""Files whose functions those hooks call themselves; what lies deeper is reached through these, and by other parts."""
 
 IN_CHILDREN = (ProcessExit._in_child, Switch._forked, Tracer.child)
 """Functions that run in a forked child only, where a profile made here does not reach."""
@@ -282,9 +387,15 @@ def functions_of_ours() -> dict[str, tuple[CodeType, Parts]]:
     return {
         f"{os.path.basename(code.co_filename)}:{code.co_qualname}": (code, parts)
         for code in sorted(called, key=lambda code: (code.co_filename, code.co_firstlineno))
-        for parts in [tuple(part for part in WORK if part in called[code] or part is stopped)]
+        for parts in [tuple(part for part in WORK if part in parts_for(code, called[code]) or part is stopped)]
         if not code.co_name.endswith(("comp>", "genexpr>", "<module>"))
     }
+
+
+def parts_for(code: CodeType, calling: set[Callable[[], object]]) -> set[Callable[[], object]]:
+    """Those of the parts that call ``code`` in which it is to raise."""
+    is_near = os.path.basename(code.co_filename) in NEAR_HOOKS
+    return calling if is_near or calling <= OVER_OTHERS else calling - OVER_OTHERS
 
 
 def publish() -> None:

@@ -3,7 +3,7 @@
 Every ``.post()``, ``.stream()`` and SDK call goes through ``send``; transports do not see them all, and SDK methods
 differ. A response that is read inside ``send`` is captured there; a streamed one gets a tee (:mod:`.tees`). Works for
 clients built before ``instrument()``, because the classes are patched and not the objects. Where a policy makes the
-call's retries ours, :mod:`.send_again` sends in the place of what stands here.
+call's retries ours, or a server may refuse what we ask it, :mod:`.send_again` sends in the place of what stands here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _sync_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
         capture = _begin(active, other, self, request, kwargs)
         if capture is None:
             return original(self, request, *args, **kwargs)
-        if capture.resending is not None:
+        if capture.may_go_again:
             return send_again.sync(functools.partial(original, self), capture, tee, args, kwargs)
         token = context.in_send.set(True)
         try:
@@ -63,7 +63,7 @@ def _async_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
         capture = _begin(active, other, self, request, kwargs)
         if capture is None:
             return await original(self, request, *args, **kwargs)
-        if capture.resending is not None:
+        if capture.may_go_again:
             return await send_again.awaited(functools.partial(original, self), capture, tee, args, kwargs)
         token = context.in_send.set(True)
         try:

@@ -1,5 +1,7 @@
 """Sends a request, and again where our retry loop says so: in the place of ``send`` for calls whose retries are ours.
 
+Also for those that were asked for their usage (:mod:`..include_usage`), once more where the server refuses that.
+
 In: the HTTP library's own ``send`` and the first attempt. Out: the response or the exception of the last attempt, as
 the library gave it, so that an SDK makes of it what it always does. What to do after a failure is decided by
 :mod:`..retries`; here it is carried out, once with and once without ``await``. Nothing is sent again once the head of
@@ -18,6 +20,8 @@ from typing import Any, NamedTuple
 from .. import context, retries
 from ..capture import Capture
 from ..guard import from_signal_handler, guarded, guarded_async
+from ..include_usage import REFUSALS
+from ..resending import Sending
 from .tees import deliver
 
 NEEDS_BODY = 429
@@ -113,6 +117,9 @@ def _after_error(capture: Capture, error: BaseException) -> Next | None:
 @guarded()
 def _after_response(capture: Capture, response: Any) -> Next | None:
     """What to do after ``response``; None where it is the call's, an answer or not."""
+    plain = _without_usage(capture, response)
+    if plain is not None:
+        return Next(0.0, capture.next(plain))
     resending = capture.resending
     if resending is None:
         return None
@@ -125,6 +132,19 @@ def _after_response(capture: Capture, response: Any) -> Next | None:
     if following is None and resending.is_of_sdk:
         response.headers["x-should-retry"] = "false"  # one loop is enough
     return following
+
+
+@guarded()
+def _without_usage(capture: Capture, response: Any) -> Sending | None:
+    """What to send instead where a server refuses the question for the usage."""
+    plain, option = capture.sending.plain, capture.tracer.usage_option
+    if plain is None or option is None:
+        return None
+    if response.status_code < 400:
+        option.answered(plain)
+    elif response.status_code in REFUSALS and option.refused(plain, response.content):
+        return plain
+    return None
 
 
 def _next(capture: Capture, failure: retries.Failure) -> Next | None:
@@ -146,7 +166,11 @@ def _end_pause(capture: Capture) -> None:
 
 def _is_to_read(capture: Capture, response: Any) -> bool:
     """Whether the body of a failure must be known to judge it, and is not yet."""
-    if capture.resending is None or response.status_code < 400 or hasattr(response, "_content"):
+    if response.status_code < 400 or hasattr(response, "_content"):
+        return False
+    if capture.sending.plain is not None and response.status_code in REFUSALS:
+        return True
+    if capture.resending is None:
         return False
     return response.status_code == NEEDS_BODY or capture.resending.tells_classes_apart
 

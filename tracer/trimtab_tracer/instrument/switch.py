@@ -17,7 +17,7 @@ from ..errors import TrimtabError
 from ..guard import guarded
 from ..settings import RUN_SERVICE, Settings
 from ..tracer import Tracer
-from . import http_clients, propagation, stainless
+from . import aiohttp_client, http_clients, lm15, propagation, stainless
 from .http_spans import HttpSpans
 from .imports import ImportHooks
 from .patches import Patches
@@ -118,6 +118,10 @@ class Switch:
         self._when_imported("uvloop", lambda m: propagation.patch_loop(self._patches, m.Loop, self.active))
         for name in HTTP_LIBRARIES:
             self._when_imported(name, lambda m: http_clients.patch(self._patches, m, self.active, self._http_spans))
+        self._when_imported("aiohttp", lambda m: aiohttp_client.patch(self._patches, m, self.active))
+        for package in lm15.TRANSPORTS:
+            self._when_imported(f"{package}._sync", lambda m: lm15.patch_sync(self._patches, m, self.active))
+            self._when_imported(f"{package}._async", lambda m: lm15.patch_async(self._patches, m, self.active))
         for sdk in stainless.SDKS:
             self._when_imported(f"{sdk}._base_client", lambda m: stainless.patch(self._patches, m, self.active))
             self._when_imported(f"{sdk}._client", lambda m: stainless.patch_clients(self._patches, m))

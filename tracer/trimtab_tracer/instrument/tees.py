@@ -13,6 +13,8 @@ from typing import Any
 
 from ..capture import Capture
 from ..guard import guarded
+from ..wire.usage_chunk import whole_without_usage
+from .stripping import async_stripped, strip, sync_stripped
 
 
 @guarded()
@@ -20,13 +22,21 @@ def deliver(capture: Capture, response: Any, tee: Any) -> None:
     """Capture ``response``: at once where it was read while it was sent, else as its reader goes on."""
     if response.is_stream_consumed or hasattr(response, "_content"):
         capture.read(response)
+        if capture.sending.plain is not None:
+            response._content = whole_without_usage(response.content)
         return
     capture.opened(response)
-    response.stream = tee(response.stream, capture)
+    if capture.sending.plain is None:
+        response.stream = tee(response.stream, capture)
+    else:
+        strip(response, tee, capture)
 
 
 class Tee:
     """What both kinds share."""
+
+    stripped: type
+    """The same that keeps the usage we asked for from the caller."""
 
     def __init__(self, inner: Any, capture: Capture) -> None:
         self._inner = inner
@@ -66,6 +76,7 @@ def sync_tee(module: ModuleType) -> type:
             finally:
                 self._capture.closed()
 
+    SyncTee.stripped = sync_stripped(SyncTee)
     return SyncTee
 
 
@@ -100,4 +111,5 @@ def async_tee(module: ModuleType) -> type:
             finally:
                 self._capture.closed()
 
+    AsyncTee.stripped = async_stripped(AsyncTee)
     return AsyncTee
