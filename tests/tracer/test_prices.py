@@ -8,7 +8,7 @@ from genai_prices import Usage, calc_price
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trimtab_tracer.ingest_rows import Tokens, micro_usd
+from trimtab_tracer.ingest_rows import Terms, Tokens, micro_usd
 from trimtab_tracer.prices import PriceList, Rates
 from trimtab_tracer.setting_values import PriceOverride
 
@@ -109,7 +109,9 @@ def test_own_prices_win() -> None:
 def test_prices_follow_the_calendar_and_the_tier() -> None:
     """The price of the day counts, and a flex request is cheaper where the list says so."""
     tokens = Tokens(1_000_000, 0, 0, 0, 0)
-    normal, flex = (PRICES.cost("openai.chat", "h", "/", ("o3",), NOW_NS, tokens, tier).musd for tier in (None, "flex"))
+    normal, flex = (
+        PRICES.cost("openai.chat", "h", "/", ("o3",), NOW_NS, tokens, Terms(tier)).musd for tier in (None, "flex")
+    )
     early = int(datetime(2025, 5, 1, tzinfo=UTC).timestamp()) * 10**9
     before = PRICES.cost("openai.chat", "h", "/", ("o3",), early, tokens).musd
     assert (normal, flex, before) == (2_000_000, 1_000_000, 10_000_000)

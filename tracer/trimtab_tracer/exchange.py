@@ -149,6 +149,15 @@ class ExchangeBuilder:
             ),
             rejects_call_id=rejected,
             rejection_text=self._kept(last) if rejected else None,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
+            input_audio_tokens=usage.input_audio_tokens,
+            cache_audio_read_tokens=usage.cache_audio_read_tokens,
+            output_audio_tokens=usage.output_audio_tokens,
+            output_image_tokens=usage.output_image_tokens,
+            web_searches=usage.web_searches,
+            service_tier=said.service_tier or usage.service_tier,
+            speed=usage.speed,
+            inference_geo=usage.inference_geo,
         )
 
     def _kept(self, said: str | None) -> str | None:
