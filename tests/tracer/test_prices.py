@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -131,6 +132,48 @@ def test_our_sum_is_the_librarys(model: str, fresh: int, read: int, write: int, 
     theirs = calc_price(usage, model, genai_request_timestamp=then).total_price * 1_000_000
     ours = cost(model, Tokens(whole, read, write, output, 0))
     assert int(theirs.to_integral_value(ROUND_HALF_EVEN)) == ours
+
+
+SPECIAL = Rates(
+    **{name: Decimal(rate) for name, rate in zip(("input", "output", "cache_read"), (4, 16, 1), strict=True)},
+    **{name: Decimal(rate) for name, rate in zip(("cache_write", "cache_write_1h"), (5, 8), strict=True)},
+    **{name: Decimal(rate) for name, rate in zip(("input_audio", "cache_audio_read"), (32, 2), strict=True)},
+    **{name: Decimal(rate) for name, rate in zip(("output_audio", "output_image"), (64, 90), strict=True)},
+)
+ANY = st.builds(Tokens, *[COUNT] * 11)
+
+
+@given(ANY)
+def test_every_token_has_one_price(tokens: Tokens) -> None:
+    """Whatever the provider counts, also nonsense: the parts are not negative and sum to input and output exactly."""
+    counts = [count for count, _ in SPECIAL.parts(tokens)]
+    assert min(counts) >= 0
+    assert tokens.input == sum(counts[:6])
+    assert tokens.output == sum(counts[6:])
+
+
+@given(ANY, st.sampled_from(["input", "output", "web_searches"]), st.integers(1, 1_000))
+def test_more_never_costs_less(tokens: Tokens, name: str, more: int) -> None:
+    """One more token or search, everything else alike, does not make a request cheaper."""
+    rates = replace(SPECIAL, web_search=Decimal(10))
+    assert rates.musd(tokens) <= rates.musd(tokens._replace(**{name: getattr(tokens, name) + more}))
+
+
+def test_cached_audio_that_no_one_counts_is_as_little_as_can_be() -> None:
+    """OpenAI says how much was cached and how much was audio, not both: text comes first into the cache."""
+    within = SPECIAL.parts(Tokens(1_000, 600, 0, 0, 0, input_audio=300))
+    beyond = SPECIAL.parts(Tokens(1_000, 600, 0, 0, 0, input_audio=500))
+    assert [100, 300, 600, 0] == [count for count, _ in within[:4]]
+    assert [0, 400, 500, 100] == [count for count, _ in beyond[:4]]
+
+
+def test_an_hour_of_cache_costs_twice_the_input_where_the_list_leaves_it_out() -> None:
+    """Bedrock's older Claude entries have a price for five minutes only."""
+    host = "bedrock-runtime.us-east-1.amazonaws.com"
+    model = "us.anthropic.claude-opus-4-1-20250805-v1:0"
+    tokens = Tokens(1_000, 0, 1_000, 0, 0, cache_write_1h=1_000)
+    found = PRICES.cost("anthropic.messages", host, f"/model/{model}/invoke", (model,), NOW_NS, tokens)
+    assert ("aws", 30_000) == (found.provider, found.musd)  # 15 for input, 18.75 for five minutes, 30 for an hour
 
 
 @given(st.decimals(0, 999_999, places=9))
