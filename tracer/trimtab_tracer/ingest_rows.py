@@ -138,6 +138,11 @@ def apply_exchange(row: Row, exchange: Exchange) -> None:
 def finish_attempt(row: Row, prices: PriceList) -> None:
     """Give an attempt's row its error class, provider and cost, in place; they follow from the rest of the row."""
     row["error_class"] = _error_class(row)
+    price_attempt(row, prices)
+
+
+def price_attempt(row: Row, prices: PriceList) -> None:
+    """Give an attempt's row its provider and cost, in place, by ``prices``."""
     tokens = _tokens(row)
     cost = prices.cost(
         row["api"],

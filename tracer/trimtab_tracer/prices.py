@@ -12,7 +12,8 @@ tokens are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -41,6 +42,15 @@ _HOMES = {
 }
 """Whose models a wire format was made for: where a name is looked up if neither host nor name tell the provider."""
 
+
+_HOSTS = (
+    (re.compile(r"api\.together\.ai"), "together"),
+    (re.compile(r"bedrock-mantle\.[a-z0-9-]+\.api\.aws"), "aws"),
+)
+"""Addresses of providers that the list knows by another one only."""
+
+_ROUTER = "router.huggingface.co"
+"""Hugging Face's router names the provider behind the model, ``openai/gpt-oss-120b:groq``; without it, who knows."""
 
 US_ONLY = Decimal("1.1")
 """What Anthropic charges for inference in the USA only, times all of its token prices (its page "Data residency");
@@ -194,12 +204,15 @@ class PriceList:
         """The list entry of a model: by the host where the list knows it, else by the name alone."""
         snapshot = get_snapshot()
         try:
-            provider = snapshot.find_provider(None, None, f"https://{host}{path}")
+            provider = _provider(snapshot, host, path, names)
         except LookupError:
             if api == "ollama":  # a local model under a well-known name has not the price of the hosted one
                 return _Entry(Provider("ollama", "Ollama", ""), None)
+            if host == _ROUTER:
+                return _Entry(Provider("huggingface", "Hugging Face", ""), None)
             return _by_name(snapshot, api, names)
-        models = (provider.find_model(name, all_providers=snapshot.providers) for name in names)
+        spelled = (spelling for name in names for spelling in _spellings(provider.id, name))
+        models = (provider.find_model(name, all_providers=snapshot.providers) for name in spelled)
         return _Entry(provider, next((model for model in models if model is not None), None))
 
     def _rates_uncached(self, entry: _Entry, at: datetime, terms: Terms) -> Rates | None:
@@ -249,6 +262,25 @@ class _Entry:
 
     provider: Provider
     model: ModelInfo | None
+
+
+def _provider(snapshot: DataSnapshot, host: str, path: str, names: tuple[str, ...]) -> Provider:
+    """The provider at an address. Raises LookupError where the list has none there."""
+    known = next((provider_id for pattern, provider_id in _HOSTS if pattern.fullmatch(host)), None)
+    if known is None and host == _ROUTER:
+        known = next((f"huggingface_{name.rpartition(':')[2]}" for name in names if ":" in name), None)
+    if known is not None:
+        return snapshot.find_provider(None, known, None)
+    return snapshot.find_provider(None, None, f"https://{host}{path}")
+
+
+def _spellings(provider_id: str, name: str) -> Iterator[str]:
+    """A model's name as it was sent, and as the list spells it."""
+    yield name
+    if provider_id == "google" and "/" in name:
+        yield name.rpartition("/")[2]  # `google/x` on Vertex' OpenAI-compatible endpoint, `models/x` elsewhere
+    elif provider_id.startswith("huggingface_") and ":" in name:
+        yield name.rpartition(":")[0]
 
 
 def _by_name(snapshot: DataSnapshot, api: str, names: tuple[str, ...]) -> _Entry | None:
