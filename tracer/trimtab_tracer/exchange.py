@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from .decisions import Order, obeyed
 from .digests import canonical, digest
+from .estimate import estimated
 from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact
@@ -86,9 +87,12 @@ class ExchangeBuilder:
         asked = fmt.request(obj(sent.value), attempt.path)
         asked = replace(asked, params=self._params(asked.params))
         said = _without_torn_calls(fmt.response(obj(came.value)))
+        guess = estimated(attempt, sent.value, came.value, said.usage)
         memory = self._memory(attempt.run_id)
         setup = memory.setup(asked)
-        exchange = self._exchange(captured, asked, said, setup, memory)
+        exchange = self._exchange(captured, asked, replace(said, usage=guess or said.usage), setup, memory)
+        if guess is not None:
+            exchange = replace(exchange, usage_source="estimated")
         records: list[Record] = [exchange]
         if attempt.number == 1:
             readable = isinstance(sent.value, dict)

@@ -126,10 +126,12 @@ def apply_exchange(row: Row, exchange: Exchange) -> None:
     row["tools_offered"] = list(exchange.tools_offered)
     row["params"] = json_text(exchange.params)
     row["parsed"] = True
-    for name in (*_USAGE, "model"):
+    # What the provider reported is never replaced by what we estimate.
+    is_known = exchange.usage_source == "estimated" and row["usage_source"] == "reported" and _tokens(row) is not None
+    for name in ("model",) if is_known else (*_USAGE, "model"):
         if (value := getattr(exchange, name)) is not None:
             row[name] = value
-    if exchange.usage_source != "unknown":
+    if exchange.usage_source != "unknown" and not is_known:
         row["usage_source"] = exchange.usage_source
     if (reported := micro_usd(exchange.cost_reported_usd)) is not None:
         row["cost_reported_musd"] = reported

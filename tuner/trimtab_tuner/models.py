@@ -360,6 +360,7 @@ class LedgerPart(Answer):
     cost_known: bool
     input_tokens: int
     output_tokens: int
+    is_estimated: bool = Field(description="Whether nobody reported the tokens: they are estimated from the text")
 
 
 class LedgerClass(Answer):
@@ -372,6 +373,7 @@ class LedgerClass(Answer):
     unknown: int = Field(description="Attempts of unknown cost among them, counted as 0")
     input_tokens: int
     output_tokens: int
+    estimated: int = Field(description="Attempts among them whose tokens nobody reported")
 
 
 class Ledger(Answer):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -22,13 +23,29 @@ from .. import load
 from ..case import Case
 from ..cost import CLASSES, by_class
 from ..findings import Finding, analyze
+from ..layers import RetryStack, retry_stacks
 from ..load import Connection
 from . import words
 from .caveats import notes
-from .model import CallLine, FindingView, LedgerLine, LossLine, Place, Report, RunLine, Totals
+from .model import (
+    CallLine,
+    FindingView,
+    LayerLine,
+    LedgerLine,
+    LossLine,
+    Place,
+    Report,
+    RetryLine,
+    RunLine,
+    Totals,
+    UnpricedModel,
+)
 
 MAX_RUNS: Final = 500
 """Runs in the table; failed and blamed ones first, then the most expensive."""
+
+MAX_RETRY_LINES: Final = 20
+"""Places listed with the loops around their requests."""
 
 MAX_CALLS: Final = 3_000
 """Calls listed below their runs, in the same order of importance: about 2 MB of HTML."""
@@ -83,8 +100,10 @@ def build(
             raise LookupError(f"no run {run_id!r} in the store")
         (sources,) = _rows(con, "sources", run_ids=ids, scripted=SCRIPTED)
         case = case or Case.load(con, ids)
+        retries = tuple(_retries(stack, places) for stack in retry_stacks(case)[:MAX_RETRY_LINES])
         findings = _views(analyze(con, ids, case=case) if found is None else found, places)
         losses = tuple(LossLine(**row) for row in _rows(con, "losses"))
+        unpriced = tuple(UnpricedModel(**row) for row in _rows(con, "unpriced", run_ids=ids))
         listed = _choose(rows, outcomes, _blamed(findings))
         calls = _calls(con, listed, places)
     lines = _ledger_lines(case.ledger)
@@ -104,8 +123,13 @@ def build(
         runs=tuple(_run(row, outcomes[row["run_id"]], places, calls.get(row["run_id"], ())) for row in listed),
         runs_listed=len(calls),
         losses=losses,
-        notes=tuple(notes(rows, totals, sources, losses, listed=len(listed), opened=len(calls))),
+        notes=tuple(notes(rows, totals, sources, losses, unpriced, listed=len(listed), opened=len(calls))),
         scripted=sources["scripted"],
+        unpriced_models=unpriced,
+        retries=retries,
+        guessed=sources["guessed"],
+        guessed_tokens=sources["guessed_tokens"],
+        guessed_musd=sources["guessed_musd"],
     )
 
 
@@ -121,6 +145,12 @@ def _rows(con: Connection, name: str, **parameters: Any) -> list[dict[str, Any]]
 
 def _place(row: dict[str, Any]) -> Place:
     return Place(row["file"], row["function"], row["line"], row["source"], row["owner"])
+
+
+def _retries(stack: RetryStack, places: dict[str, Place]) -> RetryLine:
+    shown = {f.name: getattr(stack, f.name) for f in fields(RetryLine) if f.name not in ("place", "layers")}
+    layers = tuple(LayerLine(*(getattr(layer, f.name) for f in fields(LayerLine))) for layer in stack.layers)
+    return RetryLine(place=places.get(stack.site_id or ""), layers=layers, **shown)
 
 
 def _views(found: Iterable[Finding], places: dict[str, Place]) -> tuple[FindingView, ...]:
@@ -206,6 +236,7 @@ def _ledger_lines(parts: pl.DataFrame) -> tuple[LedgerLine, ...]:
             attempts=row["attempts"],
             input_tokens=row["input_tokens"],
             output_tokens=row["output_tokens"],
+            estimated=row["estimated"],
         )
         for row in by_class(parts).iter_rows(named=True)
     ]

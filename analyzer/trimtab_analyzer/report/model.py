@@ -71,6 +71,8 @@ class LedgerLine:
     attempts: int
     input_tokens: int
     output_tokens: int
+    estimated: int = 0
+    """Requests in this class whose tokens nobody reported: they are estimated from the text, and so is their cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,57 @@ class LossLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerLine:
+    """One loop that sends a question again; see :class:`~..layers.Layer`."""
+
+    owner: str
+    """``sdk | framework | user | unknown``."""
+    name: str | None
+    times: int
+    configured: int | None
+    is_certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLine:
+    """How often one question goes out from a line, and what a permanent failure costs; see
+    :class:`~..layers.RetryStack`. Amounts are of the worst question there."""
+
+    place: Place | None
+    host: str
+    model: str | None
+    layers: tuple[LayerLine, ...]
+    """The outermost first."""
+    times: int
+    """Their product."""
+    questions: int
+    repeated: int
+    unanswered: int
+    is_permanent: bool
+    """False where the worst question was answered in the end: a permanent failure costs at least this."""
+    requests: int
+    took_s: float
+    waited_s: float
+    error_class: str | None
+    input_tokens: int
+    cost_musd: int
+    unpriced: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnpricedModel:
+    """A model whose tokens are known and whose price is not."""
+
+    model: str
+    provider: str
+    """The price list's id of the provider, or the host where it has none."""
+    calls: int
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that a report says."""
 
@@ -206,6 +259,16 @@ class Report:
     """What the reader has to know to trust the numbers: unknown costs, synthetic data, imports, losses."""
     scripted: int = 0
     """Requests that trimtab's own scripted provider answered: synthetic."""
+    unpriced_models: tuple[UnpricedModel, ...] = ()
+    """The most tokens first."""
+    guessed: int = 0
+    """Requests whose tokens nobody reported: they are estimated from the text."""
+    retries: tuple[RetryLine, ...] = ()
+    """Places where a question was sent more than once, the most requests first; at most
+    :data:`~.build.MAX_RETRY_LINES`."""
+    guessed_tokens: int = 0
+    guessed_musd: int = 0
+    """What is computed from those tokens; part of :attr:`Totals.estimated_musd`."""
     format: int = field(default=FORMAT)
 
 
@@ -232,6 +295,16 @@ def from_json(data: dict[str, Any]) -> Report:
         findings=tuple(_make(FindingView, f, place=_place(f["place"])) for f in data["findings"]),
         ledger=tuple(_make(LedgerLine, line) for line in data["ledger"]),
         losses=tuple(_make(LossLine, line) for line in data["losses"]),
+        retries=tuple(
+            _make(
+                RetryLine,
+                line,
+                place=_place(line["place"]),
+                layers=tuple(_make(LayerLine, layer) for layer in line["layers"]),
+            )
+            for line in data.get("retries", ())
+        ),
+        unpriced_models=tuple(_make(UnpricedModel, line) for line in data.get("unpriced_models", ())),
         runs=tuple(
             _make(
                 RunLine,
