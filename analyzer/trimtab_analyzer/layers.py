@@ -7,7 +7,7 @@ what it costs is still worth knowing.
 
 Whose loop it is goes by where it can be. The SDK repeats a request inside one call. A loop that makes a new call is in
 a package below the user's line, where there is one besides the SDK (a framework), or in the user's own code; where
-there is a framework, a loop of the user's around it looks the same from below, and :attr:`Layer.is_certain` says so.
+there is a framework, a loop of the user's around it looks the same from below.
 Two loops around each other are told apart by the rhythm of their pauses; where that says nothing they count as one.
 """
 
@@ -37,15 +37,14 @@ class Layer:
     """One loop."""
 
     owner: str
-    """``sdk | framework | user | unknown``; unknown where the way from the line to the request was not recorded."""
+    """``sdk | framework | user | unknown``: a framework's loop may also be one of the user's around its call; unknown
+    where the way from the line to the request was not recorded."""
     name: str | None
     """The package, where it is known."""
     times: int
     """How often it tries, as seen."""
     configured: int | None = None
     """How often it was told to try; None where nothing says so."""
-    is_certain: bool = True
-    """False where a loop of the user's own around the framework would look the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,7 @@ def _layers(one: pl.DataFrame, via: tuple[str, ...]) -> tuple[Layer, ...]:
         "sdk", via[-1] if via else None, max(calls["requests"].to_list()), None if told is None else int(told) + 1
     )
     pauses = ((calls["started_ns"].slice(1) - calls["ended_ns"].head(calls.height - 1)) / 1e9).to_list()
-    outer = [Layer(*_owner(via), times, None, len(_packages(via)) < 2) for times in rounds(pauses)]
+    outer = [Layer(*_owner(via), times) for times in rounds(pauses)]
     return (*outer, sdk)
 
 

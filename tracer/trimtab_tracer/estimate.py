@@ -98,29 +98,21 @@ def _count(texts: Iterator[str]) -> int:
     return round(sum(map(tokens_in, texts)))
 
 
-_CLASSES = bytes(
-    ord("a")
-    if chr(byte).isalpha() and byte < 128
-    else ord("0")
-    if chr(byte).isdigit() and byte < 128
-    else ord("\n")
-    if byte == 10
-    else ord(" ")
-    if byte <= 32
-    else ord(".")
-    if byte < 128
-    else ord("x")  # the rest of a character
-    if byte < 0xC0
-    else ord("L")
-    if byte < 0xE0
-    else ord("K")
-    if 0xE3 <= byte <= 0xED
-    else ord("I")
-    if byte < 0xF0
-    else ord("E")
-    for byte in range(256)
-)
-"""The class of each byte of UTF-8: the first byte of a character says its script well enough."""
+def _class_of(byte: int) -> int:
+    """The class of a byte of UTF-8: of a character beyond ASCII the first byte says the script well enough."""
+    character = chr(byte)
+    if byte < 0x80:
+        if character == "\n" or character.isdigit() or character.isalpha():
+            return ord("\n" if character == "\n" else "0" if character.isdigit() else "a")
+        return ord(" " if byte <= 0x20 else ".")
+    if byte < 0xC0:
+        return ord("x")  # the rest of a character
+    if byte < 0xE0:
+        return ord("L")
+    return ord("E" if byte >= 0xF0 else "K" if 0xE3 <= byte <= 0xED else "I")
+
+
+_CLASSES = bytes(map(_class_of, range(256)))
 _BREAKS = (b" ", b"\n", b".", b"0", b"x", b"a")
 
 

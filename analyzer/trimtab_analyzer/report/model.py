@@ -190,7 +190,6 @@ class LayerLine:
     name: str | None
     times: int
     configured: int | None
-    is_certain: bool
 
 
 @dataclass(frozen=True, slots=True)

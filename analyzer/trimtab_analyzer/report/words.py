@@ -286,8 +286,6 @@ def loop_owner(layer: LayerLine) -> str:
         "user": "your code",
         "unknown": "a loop around the client",
     }[layer.owner]
-    if layer.owner == "framework" and layer.is_certain:
-        owner = layer.name or owner
     told = layer.configured
     return f"{owner}, told {told:,}" if told is not None and told != layer.times else owner
 
