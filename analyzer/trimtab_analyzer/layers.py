@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ class Layer:
     """``sdk | framework | user | unknown``: a framework's loop may also be one of the user's around its call; unknown
     where the way from the line to the request was not recorded."""
     name: str | None
-    """The package, where it is known."""
+    """The package where it is known, several with "or" between them where it may be any of them."""
     times: int
     """How often it tries, as seen."""
     configured: int | None = None
@@ -157,11 +158,12 @@ def _layers(one: pl.DataFrame, via: tuple[str, ...]) -> tuple[Layer, ...]:
 
 
 def _owner(via: tuple[str, ...]) -> tuple[str, str | None]:
-    """Whose a loop around the SDK is, and the package."""
-    packages = _packages(via)
-    if not packages:
-        return "unknown", None
-    return ("framework", packages[0]) if len(packages) > 1 else ("user", None)
+    """Whose a loop around the SDK is, and the package: the one that calls a retrier, else any that may."""
+    *frameworks, sdk = _packages(via) or (None,)
+    if sdk is None or not frameworks:
+        return ("unknown" if sdk is None else "user"), None
+    looping = [caller for caller, called in pairwise(via) if called in RETRIERS and caller in frameworks]
+    return "framework", " or ".join(dict.fromkeys(looping or frameworks))
 
 
 def _packages(via: tuple[str, ...]) -> tuple[str, ...]:

@@ -57,11 +57,18 @@ def test_a_loop_in_the_users_code_is_the_users(shelf: Any) -> None:
 
 def test_a_loop_below_the_line_is_the_frameworks(shelf: Any) -> None:
     """With a framework between line and SDK its loop is named."""
-    _via(shelf, "llama_index", "tenacity", "llama_index", "openai")
+    _via(shelf, "llama_index_instrumentation", "llama_index", "tenacity", "llama_index", "openai")
     _storm(shelf, [1, 2], requests=4)
     (stack,) = _stacks(shelf)
     assert [("framework", "llama_index", 3), ("sdk", "openai", 4)] == _shape(stack)
     assert (12, 12) == (stack.times, stack.requests)
+
+
+def test_where_several_frameworks_may_loop_all_are_named(shelf: Any) -> None:
+    """Nothing says which of two packages between line and SDK calls again, so neither is picked."""
+    _via(shelf, "dspy", "litellm", "openai")
+    _storm(shelf, [1, 2, 4], requests=1)
+    assert [("framework", "dspy or litellm", 4), ("sdk", "openai", 1)] == _shape(_stacks(shelf)[0])
 
 
 def test_a_way_that_was_not_recorded_has_no_owner(shelf: Any) -> None:

@@ -92,7 +92,8 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place in the user's code that made a choice. Written once per process before its first use."""
+    """A place in the user's code that made a choice. Written once per process before its first use, and once more when
+    the first request from there shows the packages between."""
 
     site_id: str
     """Digest of file, function and the statement's text: survives edits elsewhere in the file."""
