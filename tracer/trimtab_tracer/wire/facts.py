@@ -47,6 +47,10 @@ class Usage:
     inference_geo: str | None = None
     """Where Anthropic ran the model."""
 
+    def stated(self) -> dict[str, Any]:
+        """All fields by name: :class:`~trimtab_tracer.records.Exchange` has them under the same ones."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
