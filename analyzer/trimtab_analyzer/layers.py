@@ -1,9 +1,9 @@
 """Retries layer by layer: how often one question goes out, who sends it again, and what a permanent failure costs.
 
 In: the attempts of a case, the calls that a loop around the SDK sent again, and the packages between each line and its
-requests. Out: one :class:`RetryStack` per line, host and model where anything was sent more than once, the most
-requests first. Apart from the rule about storms because it describes and blames nobody: a single loop is fine, and
-what it costs is still worth knowing.
+requests. Out: one :class:`~.retry_stack.RetryStack` per line, host and model where anything was sent more than once,
+the most requests first. Apart from the rule about storms because it describes and blames nobody: a single loop is
+fine, and what it costs is still worth knowing.
 
 Whose loop it is goes by where it can be. The SDK repeats a request inside one call. A loop that makes a new call is in
 a package below the user's line, where there is one besides the SDK (a framework), or in the user's own code; where
@@ -13,15 +13,14 @@ Two loops around each other are told apart by the rhythm of their pauses; where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
-from math import prod
 from typing import Any, Final
 
 import polars as pl
 
 from .case import Case
+from .retry_stack import Layer, RetryStack
 
 DISTINCT: Final = 4.0
 """Pauses between rounds are another loop's where they are this many times shorter or longer than those within."""
@@ -33,58 +32,6 @@ RETRIERS: Final = frozenset({"tenacity", "backoff", "retry", "stamina"})
 """Packages that make loops for others: whoever uses them owns the loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One loop."""
-
-    owner: str
-    """``sdk | framework | user | unknown``: a framework's loop may also be one of the user's around its call; unknown
-    where the way from the line to the request was not recorded."""
-    name: str | None
-    """The package where it is known, several with "or" between them where it may be any of them."""
-    times: int
-    """How often it tries, as seen."""
-    configured: int | None = None
-    """How often it was told to try; None where nothing says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryStack:
-    """The loops around the requests of one line at one host and model. Amounts are of its worst question."""
-
-    site_id: str | None
-    host: str
-    model: str | None
-    layers: tuple[Layer, ...]
-    """The outermost first; the product of their ``times`` is how often a permanent failure is sent."""
-    questions: int
-    """Questions asked there, each counted once however often it was sent."""
-    repeated: int
-    """Those that were sent more than once."""
-    unanswered: int
-    """Those among them that got no answer in the end."""
-    is_permanent: bool
-    """Whether the worst question got no answer: its figures are what a permanent failure costs; else at least that."""
-    requests: int
-    took_s: float
-    """From its first request to the end of its last."""
-    waited_s: float
-    """Of that, without a request under way."""
-    error_class: str | None
-    input_tokens: int
-    """Reported for its failed requests; errors seldom report any."""
-    cost_musd: int
-    """Billed for its failed requests, as far as known: 0 where all of them were refused unbilled."""
-    unpriced: int
-    """Its failed requests of unknown cost."""
-    call_ids: tuple[str, ...]
-
-    @property
-    def times(self) -> int:
-        """How often a permanent failure is sent, all loops multiplied."""
-        return prod(layer.times for layer in self.layers)
-
-
 def retry_stacks(case: Case) -> list[RetryStack]:
     """The stacks of a case, those that send most requests first."""
     loops = case.loops.filter(~pl.col("is_meant")).select("call_id", "question_id")
@@ -94,21 +41,16 @@ def retry_stacks(case: Case) -> list[RetryStack]:
     again = rows.filter(pl.len().over("question_id") > 1).select("site_id", "host", "model").unique()
     rows = rows.join(again, on=["site_id", "host", "model"], how="semi", nulls_equal=True, maintain_order="left")
     parts = rows.partition_by(["site_id", "host", "model"], maintain_order=True)
-    return sorted((_stack(part, case.sites) for part in parts), key=lambda s: (-s.requests, -s.took_s, s.call_ids))
+    return sorted((stack_of(part, case.sites) for part in parts), key=lambda s: (-s.requests, -s.took_s, s.call_ids))
 
 
-def of_question(case: Case, question_ids: Sequence[str]) -> RetryStack | None:
-    """The stack that the worst of these questions went through; None where none of them is there."""
-    loops = case.loops.select("call_id", "question_id")
-    rows = case.attempts.join(loops, on="call_id", how="left", maintain_order="left").with_columns(
-        question_id=pl.coalesce("question_id", "call_id")
-    )
-    rows = rows.filter(pl.col("question_id").is_in(list(question_ids)))
-    return None if rows.is_empty() else _stack(rows, case.sites)
+def stack_of(rows: pl.DataFrame, sites: dict[str, dict[str, Any]]) -> RetryStack:
+    """What is seen at one place.
 
-
-def _stack(rows: pl.DataFrame, sites: dict[str, dict[str, Any]]) -> RetryStack:
-    """What is seen at one place."""
+    Args:
+        rows: Its attempts (:data:`~.load.ATTEMPTS`) with ``question_id``; at least one question was sent twice.
+        sites: As in a case.
+    """
     asked = rows.group_by("question_id", maintain_order=True).agg(
         requests=pl.len(),
         is_lost=pl.col("is_failed").sort_by("started_ns").last(),
@@ -198,9 +140,3 @@ def _is_rhythm(pauses: Sequence[float], size: int) -> bool:
 
 def _are_alike(values: Sequence[float]) -> bool:
     return max(values) <= ALIKE * min(values) + JITTER_S
-
-
-def told(stack: RetryStack) -> Iterator[dict[str, Any]]:
-    """The layers as JSON, for the evidence of a finding."""
-    for layer in stack.layers:
-        yield {"owner": layer.owner, "name": layer.name, "times": layer.times, "configured": layer.configured}

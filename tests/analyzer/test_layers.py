@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from trimtab_analyzer import load
 from trimtab_analyzer.case import Case
 from trimtab_analyzer.findings import analyze
-from trimtab_analyzer.layers import RetryStack, retry_stacks, rounds
+from trimtab_analyzer.layers import retry_stacks, rounds
+from trimtab_analyzer.retry_stack import RetryStack
 
 REAL = os.environ.get("TRIMTAB_REAL_DATA")
 SECOND = 10**9

@@ -189,3 +189,62 @@ def test_reported_prices_are_rounded_once(usd: Decimal) -> None:
 def test_an_odd_reported_price_is_none(usd: str | None) -> None:
     """What is no sensible amount of money is not taken for one."""
     assert micro_usd(usd) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "model", "provider", "musd"),
+    [
+        ("openrouter.ai", "/api/v1", "openai/gpt-5", "openrouter", 11_250_000),
+        ("api.groq.com", "/openai/v1", "openai/gpt-oss-120b", "groq", 750_000),
+        ("api.together.xyz", "/v1", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", 1_760_000),
+        ("api.together.ai", "/v1", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", 1_760_000),
+        (
+            "api.fireworks.ai",
+            "/inference/v1",
+            "accounts/fireworks/models/gpt-oss-120b",
+            "fireworks",
+            750_000,
+        ),
+        ("api.deepseek.com", "", "deepseek-chat", "deepseek", 1_370_000),
+        ("api.x.ai", "/v1", "grok-4", "x-ai", 18_000_000),
+        ("mine.openai.azure.com", "/openai/deployments/d", "gpt-4o-2024-08-06", "azure", 12_500_000),
+        ("us-east5-aiplatform.googleapis.com", "/v1/p", "claude-sonnet-4-5@20250929", "google", 28_500_000),
+        (
+            "aiplatform.googleapis.com",
+            "/v1/endpoints/openapi",
+            "google/gemini-2.5-flash",
+            "google",
+            2_800_000,
+        ),
+        (
+            "bedrock-runtime.us-west-2.amazonaws.com",
+            "/openai/v1",
+            "openai.gpt-oss-120b-1:0",
+            "aws",
+            750_000,
+        ),
+        ("api.mistral.ai", "/v1", "mistral-small-2506", "mistral", 400_000),
+        ("api.cerebras.ai", "/v1", "gpt-oss-120b", "cerebras", 1_100_000),
+        ("router.huggingface.co", "/v1", "openai/gpt-oss-120b:groq", "huggingface_groq", 900_000),
+        ("router.huggingface.co", "/v1", "openai/gpt-oss-120b", "huggingface", None),
+        ("bedrock-mantle.us-east-1.api.aws", "/v1", "no-such-model", "aws", None),
+        ("llm.example", "/v1", "no-such-model", "llm.example", None),
+    ],
+)
+def test_hosts_that_speak_openais_format(host: str, path: str, model: str, provider: str, musd: int | None) -> None:
+    """The address says the provider, and the name, as that host spells it, its price: a million tokens in and out."""
+    found = PRICES.cost(
+        "openai.chat", host, f"{path}/chat/completions", (model,), NOW_NS, Tokens(1_000_000, 0, 0, 1_000_000, 0)
+    )
+    assert (provider, musd) == (found.provider, found.musd)
+
+
+def test_a_deployment_is_priced_by_the_model_in_its_answer() -> None:
+    """Azure's deployments have names of their own; the response names the model, and a user's price may name either."""
+    where = ("openai.chat", "mine.openai.azure.com", "/openai/deployments/chat-prod/chat/completions")
+    tokens = Tokens(1_000_000, 0, 0, 0, 0)
+    answered = PRICES.cost(*where, ("gpt-4o-2024-08-06", "chat-prod"), NOW_NS, tokens)
+    failed = PRICES.cost(*where, (None, "chat-prod"), NOW_NS, tokens)
+    own = PriceList([PriceOverride("chat-prod", input=1, output=1)])
+    assert (2_500_000, None) == (answered.musd, failed.musd)
+    assert 1_000_000 == own.cost(*where, ("gpt-4o-2024-08-06", "chat-prod"), NOW_NS, tokens).musd

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from functools import cache
 from importlib import resources
 from typing import Any, Final
@@ -23,14 +22,13 @@ from .. import load
 from ..case import Case
 from ..cost import CLASSES, by_class
 from ..findings import Finding, analyze
-from ..layers import RetryStack, retry_stacks
+from ..layers import retry_stacks
 from ..load import Connection
 from . import words
 from .caveats import notes
 from .model import (
     CallLine,
     FindingView,
-    LayerLine,
     LedgerLine,
     LossLine,
     Place,
@@ -100,7 +98,7 @@ def build(
             raise LookupError(f"no run {run_id!r} in the store")
         (sources,) = _rows(con, "sources", run_ids=ids, scripted=SCRIPTED)
         case = case or Case.load(con, ids)
-        retries = tuple(_retries(stack, places) for stack in retry_stacks(case)[:MAX_RETRY_LINES])
+        stacks = retry_stacks(case)[:MAX_RETRY_LINES]
         findings = _views(analyze(con, ids, case=case) if found is None else found, places)
         losses = tuple(LossLine(**row) for row in _rows(con, "losses"))
         unpriced = tuple(UnpricedModel(**row) for row in _rows(con, "unpriced", run_ids=ids))
@@ -126,7 +124,7 @@ def build(
         notes=tuple(notes(rows, totals, sources, losses, unpriced, listed=len(listed), opened=len(calls))),
         scripted=sources["scripted"],
         unpriced_models=unpriced,
-        retries=retries,
+        retries=tuple(RetryLine(places.get(stack.site_id or ""), stack.times, stack) for stack in stacks),
         guessed=sources["guessed"],
         guessed_tokens=sources["guessed_tokens"],
         guessed_musd=sources["guessed_musd"],
@@ -145,12 +143,6 @@ def _rows(con: Connection, name: str, **parameters: Any) -> list[dict[str, Any]]
 
 def _place(row: dict[str, Any]) -> Place:
     return Place(row["file"], row["function"], row["line"], row["source"], row["owner"])
-
-
-def _retries(stack: RetryStack, places: dict[str, Place]) -> RetryLine:
-    shown = {f.name: getattr(stack, f.name) for f in fields(RetryLine) if f.name not in ("place", "layers")}
-    layers = tuple(LayerLine(*(getattr(layer, f.name) for f in fields(LayerLine))) for layer in stack.layers)
-    return RetryLine(place=places.get(stack.site_id or ""), layers=layers, **shown)
 
 
 def _views(found: Iterable[Finding], places: dict[str, Place]) -> tuple[FindingView, ...]:

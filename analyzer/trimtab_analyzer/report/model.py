@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from ..retry_stack import Layer, RetryStack
+
 FORMAT = 1
 """Version of the JSON form; fields are only ever added to it."""
 
@@ -182,40 +184,13 @@ class LossLine:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerLine:
-    """One loop that sends a question again; see :class:`~..layers.Layer`."""
-
-    owner: str
-    """``sdk | framework | user | unknown``."""
-    name: str | None
-    times: int
-    configured: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class RetryLine:
-    """How often one question goes out from a line, and what a permanent failure costs; see
-    :class:`~..layers.RetryStack`. Amounts are of the worst question there."""
+    """How often one question goes out from a line, and what a permanent failure costs."""
 
     place: Place | None
-    host: str
-    model: str | None
-    layers: tuple[LayerLine, ...]
-    """The outermost first."""
     times: int
-    """Their product."""
-    questions: int
-    repeated: int
-    unanswered: int
-    is_permanent: bool
-    """False where the worst question was answered in the end: a permanent failure costs at least this."""
-    requests: int
-    took_s: float
-    waited_s: float
-    error_class: str | None
-    input_tokens: int
-    cost_musd: int
-    unpriced: int
+    """How often a permanent failure is sent: the product of the stack's layers."""
+    stack: RetryStack
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +270,7 @@ def from_json(data: dict[str, Any]) -> Report:
         ledger=tuple(_make(LedgerLine, line) for line in data["ledger"]),
         losses=tuple(_make(LossLine, line) for line in data["losses"]),
         retries=tuple(
-            _make(
-                RetryLine,
-                line,
-                place=_place(line["place"]),
-                layers=tuple(_make(LayerLine, layer) for layer in line["layers"]),
-            )
+            _make(RetryLine, line, place=_place(line["place"]), stack=_stack(line["stack"]))
             for line in data.get("retries", ())
         ),
         unpriced_models=tuple(_make(UnpricedModel, line) for line in data.get("unpriced_models", ())),
@@ -322,6 +292,11 @@ def from_json(data: dict[str, Any]) -> Report:
 def _make(cls: type[T], data: dict[str, Any], **replaced: Any) -> T:
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     return cls(**({k: v for k, v in data.items() if k in names} | replaced))
+
+
+def _stack(data: dict[str, Any]) -> RetryStack:
+    layers = tuple(_make(Layer, layer) for layer in data["layers"])
+    return _make(RetryStack, data, layers=layers, call_ids=tuple(data["call_ids"]))
 
 
 def _place(data: dict[str, Any] | None) -> Place | None:

@@ -91,10 +91,11 @@ def _print_retries(report: Report, console: Console) -> None:
         return
     console.print("\n[bold]How often one question goes out[/bold]")
     for line in report.retries[:MAX_RETRIES]:
-        model = f", {line.model}" if line.model else ""
+        stack = line.stack
+        model = f", {stack.model}" if stack.model else ""
         shown = [
-            f"[cyan]{escape(words.where(line.place))}[/cyan]   {escape(f'{line.host}{model}')}",
-            escape(f"{words.multiplied(line)}; {words.failure_cost(line)}"),
+            f"[cyan]{escape(words.where(line.place))}[/cyan]   {escape(f'{stack.host}{model}')}",
+            escape(f"{words.multiplied(stack)}; {words.failure_cost(stack)}"),
         ]
         for n, text in enumerate(shown):
             console.print(Padding(text, (0, 0, 0, 2 + 2 * n), expand=False), highlight=False)

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ..retry_stack import Layer, RetryStack
 from ..standing import BY_POLICY
 from ..wording import count as count
 from ..wording import seconds
 from ..wording import setting as setting
-from .model import CallLine, FindingView, LayerLine, Place, RetryLine, RunLine, Totals
+from .model import CallLine, FindingView, Place, RunLine, Totals
 
 ERROR_WORDS = {
     "rate_limit": "refused by the provider's rate limit",
@@ -272,13 +273,13 @@ def _failures(totals: Totals) -> str:
     return "none failed"
 
 
-def multiplied(line: RetryLine) -> str:
+def multiplied(stack: RetryStack) -> str:
     """``3 (crewai) x 3 (openai) = 9 requests``: the loops around a question, the outermost first."""
-    loops = " x ".join(f"{layer.times:,} ({loop_owner(layer)})" for layer in line.layers)
-    return f"{loops} = {count(line.times, 'request')}" if len(line.layers) > 1 else f"{loops} requests"
+    loops = " x ".join(f"{layer.times:,} ({loop_owner(layer)})" for layer in stack.layers)
+    return f"{loops} = {count(stack.times, 'request')}" if len(stack.layers) > 1 else f"{loops} requests"
 
 
-def loop_owner(layer: LayerLine) -> str:
+def loop_owner(layer: Layer) -> str:
     """Whose loop it is, with what it was told where that is another number than was seen."""
     owner = {
         "sdk": layer.name or "the client",
@@ -290,15 +291,15 @@ def loop_owner(layer: LayerLine) -> str:
     return f"{owner}, told {told:,}" if told is not None and told != layer.times else owner
 
 
-def failure_cost(line: RetryLine) -> str:
+def failure_cost(stack: RetryStack) -> str:
     """What a question that is never answered costs there: requests, seconds and money, as seen."""
-    took = f"{count(line.requests, 'request')} in {seconds(line.took_s)}, {seconds(line.waited_s)} of it waiting"
-    if line.unpriced == 0 and line.cost_musd == 0:
+    took = f"{count(stack.requests, 'request')} in {seconds(stack.took_s)}, {seconds(stack.waited_s)} of it waiting"
+    if stack.unpriced == 0 and stack.cost_musd == 0:
         billed = "nothing billed"
     else:
-        known = f"{usd(line.cost_musd)} billed" if line.cost_musd else ""
-        unknown = f"the cost of {line.unpriced:,} not known" if line.unpriced else ""
+        known = f"{usd(stack.cost_musd)} billed" if stack.cost_musd else ""
+        unknown = f"the cost of {stack.unpriced:,} not known" if stack.unpriced else ""
         billed = " and ".join(part for part in (known, unknown) if part)
-    if line.is_permanent:
+    if stack.is_permanent:
         return f"a question without an answer took {took}; {billed}"
     return f"answered in the end; the longest took {took}; {billed} for what failed"

@@ -8,12 +8,11 @@ counts questions and not calls: each turn of the outer loop is a call of its own
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import polars as pl
 
 from ..case import Blame, Case, Group
-from ..layers import RetryStack, of_question, told
+from ..layers import stack_of
 from ..statistics import wilson
 from ..wording import count, of, seconds, setting, were
 from .shares import fate
@@ -31,7 +30,6 @@ def retry_storm(case: Case, knob: str) -> Iterator[Blame]:
         waited_s = float(storms["waited_s"].sum())
         each = f"{requests:,} times" if n == 1 else f"{requests / n:.3g} times each"
         place = case.place(group.site_id)
-        stack = of_question(case, storms["question_id"].to_list())
         yield Blame(
             group,
             f"{of(n, total, 'question')} {were(n)} sent {each}: {count(loops, 'round')} of the client's own retries"
@@ -50,22 +48,9 @@ def retry_storm(case: Case, knob: str) -> Iterator[Blame]:
                 "inner_retries": requests - loops,
                 "inner_s": float(group.hits.filter(~_is_first()).select(_spent_s()).to_series().sum()),
                 "waited_s": waited_s,
-                **({} if stack is None else {"layers": list(told(stack)), "one_failure": _one_failure(stack)}),
+                **stack_of(group.hits.with_columns(site_id="asked_at"), case.sites).evidence(),
             },
         )
-
-
-def _one_failure(stack: RetryStack) -> dict[str, Any]:
-    """What the worst of the questions cost; ``is_permanent`` says whether it got no answer in the end."""
-    return {
-        "is_permanent": stack.is_permanent,
-        "requests": stack.requests,
-        "took_s": stack.took_s,
-        "waited_s": stack.waited_s,
-        "input_tokens": stack.input_tokens,
-        "cost_musd": stack.cost_musd,
-        "unpriced": stack.unpriced,
-    }
 
 
 def _is_first() -> pl.Expr:
