@@ -38,9 +38,12 @@ def retry_stacks(case: Case) -> list[RetryStack]:
     rows = case.attempts.join(loops, on="call_id", how="left", maintain_order="left").with_columns(
         question_id=pl.coalesce("question_id", "call_id")
     )
-    again = rows.filter(pl.len().over("question_id") > 1).select("site_id", "host", "model").unique()
-    rows = rows.join(again, on=["site_id", "host", "model"], how="semi", nulls_equal=True, maintain_order="left")
-    parts = rows.partition_by(["site_id", "host", "model"], maintain_order=True)
+    place = ["site_id", "host", "model"]
+    # A question is that of its first request, also where a fallback asks another model.
+    rows = rows.with_columns(pl.col(place).first().over("question_id", order_by=["started_ns", "attempt_id"]))
+    again = rows.filter(pl.len().over("question_id") > 1).select(place).unique()
+    rows = rows.join(again, on=place, how="semi", nulls_equal=True, maintain_order="left")
+    parts = rows.partition_by(place, maintain_order=True)
     return sorted((stack_of(part, case.sites) for part in parts), key=lambda s: (-s.requests, -s.took_s, s.call_ids))
 
 

@@ -99,6 +99,14 @@ def test_what_was_answered_in_the_end_is_at_least_that(shelf: Any) -> None:
     assert (False, 2, 0) == (stack.is_permanent, stack.requests, stack.unanswered)
 
 
+def test_a_fallback_is_of_the_question_that_was_asked(shelf: Any) -> None:
+    """A call that went on with another model is one question, at the model that was asked first."""
+    shelf.call("r1", BUSY, {"model": "m2"})
+    shelf.call(model="m2")
+    (stack,) = _stacks(shelf)
+    assert ("m1", 2, 1) == (stack.model, stack.requests, stack.questions)
+
+
 def test_polling_and_samples_are_no_layer(shelf: Any) -> None:
     """Asking the same again after an answer, or several times at once, is no loop around the SDK."""
     for _ in range(3):
