@@ -167,7 +167,8 @@ def test_an_empty_store_reports_nothing(shelf: Any) -> None:
 
 def test_models_without_a_price_are_named(shelf: Any) -> None:
     """Which models, how many calls and tokens, and what to do; an attempt of unknown tokens is no matter of prices."""
-    shelf.call("r1", {"input_tokens": None, "output_tokens": None, "cost_musd": None, "http_status": 200})
+    for given in (None, 10):
+        shelf.call("r1", {"input_tokens": given, "output_tokens": None, "cost_musd": None, "http_status": 200})
     shelf.call(cost_musd=None, model="house", provider="10.0.0.7:8000", input_tokens=900, output_tokens=100)
     shelf.call(cost_musd=None, model="house", provider="10.0.0.7:8000", input_tokens=90, output_tokens=10)
     report = build(shelf.con)

@@ -1,6 +1,6 @@
 -- Purpose: the models that have no known price, so that a report can name them.
 -- Parameters: $run_ids VARCHAR[] or NULL for all runs.
--- One row per model and provider, the most tokens first. Only attempts whose tokens are known and whose cost is not.
+-- One row per model and provider, the most tokens first. Only attempts whose tokens are all known and whose cost is not.
 SELECT
     coalesce(response_model, model, '') AS model,
     coalesce(provider, host) AS provider,
@@ -11,7 +11,8 @@ SELECT
 FROM attempts
 WHERE
     cost_musd IS NULL
-    AND coalesce(input_tokens, output_tokens) IS NOT NULL
+    AND input_tokens IS NOT NULL
+    AND (output_tokens IS NOT NULL OR api = 'openai.embeddings')
     AND ($run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[])))
 GROUP BY ALL
 ORDER BY sum(coalesce(attempts.input_tokens, 0) + coalesce(attempts.output_tokens, 0)) DESC, 1, 2
