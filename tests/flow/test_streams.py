@@ -67,4 +67,4 @@ def test_stream_left_early_is_abandoned(flow: Any, asked: Any, way: str) -> None
     assert records.row("FROM calls")["status"] == "abandoned"
     assert attempt["chunks"] < 400
     assert "estimated" == attempt["usage_source"] == records.row("FROM calls")["usage_source"]
-    assert 0 < attempt["output_tokens"] < 400 * 1.5  # words that came before it was left
+    assert (way != "forget") <= attempt["output_tokens"] < 400 * 1.5  # words that came before it was left

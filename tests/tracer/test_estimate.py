@@ -77,6 +77,13 @@ def test_a_stream_that_was_left_counts_what_came() -> None:
     assert 3 <= (found.output_tokens or 0) <= 4
 
 
+def test_a_stream_that_nobody_read_has_its_input() -> None:
+    """Dropped before its first byte: the input was taken, and of the output nothing is known to have come."""
+    found = estimated(_attempt(end="abandoned"), ASKED, None, None)
+    assert found is not None
+    assert (True, 0) == ((found.input_tokens or 0) > 5, found.output_tokens)
+
+
 def test_tool_arguments_and_visible_reasoning_are_output() -> None:
     """What the model wrote for a tool, and reasoning that came as text, are tokens like the answer's."""
     call = {"id": "call_aaaaaaaaaaaaaaaaaaaa", "function": {"name": "add", "arguments": '{"first": 1, "second": 2}'}}

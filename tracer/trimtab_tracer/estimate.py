@@ -57,6 +57,8 @@ def estimated(attempt: Attempt, request: Any, response: Any, known: Usage | None
     """
     if attempt.end == "error" or not 200 <= (attempt.http_status or 0) < 300 or not isinstance(request, dict):
         return None
+    if response is None and attempt.end == "abandoned" and not attempt.response_bytes:
+        response = {"choices": []}  # it was answered, and nobody read a word of it
     if not isinstance(response, dict) or response.get("error") or not any(field in response for field in _SAID):
         return None
     usage = known or Usage()
