@@ -66,6 +66,7 @@ LEDGER: Final[load.Schema] = {
     "cost_known": pl.Boolean,
     "input_tokens": pl.Int64,
     "output_tokens": pl.Int64,
+    "is_estimated": pl.Boolean,
 }
 
 MIN_EXECUTIONS: Final = 5
@@ -88,7 +89,8 @@ def ledger(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
         where the part is the whole attempt), ``cls`` (of :data:`CLASSES`), ``knob``, ``value`` (JSON text; ``null``
         where the code set nothing) and ``site_id`` of the decision in force (knob and value NULL for ``useful`` and
         ``unknown``; a broken tool's site is its definition, where it was seen running), ``cost_musd`` (micro-USD, 0
-        where unknown), ``cost_known``, ``input_tokens`` and ``output_tokens`` (0 where unknown).
+        where unknown), ``cost_known``, ``input_tokens`` and ``output_tokens`` (0 where unknown), and
+        ``is_estimated`` where nobody reported these tokens.
     """
     with load.snapshot(con):
         return assign(
@@ -179,7 +181,8 @@ def by_class(parts: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         One row per class that occurs, in order of :data:`CLASSES`: ``cls``, ``calls`` and ``attempts`` that have a part
-        in it, ``cost_musd``, ``unknown`` (attempts of unknown cost among them), ``input_tokens``, ``output_tokens``.
+        in it, ``cost_musd``, ``unknown`` (attempts of unknown cost among them), ``input_tokens``, ``output_tokens``,
+        ``estimated`` (attempts whose tokens nobody reported).
     """
     order = pl.Enum([c.id for c in CLASSES])
     return (
@@ -191,6 +194,7 @@ def by_class(parts: pl.DataFrame) -> pl.DataFrame:
             unknown=pl.col("attempt_id").filter(~pl.col("cost_known")).n_unique().cast(pl.Int64),
             input_tokens=pl.col("input_tokens").sum(),
             output_tokens=pl.col("output_tokens").sum(),
+            estimated=pl.col("attempt_id").filter(pl.col("is_estimated")).n_unique().cast(pl.Int64),
         )
         .sort("cls")
         .with_columns(pl.col("cls").cast(pl.String))

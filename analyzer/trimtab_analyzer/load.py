@@ -60,9 +60,11 @@ ATTEMPTS: Final[Schema] = {
     "output_tokens": _INT,
     "reasoning_tokens": _INT,
     "cost_musd": _INT,
+    "is_estimated": _FLAG,
+    "max_retries": pl.Int32,
     "rejection_text": _TEXT,
 }
-RETRY_LOOPS: Final[Schema] = {"call_id": _TEXT, "question_id": _TEXT, "is_storm": _FLAG}
+RETRY_LOOPS: Final[Schema] = {"call_id": _TEXT, "question_id": _TEXT, "is_meant": _FLAG, "is_storm": _FLAG}
 TOOL_CALLS: Final[Schema] = {
     "run_id": _TEXT,
     "call_id": _TEXT,
@@ -114,6 +116,7 @@ SITES: Final[Schema] = {
     "line": pl.Int32,
     "source": _TEXT,
     "owner": _TEXT,
+    "via": pl.List(pl.String),
 }
 FINDINGS: Final[Schema] = {
     "finding_id": _TEXT,

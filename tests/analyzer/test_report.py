@@ -163,3 +163,54 @@ def test_an_empty_store_reports_nothing(shelf: Any) -> None:
     report = build(shelf.con)
     assert report.headline == ("Nothing has been recorded yet.",)
     assert all("Nothing has been recorded yet." in shown for shown in (_text(report), as_html(report)))
+
+
+def test_models_without_a_price_are_named(shelf: Any) -> None:
+    """Which models, how many calls and tokens, and what to do; an attempt of unknown tokens is no matter of prices."""
+    for given in (None, 10):
+        shelf.call("r1", {"input_tokens": given, "output_tokens": None, "cost_musd": None, "http_status": 200})
+    shelf.call(cost_musd=None, model="house", provider="10.0.0.7:8000", input_tokens=900, output_tokens=100)
+    shelf.call(cost_musd=None, model="house", provider="10.0.0.7:8000", input_tokens=90, output_tokens=10)
+    report = build(shelf.con)
+    (line,) = report.unpriced_models
+    assert ("house", "10.0.0.7:8000", 2, 990, 110) == (
+        *(line.model, line.provider, line.calls, line.input_tokens, line.output_tokens),
+    )
+    said = (
+        "No price is known for house at 10.0.0.7:8000 (2 calls, 1,100 tokens). Give one in trimtab.toml, as"
+        ' [prices."house"] with input and output in USD per million tokens; `trimtab reprice` brings it to what was'
+        " recorded before."
+    )
+    assert said in report.notes
+    assert all("No price is known for house" in shown for shown in (_text(report), as_html(report)))
+
+
+def test_estimated_tokens_are_never_mixed_silently(shelf: Any) -> None:
+    """Where tokens are estimated the notes, the ledger's line and its row in text and HTML say how many."""
+    shelf.call(cost_musd=500, cost_source="estimated", usage_source="reported")
+    shelf.call(cost_musd=700, cost_source="estimated", usage_source="estimated", input_tokens=60, output_tokens=40)
+    report = build(shelf.con)
+    assert (1, 100, 700) == (report.guessed, report.guessed_tokens, report.guessed_musd)
+    (line,) = report.ledger
+    assert (2, 1) == (line.attempts, line.estimated)
+    (note,) = (n for n in report.notes if "reported no tokens" in n)
+    assert note.startswith(
+        "The provider reported no tokens for 1 of 2 requests, or not all: their 100 tokens are estimated"
+    )
+    assert "$0.0007 computed from them" in note
+    assert "(tokens of 1 estimated)" in _text(report)
+    assert "1 estimated</small>" in as_html(report)
+    assert report == from_json(json.loads(json.dumps(as_json(report))))
+
+
+def test_loops_around_a_question_are_multiplied_out(shelf: Any) -> None:
+    """Text and HTML say each loop with its owner, the product, and what an unanswered question cost."""
+    shelf.con.execute("UPDATE sites SET via = ['crewai', 'openai']")
+    for _ in range(3):
+        shelf.call("r1", *[LIMITED | {"body_digest": "b", "max_retries": 2}] * 3)
+        shelf.now += 2_000_000_000
+    report = build(shelf.con)
+    said = "3 (crewai, or a loop of yours around it) x 3 (openai) = 9 requests"
+    cost = "a question without an answer took 9 requests in 13 s, 4 s of it waiting; nothing billed"
+    assert all(text in shown for text in (said, cost) for shown in (_text(report), as_html(report)))
+    assert report == from_json(json.loads(json.dumps(as_json(report))))

@@ -33,7 +33,7 @@ HEALTH: dict[str, Any] = {
 
 def line(cls: str, cost_musd: int, **more: Any) -> dict[str, Any]:
     """A class of the ledger."""
-    counts = {"unpriced": 0, "attempts": 1, "calls": 1, "input_tokens": 10, "output_tokens": 1}
+    counts = {"unpriced": 0, "estimated": 0, "attempts": 1, "calls": 1, "input_tokens": 10, "output_tokens": 1}
     return {"cls": cls, "label": cls, "meaning": "", "cost_musd": cost_musd, **counts, **more}
 
 
@@ -96,4 +96,12 @@ def test_notes_are_said_once() -> None:
     assert (None, ["Prices: …"]) == (
         overview.synthetic({"scripted": 0, "notes": ["Prices: …"]}),
         overview.notes({"scripted": 0, "notes": ["Prices: …"]}),
+    )
+
+
+def test_estimated_tokens_are_marked() -> None:
+    """A class with tokens that nobody reported says so, and the total with it; the others do not."""
+    plain, guessed, whole = overview.ledger([line("a", 1), line("b", 2, estimated=1)], TOTALS | {"cost_musd": 3})
+    assert ("11", "11, partly estimated", "1,000, partly estimated") == tuple(
+        row["Tokens"] for row in (plain, guessed, whole)
     )

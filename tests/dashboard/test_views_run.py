@@ -61,3 +61,17 @@ def test_call_titles_say_what_became_of_it() -> None:
     assert "gpt-5: answer cut by the token limit, 2 s, $0.0001" == run.call_title(cut)
     turned_down = cut | {"finish_reason": "stop", "rejected_by_call_id": "x"}
     assert "gpt-5: answered, turned down by the agent, 2 s, $0.0001" == run.call_title(turned_down)
+
+
+def test_tokens_that_nobody_reported_are_about_so_many() -> None:
+    """An attempt's estimated tokens are told from reported ones and from unknown ones."""
+    tokens = {"input_tokens": 1_200, "output_tokens": None}
+    rows = run.attempts([ATTEMPT | tokens | {"usage_source": source} for source in ("reported", "estimated")])
+    assert [("1,200", "not known"), ("about 1,200", "not known")] == [
+        (row["Tokens in"], row["Tokens out"]) for row in rows
+    ]
+
+
+ATTEMPT: dict[str, Any] = dict.fromkeys(
+    ("http_status", "error_class", "ttft_ns", "retry_after_s", "timeout_s", "response_model", "model", "finish_reason")
+) | {"number": 1, "end": "complete", "started_ns": 0, "ended_ns": 1, "stream": False, "cost_musd": 5}

@@ -10,11 +10,15 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from trimtab_analyzer import load
+from trimtab_analyzer.case import Case
+from trimtab_analyzer.layers import retry_stacks
 from trimtab_tracer.extras import HOST_BUDGET
 
 CREW = 27
@@ -127,6 +131,21 @@ def test_rules_for_one_line_of_an_agent(flow: Any) -> None:
     assert wanted == {row["knob"]: json.loads(row["value"]) for row in rows}
 
 
+@pytest.mark.parametrize(
+    ("stack", "owner", "layers"),
+    [("crew", "user", [("sdk", "openai", 3)]), ("langchain", "framework", [("sdk", "openai", 3)])],
+)
+def test_each_loop_has_an_owner(flow: Any, stack: str, owner: str, layers: list[tuple[str, str, int]]) -> None:
+    """The requests of one question are split among the SDK and the loops around it, with whose they are."""
+    records = flow.records(work(flow, flow.home(), stack).home)
+    with closing(records.store.cursor()) as con, load.snapshot(con):
+        (found,) = retry_stacks(Case.load(con))
+    around = found.layers[:-1]
+    assert {owner} == {layer.owner for layer in around}
+    assert layers == [(layer.owner, layer.name, layer.times) for layer in found.layers[-1:]]
+    assert (CREW, CREW, True) == (found.times, found.requests, found.is_permanent)
+
+
 def publish(home: Path, site_id: str, values: dict[str, Any]) -> Path:
     """Lay a policy for one line into a home."""
     each = {"match": {"site": site_id}, "sticky": "run", "source": "human"}
@@ -138,10 +157,10 @@ def publish(home: Path, site_id: str, values: dict[str, Any]) -> Path:
     return home
 
 
-def work(flow: Any, home: Path) -> Any:
-    """Run the crew as a program of its own at a provider that is rate limiting for good."""
+def work(flow: Any, home: Path, stack: str = "crew") -> Any:
+    """Run a stack as a program of its own at a provider that is rate limiting for good."""
     provider = flow.provider({"rules": [{"fault": {"status": 429, "retry_after_ms": 1}}]})
-    process = flow.start(flow.program("stacks.py"), provider, home, "crew")
+    process = flow.start(flow.program("stacks.py"), provider, home, stack)
     stdout, stderr = process.communicate(timeout=90)
     assert process.returncode == 0, stderr
     return Ran(stdout, provider.log.entries, home)

@@ -53,6 +53,7 @@ def test_drop_in_the_middle_is_a_broken_stream(flow: Any, asked: Any) -> None:
     assert attempt["ttft_ns"] > 0
     assert attempt["response_bytes"] == ran.log[0].response_bytes
     assert (attempt["finish_reason"], records.row("FROM calls")["status"]) == (None, "error")
+    assert ("unknown", None) == (attempt["usage_source"], attempt["output_tokens"]), "an error is not estimated"
 
 
 @pytest.mark.parametrize("way", ["leave", "leave_async", "forget"])
@@ -65,3 +66,5 @@ def test_stream_left_early_is_abandoned(flow: Any, asked: Any, way: str) -> None
     assert (attempt["end"], attempt["error_class"], attempt["error_type"]) == ("abandoned", None, None)
     assert records.row("FROM calls")["status"] == "abandoned"
     assert attempt["chunks"] < 400
+    assert "estimated" == attempt["usage_source"] == records.row("FROM calls")["usage_source"]
+    assert (way != "forget") <= attempt["output_tokens"] < 400 * 1.5  # words that came before it was left

@@ -91,6 +91,7 @@ def story() -> list[r.Record]:
         r.Harness("p", "abc123"),
         START,
         r.Site("site", "a.py", "main", 3, 3, "client.create()"),
+        r.Site("site", "a.py", "main", 3, 3, "client.create()", via=("crewai", "openai")),
         attempt("c1", 1, 1, http_status=429, retry_after_s=2.0),
         exchange("c1", 1, tools_offered=offered, **slow_down | no_usage),
         attempt("c1", 2, 4),
@@ -235,6 +236,30 @@ def test_an_attempt_alone_keeps_its_tokens(store: Store) -> None:
     assert found == [(100, 40, 10, 60 * 5 // 2 + 50 + 100, "reported", False)]
     ingest(store, [exchange("c", input_tokens=None, output_tokens=None, usage_source="unknown")])
     assert rows(store, "SELECT input_tokens, output_tokens, parsed FROM attempts") == [(100, 10, True)]
+
+
+def test_what_tokens_were_is_kept_and_priced(store: Store) -> None:
+    """Audio, an hour's cache, searches and the terms of a request stand beside its tokens, and its cost follows."""
+    parts = {"cache_read_tokens": 40, "input_audio_tokens": 20, "web_searches": 2, "service_tier": "flex"}
+    ingest(store, [attempt("c", model="gpt-audio"), replace(exchange("c", **parts), model="gpt-audio")])
+    found = rows(store, "SELECT input_audio_tokens, web_searches, service_tier, cost_musd FROM attempts")
+    # 80 x 2.50 and 20 x 32 in, of which the list knows no cached price, 10 x 10 out
+    assert [(20, 2, "flex", 80 * 5 // 2 + 20 * 32 + 100)] == found
+
+
+def test_estimated_tokens_stay_marked(store: Store) -> None:
+    """A call is estimated as soon as one of its attempts is, whatever the others report."""
+    ingest(store, [attempt("c"), exchange("c"), attempt("c", 2, 3), exchange("c", 2, usage_source="estimated")])
+    assert [("reported",), ("estimated",)] == rows(store, "SELECT usage_source FROM attempts ORDER BY number")
+    assert [(200, "estimated")] == rows(store, "SELECT input_tokens, usage_source FROM calls")
+
+
+def test_a_site_keeps_the_packages_below_it(store: Store) -> None:
+    """A later process that has not made a request from there does not know the way, and takes nothing away."""
+    site = r.Site("site", "a.py", "main", 3, 3, "client.create()", via=("crewai", "openai"))
+    ingest(store, [site])
+    ingest(store, [replace(site, line=5, via=())])
+    assert [(5, ["crewai", "openai"])] == rows(store, "SELECT line, via FROM sites")
 
 
 def test_an_exchange_waits_for_its_attempt(store: Store) -> None:

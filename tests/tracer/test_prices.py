@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -8,7 +9,7 @@ from genai_prices import Usage, calc_price
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from trimtab_tracer.ingest_rows import Tokens, micro_usd
+from trimtab_tracer.ingest_rows import Terms, Tokens, micro_usd
 from trimtab_tracer.prices import PriceList, Rates
 from trimtab_tracer.setting_values import PriceOverride
 
@@ -109,7 +110,9 @@ def test_own_prices_win() -> None:
 def test_prices_follow_the_calendar_and_the_tier() -> None:
     """The price of the day counts, and a flex request is cheaper where the list says so."""
     tokens = Tokens(1_000_000, 0, 0, 0, 0)
-    normal, flex = (PRICES.cost("openai.chat", "h", "/", ("o3",), NOW_NS, tokens, tier).musd for tier in (None, "flex"))
+    normal, flex = (
+        PRICES.cost("openai.chat", "h", "/", ("o3",), NOW_NS, tokens, Terms(tier)).musd for tier in (None, "flex")
+    )
     early = int(datetime(2025, 5, 1, tzinfo=UTC).timestamp()) * 10**9
     before = PRICES.cost("openai.chat", "h", "/", ("o3",), early, tokens).musd
     assert (normal, flex, before) == (2_000_000, 1_000_000, 10_000_000)
@@ -131,6 +134,48 @@ def test_our_sum_is_the_librarys(model: str, fresh: int, read: int, write: int, 
     assert int(theirs.to_integral_value(ROUND_HALF_EVEN)) == ours
 
 
+SPECIAL = Rates(
+    **{name: Decimal(rate) for name, rate in zip(("input", "output", "cache_read"), (4, 16, 1), strict=True)},
+    **{name: Decimal(rate) for name, rate in zip(("cache_write", "cache_write_1h"), (5, 8), strict=True)},
+    **{name: Decimal(rate) for name, rate in zip(("input_audio", "cache_audio_read"), (32, 2), strict=True)},
+    **{name: Decimal(rate) for name, rate in zip(("output_audio", "output_image"), (64, 90), strict=True)},
+)
+ANY = st.builds(Tokens, *[COUNT] * 11)
+
+
+@given(ANY)
+def test_every_token_has_one_price(tokens: Tokens) -> None:
+    """Whatever the provider counts, also nonsense: the parts are not negative and sum to input and output exactly."""
+    counts = [count for count, _ in SPECIAL.parts(tokens)]
+    assert min(counts) >= 0
+    assert tokens.input == sum(counts[:6])
+    assert tokens.output == sum(counts[6:])
+
+
+@given(ANY, st.sampled_from(["input", "output", "web_searches"]), st.integers(1, 1_000))
+def test_more_never_costs_less(tokens: Tokens, name: str, more: int) -> None:
+    """One more token or search, everything else alike, does not make a request cheaper."""
+    rates = replace(SPECIAL, web_search=Decimal(10))
+    assert rates.musd(tokens) <= rates.musd(tokens._replace(**{name: getattr(tokens, name) + more}))
+
+
+def test_cached_audio_that_no_one_counts_is_as_little_as_can_be() -> None:
+    """OpenAI says how much was cached and how much was audio, not both: text comes first into the cache."""
+    within = SPECIAL.parts(Tokens(1_000, 600, 0, 0, 0, input_audio=300))
+    beyond = SPECIAL.parts(Tokens(1_000, 600, 0, 0, 0, input_audio=500))
+    assert [100, 300, 600, 0] == [count for count, _ in within[:4]]
+    assert [0, 400, 500, 100] == [count for count, _ in beyond[:4]]
+
+
+def test_an_hour_of_cache_costs_twice_the_input_where_the_list_leaves_it_out() -> None:
+    """Bedrock's older Claude entries have a price for five minutes only."""
+    host = "bedrock-runtime.us-east-1.amazonaws.com"
+    model = "us.anthropic.claude-opus-4-1-20250805-v1:0"
+    tokens = Tokens(1_000, 0, 1_000, 0, 0, cache_write_1h=1_000)
+    found = PRICES.cost("anthropic.messages", host, f"/model/{model}/invoke", (model,), NOW_NS, tokens)
+    assert ("aws", 30_000) == (found.provider, found.musd)  # 15 for input, 18.75 for five minutes, 30 for an hour
+
+
 @given(st.decimals(0, 999_999, places=9))
 def test_reported_prices_are_rounded_once(usd: Decimal) -> None:
     """A provider's decimal price becomes the nearest integer of micro-USD."""
@@ -144,3 +189,62 @@ def test_reported_prices_are_rounded_once(usd: Decimal) -> None:
 def test_an_odd_reported_price_is_none(usd: str | None) -> None:
     """What is no sensible amount of money is not taken for one."""
     assert micro_usd(usd) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "model", "provider", "musd"),
+    [
+        ("openrouter.ai", "/api/v1", "openai/gpt-5", "openrouter", 11_250_000),
+        ("api.groq.com", "/openai/v1", "openai/gpt-oss-120b", "groq", 750_000),
+        ("api.together.xyz", "/v1", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", 1_760_000),
+        ("api.together.ai", "/v1", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", 1_760_000),
+        (
+            "api.fireworks.ai",
+            "/inference/v1",
+            "accounts/fireworks/models/gpt-oss-120b",
+            "fireworks",
+            750_000,
+        ),
+        ("api.deepseek.com", "", "deepseek-chat", "deepseek", 1_370_000),
+        ("api.x.ai", "/v1", "grok-4", "x-ai", 18_000_000),
+        ("mine.openai.azure.com", "/openai/deployments/d", "gpt-4o-2024-08-06", "azure", 12_500_000),
+        ("us-east5-aiplatform.googleapis.com", "/v1/p", "claude-sonnet-4-5@20250929", "google", 28_500_000),
+        (
+            "aiplatform.googleapis.com",
+            "/v1/endpoints/openapi",
+            "google/gemini-2.5-flash",
+            "google",
+            2_800_000,
+        ),
+        (
+            "bedrock-runtime.us-west-2.amazonaws.com",
+            "/openai/v1",
+            "openai.gpt-oss-120b-1:0",
+            "aws",
+            750_000,
+        ),
+        ("api.mistral.ai", "/v1", "mistral-small-2506", "mistral", 400_000),
+        ("api.cerebras.ai", "/v1", "gpt-oss-120b", "cerebras", 1_100_000),
+        ("router.huggingface.co", "/v1", "openai/gpt-oss-120b:groq", "huggingface_groq", 900_000),
+        ("router.huggingface.co", "/v1", "openai/gpt-oss-120b", "huggingface", None),
+        ("bedrock-mantle.us-east-1.api.aws", "/v1", "no-such-model", "aws", None),
+        ("llm.example", "/v1", "no-such-model", "llm.example", None),
+    ],
+)
+def test_hosts_that_speak_openais_format(host: str, path: str, model: str, provider: str, musd: int | None) -> None:
+    """The address says the provider, and the name, as that host spells it, its price: a million tokens in and out."""
+    found = PRICES.cost(
+        "openai.chat", host, f"{path}/chat/completions", (model,), NOW_NS, Tokens(1_000_000, 0, 0, 1_000_000, 0)
+    )
+    assert (provider, musd) == (found.provider, found.musd)
+
+
+def test_a_deployment_is_priced_by_the_model_in_its_answer() -> None:
+    """Azure's deployments have names of their own; the response names the model, and a user's price may name either."""
+    where = ("openai.chat", "mine.openai.azure.com", "/openai/deployments/chat-prod/chat/completions")
+    tokens = Tokens(1_000_000, 0, 0, 0, 0)
+    answered = PRICES.cost(*where, ("gpt-4o-2024-08-06", "chat-prod"), NOW_NS, tokens)
+    failed = PRICES.cost(*where, (None, "chat-prod"), NOW_NS, tokens)
+    own = PriceList([PriceOverride("chat-prod", input=1, output=1)])
+    assert (2_500_000, None) == (answered.musd, failed.musd)
+    assert 1_000_000 == own.cost(*where, ("gpt-4o-2024-08-06", "chat-prod"), NOW_NS, tokens).musd

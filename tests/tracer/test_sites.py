@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -176,3 +177,34 @@ def test_exception_is_pinned_to_the_innermost_user_line(tmp_path: Path, finder: 
     site = finder.of_traceback(caught.value.__traceback__)
     assert site is not None
     assert (site.file, site.line) == ("agent.py", 3)
+
+
+LIBRARY = """\
+def ask(ask_on):
+    return ask_on()
+"""
+
+
+def _library(folder: Path, name: str) -> ModuleType:
+    """A module that looks installed."""
+    path = folder / "site-packages" / name
+    path.mkdir(parents=True, exist_ok=True)
+    return load(path / "__init__.py", LIBRARY)
+
+
+def test_the_packages_below_a_line_are_announced_with_its_first_request(tmp_path: Path) -> None:
+    """A line is announced when it is found, and once more with what its first request passed through."""
+    seen: list[Site] = []
+    finder = SiteFinder(seen.append, str(tmp_path))
+    agent = load(tmp_path / "agent.py", "def ask(down):\n    return down()\n")
+    crew, sdk, http = (_library(tmp_path, name) for name in ("crew", "openai", "httpx"))
+
+    source = "def go(find, sys):\n    return find(sys._getframe())\n"
+    bottom = load(tmp_path / "site-packages" / "httpx" / "send.py", source)
+    find = partial(bottom.go, finder.here, sys)
+    site = agent.ask(partial(crew.ask, partial(sdk.ask, partial(http.ask, find))))
+    assert [(), ("crew", "openai")] == [one.via for one in seen]
+    assert {"agent.py"} == {one.file for one in seen} == {site.file}
+    assert 2 == len(seen)
+    agent.ask(partial(crew.ask, find))
+    assert 2 == len(seen), "the first way counts"

@@ -10,7 +10,8 @@ import pytest
 from trimtab_tracer.exchange import Captured, ExchangeBuilder
 from trimtab_tracer.records import Attempt, Content, Exchange
 from trimtab_tracer.wire.formats import match
-from trimtab_tracer.wire.usage import fragment, model_of, usage
+from trimtab_tracer.wire.tokens import usage
+from trimtab_tracer.wire.usage import fragment, model_of
 
 FRAMEWORKS = (
     *(

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_tracer.wire.facts import Usage
-from trimtab_tracer.wire.usage import FRAGMENT_BYTES, fragment, model_in, model_of, usage
+from trimtab_tracer.wire.tokens import usage
+from trimtab_tracer.wire.usage import FRAGMENT_BYTES, fragment, model_in, model_of
 
 COUNTS = st.integers(0, 10**9)
 SCALAR = st.none() | st.booleans() | st.integers() | st.text(max_size=60) | st.floats(allow_nan=False)

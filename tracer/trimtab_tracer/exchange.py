@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from .decisions import Order, choice, obeyed
 from .digests import canonical, digest
+from .estimate import estimated
 from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact
@@ -88,9 +89,12 @@ class ExchangeBuilder:
         asked = fmt.request(obj(sent.value), attempt.path)
         params = self._params(asked.params)
         said = _without_torn_calls(fmt.response(obj(came.value)))
+        guess = estimated(attempt, sent.value, came.value, said.usage)
         memory = self._memory(attempt.run_id)
         setup = memory.setup(asked)
-        exchange = self._exchange(captured, asked, params, said, setup, memory)
+        exchange = self._exchange(captured, asked, params, replace(said, usage=guess or said.usage), setup, memory)
+        if guess is not None:
+            exchange = replace(exchange, usage_source="estimated")
         records: list[Record] = [exchange]
         if attempt.number == 1:
             readable = isinstance(sent.value, dict)
@@ -135,13 +139,7 @@ class ExchangeBuilder:
             previous_response_id=_name(asked.previous_response_id),
             finish_reason=said.finish_reason,
             finish_reason_raw=self._word(said.finish_reason_raw),
-            input_tokens=usage.input_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            output_tokens=usage.output_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
             usage_source="reported" if said.usage is not None else "unknown",
-            cost_reported_usd=usage.cost_reported_usd,
             provider_error_type=_name(said.error_type),
             provider_error_code=_name(said.error_code),
             provider_error_message=redact(said.error_message[:4000])[:ERROR_CHARS] if said.error_message else None,
@@ -159,6 +157,7 @@ class ExchangeBuilder:
             ),
             rejects_call_id=rejected,
             rejection_text=self._kept(last) if rejected else None,
+            **usage.stated() | {"service_tier": said.service_tier or usage.service_tier},
         )
 
     def _kept(self, said: str | None) -> str | None:

@@ -141,6 +141,7 @@ class _Batch:
             replace_rows(
                 self._con, table, [row for exchange in of[Exchange] for row in rows_of(exchange)], _KEYS[table]
             )
+        self._write_sites()
         self._write_processes()
         touched = self._write_attempts()
         self._write_runs()
@@ -150,6 +151,13 @@ class _Batch:
             execute_for(self._con, query("calls"), batch_calls=calls)
         self._derive_tools({row["call_id"] for row in touched})
         return len(calls)
+
+    def _write_sites(self) -> None:
+        """Sites; one that names no way to its requests leaves the way that is known."""
+        rows = [ingest_rows.site_row(site) for site in self._groups[Site]]
+        for is_known in (False, True):
+            if of_kind := [row for row in rows if ("via" in row) is is_known]:
+                upsert_rows(self._con, "sites", "site_id", of_kind)
 
     def _write_processes(self) -> None:
         con = self._con
@@ -333,7 +341,6 @@ NOT_STORABLE = "does not fit the store"
 """Reason of a loss: a sound record with a value that its table refuses."""
 _OF_A_RUN = (RunStart, RunEnd, Attempt, ToolRun, HttpSpan, Decision, Outcome)
 _KEYS: dict[str, tuple[str, ...]] = {
-    "sites": ("site_id",),
     "decisions": ("decision_id",),
     "outcomes": ("outcome_id",),
     "spans": ("span_id",),
@@ -343,7 +350,6 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "tool_results": ("tool_id", "attempt_id"),
 }
 _SIMPLE: tuple[tuple[type, str, Callable[[Any], Row]], ...] = (
-    (Site, "sites", ingest_rows.plain_row),
     (Decision, "decisions", ingest_rows.decision_row),
     (Outcome, "outcomes", ingest_rows.outcome_row),
     (HttpSpan, "spans", ingest_rows.span_row),

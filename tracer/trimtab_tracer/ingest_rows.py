@@ -27,7 +27,7 @@ from .records import (
     ToolRun,
 )
 from .wire.errors import classify
-from .wire.usage import usage
+from .wire.tokens import usage
 
 if TYPE_CHECKING:
     from .prices import PriceList
@@ -37,7 +37,11 @@ Row: TypeAlias = dict[str, Any]
 NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"})
 """Exceptions of the HTTP libraries that say the request never reached a server: nothing can have been billed."""
 
-_USAGE = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+_USAGE = (
+    *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
+    *("cache_write_1h_tokens", "input_audio_tokens", "cache_audio_read_tokens", "output_audio_tokens"),
+    *("output_image_tokens", "web_searches", "service_tier", "speed", "inference_geo"),
+)
 _EXCHANGE = (
     *("response_model", "response_id", "previous_response_id", "finish_reason", "finish_reason_raw"),
     *("provider_error_type", "provider_error_code", "provider_error_message", "message_count"),
@@ -57,13 +61,34 @@ def json_text(value: Any) -> str:
 
 
 class Tokens(NamedTuple):
-    """Token counts of one attempt; cached tokens are part of ``input``, reasoning is part of ``output``."""
+    """Counts of one attempt that cost money."""
 
     input: int
+    """All of it: cached tokens and audio are part of it."""
     cache_read: int
     cache_write: int
     output: int
+    """All of it: reasoning, audio and pictures are part of it."""
     reasoning: int
+    cache_write_1h: int = 0
+    """Part of ``cache_write``."""
+    input_audio: int = 0
+    cache_audio_read: int = 0
+    """Part of ``cache_read`` and of ``input_audio``."""
+    output_audio: int = 0
+    output_image: int = 0
+    web_searches: int = 0
+
+
+class Terms(NamedTuple):
+    """What a request's price depends on beside its tokens."""
+
+    service_tier: str | None = None
+    """``flex``, ``priority``, ``batch``, …: as served, or where the provider does not say, as asked for."""
+    speed: str | None = None
+    """Anthropic's ``fast`` mode."""
+    inference_geo: str | None = None
+    """Where Anthropic ran the model."""
 
 
 def micro_usd(usd: str | None) -> int | None:
@@ -101,10 +126,12 @@ def apply_exchange(row: Row, exchange: Exchange) -> None:
     row["tools_offered"] = list(exchange.tools_offered)
     row["params"] = json_text(exchange.params)
     row["parsed"] = True
-    for name in (*_USAGE, "model"):
+    # What the provider reported is never replaced by what we estimate.
+    is_known = exchange.usage_source == "estimated" and row["usage_source"] == "reported" and _tokens(row) is not None
+    for name in ("model",) if is_known else (*_USAGE, "model"):
         if (value := getattr(exchange, name)) is not None:
             row[name] = value
-    if exchange.usage_source != "unknown":
+    if exchange.usage_source != "unknown" and not is_known:
         row["usage_source"] = exchange.usage_source
     if (reported := micro_usd(exchange.cost_reported_usd)) is not None:
         row["cost_reported_musd"] = reported
@@ -113,6 +140,11 @@ def apply_exchange(row: Row, exchange: Exchange) -> None:
 def finish_attempt(row: Row, prices: PriceList) -> None:
     """Give an attempt's row its error class, provider and cost, in place; they follow from the rest of the row."""
     row["error_class"] = _error_class(row)
+    price_attempt(row, prices)
+
+
+def price_attempt(row: Row, prices: PriceList) -> None:
+    """Give an attempt's row its provider and cost, in place, by ``prices``."""
     tokens = _tokens(row)
     cost = prices.cost(
         row["api"],
@@ -121,7 +153,7 @@ def finish_attempt(row: Row, prices: PriceList) -> None:
         (row["response_model"], row["model"]),
         row["started_ns"],
         tokens,
-        _service_tier(row["params"]),
+        _terms(row),
     )
     row |= {"provider": cost.provider, "cost_computed_musd": cost.musd, "price_version": cost.version}
     if row["cost_reported_musd"] is not None:
@@ -152,15 +184,28 @@ def _tokens(row: Row) -> Tokens | None:
     given, written = row["input_tokens"], row["output_tokens"]
     if given is None or (written is None and row["api"] != "openai.embeddings"):
         return None
-    read, write, thought = row["cache_read_tokens"], row["cache_write_tokens"], row["reasoning_tokens"]
-    return Tokens(given, read or 0, write or 0, written or 0, thought or 0)
+    return Tokens(
+        input=given,
+        cache_read=row["cache_read_tokens"] or 0,
+        cache_write=row["cache_write_tokens"] or 0,
+        output=written or 0,
+        reasoning=row["reasoning_tokens"] or 0,
+        cache_write_1h=row["cache_write_1h_tokens"] or 0,
+        input_audio=row["input_audio_tokens"] or 0,
+        cache_audio_read=row["cache_audio_read_tokens"] or 0,
+        output_audio=row["output_audio_tokens"] or 0,
+        output_image=row["output_image_tokens"] or 0,
+        web_searches=row["web_searches"] or 0,
+    )
 
 
-def _service_tier(params: str | None) -> str | None:
-    if params is None or '"service_tier"' not in params:
-        return None
-    tier = json.loads(params).get("service_tier")
-    return tier if isinstance(tier, str) else None
+def _terms(row: Row) -> Terms:
+    """What the provider says it served; where it says nothing, the tier that was asked for."""
+    asked = None
+    if row["service_tier"] is None and (params := row["params"]) is not None and '"service_tier"' in params:
+        asked = json.loads(params).get("service_tier")
+    tier = row["service_tier"] or (asked if isinstance(asked, str) else None)
+    return Terms(tier, row["speed"], row["inference_geo"])
 
 
 def _is_unbilled(row: Row) -> bool:
@@ -233,7 +278,14 @@ def content_row(content: Content) -> Row:
     return row | {"recorded_ns": row.pop("ts_ns")}
 
 
-def plain_row(record: Site | Loss) -> Row:
+def site_row(site: Site) -> Row:
+    """A place in the user's code; without the column ``via`` where the record does not know it."""
+    row = _plain(site)
+    row["via"] = list(site.via)
+    return row if site.via else {name: value for name, value in row.items() if name != "via"}
+
+
+def plain_row(record: Loss) -> Row:
     """Records whose fields are the columns."""
     return _plain(record)
 

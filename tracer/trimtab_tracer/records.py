@@ -94,7 +94,8 @@ class RunEnd:
 
 @value_class
 class Site:
-    """A place in the user's code that made a choice. Written once per process before its first use."""
+    """A place in the user's code that made a choice. Written once per process before its first use, and once more when
+    the first request from there shows the packages between."""
 
     site_id: str
     """Digest of file, function and the statement's text: survives edits elsewhere in the file."""
@@ -108,6 +109,9 @@ class Site:
     """The statement's lines, dedented and redacted; empty where the source can't be read."""
     owner: str = "user"
     """``user`` or ``library``: the latter where no frame of the user's own code was found."""
+    via: tuple[str, ...] = ()
+    """Installed packages between this line and the request, the outermost first, as its first request passed through
+    them: a loop around the SDK is in one of them, or in the user's own code. Empty where no request was seen."""
 
 
 @value_class
@@ -238,6 +242,24 @@ class Exchange:
     """The earlier call whose answer this request's last message turns down ("provide exactly one …")."""
     rejection_text: str | None = None
     """First 200 characters of that message; None with content off."""
+    cache_write_1h_tokens: int | None = None
+    """Those of ``cache_write_tokens`` that are kept for an hour, at another price than the rest."""
+    input_audio_tokens: int | None = None
+    """Audio within ``input_tokens``, cached audio included."""
+    cache_audio_read_tokens: int | None = None
+    """Audio within ``cache_read_tokens``."""
+    output_audio_tokens: int | None = None
+    """Audio within ``output_tokens``."""
+    output_image_tokens: int | None = None
+    """Pictures within ``output_tokens``."""
+    web_searches: int | None = None
+    """Searches on the web that the provider made and bills one by one."""
+    service_tier: str | None = None
+    """Tier that served the request, as the provider says: ``default``, ``flex``, ``priority``, ``batch``, …"""
+    speed: str | None = None
+    """``fast | standard``, where Anthropic says so."""
+    inference_geo: str | None = None
+    """Where Anthropic ran the model, as it says."""
 
 
 @value_class
@@ -437,6 +459,8 @@ def to_dict(record: Record) -> dict[str, Any]:
         out[name] = value
     if isinstance(record, Decision) and not record.choices:
         del out["choices"]  # so that a sidecar of an earlier version reads what does not need it
+    if isinstance(record, Site) and not record.via:
+        del out["via"]
     return out
 
 
@@ -452,7 +476,7 @@ def from_dict(data: dict[str, Any]) -> Record:
     if shape is None:
         raise ValueError(f"unknown record kind {kind!r}; this version knows {', '.join(sorted(_Shapes.by_kind))}")
     nested = _Shapes.nested.get(shape, {})
-    for name in ("choices", "tool_requests", "tool_results", "tools_offered"):
+    for name in ("choices", "tool_requests", "tool_results", "tools_offered", "via"):
         if name in values:
             inner = nested.get(name)
             values[name] = tuple(inner(**v) if inner is not None else v for v in values[name])

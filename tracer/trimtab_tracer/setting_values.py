@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from .shapes import value_class
@@ -28,6 +29,14 @@ class PriceOverride:
     """None: cached input costs what other input costs."""
     cache_write: float | None = None
     """None: writing the cache costs what other input costs."""
+    cache_write_1h: float | None = None
+    """None: writing it for an hour costs what other writing costs."""
+    reasoning: float | None = None
+    """None: reasoning costs what other output costs."""
+    input_audio: float | None = None
+    """None: audio costs what other input costs."""
+    output_audio: float | None = None
+    """None: audio costs what other output costs."""
 
 
 @value_class
@@ -157,9 +166,11 @@ def names(value: object) -> tuple[str, ...]:
 
 
 def prices(value: object) -> tuple[PriceOverride, ...]:
-    """Price overrides from ``{model: {input, output, cache_read, cache_write}}`` in USD per million tokens."""
+    """Price overrides from ``{model: {input, output, …}}`` in USD per million tokens: fields of PriceOverride."""
+    known = {f.name for f in fields(PriceOverride)} - {"model"}
     expected = (
-        'tables like [prices."my-model"] with input, output and if needed cache_read, cache_write: USD per million'
+        'tables like [prices."my-model"] with input, output and if needed '
+        f"{', '.join(sorted(known - {'input', 'output'}))}: USD per million"
     )
     if isinstance(value, tuple) and all(isinstance(p, PriceOverride) for p in value):
         return value
@@ -167,7 +178,6 @@ def prices(value: object) -> tuple[PriceOverride, ...]:
         raise Unusable(expected)
     out = []
     for model, rates in value.items():
-        known = {"input", "output", "cache_read", "cache_write"}
         if not isinstance(rates, Mapping) or not {"input", "output"} <= set(rates) <= known:
             raise Unusable(expected)
         if any(isinstance(r, bool) or not isinstance(r, int | float) or not 0 <= r < 1e6 for r in rates.values()):

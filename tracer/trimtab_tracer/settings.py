@@ -250,8 +250,8 @@ class Settings:
         metadata=_row(
             None,
             read.prices,
-            'Your own prices: a table `[prices."my-model"]` with `input` and `output` (and `cache_read`, `cache_write`)'
-            " in USD per million tokens.",
+            'Your own prices: a table `[prices."my-model"]` with `input` and `output` (and `cache_read`, `cache_write`,'
+            " `cache_write_1h`, `reasoning`, `input_audio`, `output_audio`) in USD per million tokens.",
         ),
     )
 

@@ -15,6 +15,7 @@ import sys
 import sysconfig
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -38,6 +39,12 @@ PLUMBING = (
     "tenacity", "pydantic", "aiohttp", "sniffio", "uvloop",
 )  # fmt: skip
 """Installed packages that carry calls for others: never the one who made the choice."""
+
+CARRIERS = frozenset(PLUMBING) - {"openai", "anthropic", "tenacity"}
+"""Packages that a request passes through and that don't send it again."""
+
+MAX_PACKAGES = 16
+"""Packages named between a line and its request."""
 
 UNKNOWN = Site(
     site_id="unknown", file="<unknown>", function="<unknown>", line=0, end_line=0, source="", owner="library"
@@ -96,9 +103,24 @@ class SiteFinder:
         self._directory = directory
         self._owners: dict[str, str] = {}
         self._sites: dict[tuple[int, int], tuple[CodeType, Site]] = {}
+        self._reached: set[str] = set()
 
     def here(self, frame: FrameType | None) -> Site:
         """The site that ``frame`` runs on behalf of; :data:`UNKNOWN` where nothing tells."""
+        site = self._here(frame)
+        if site.site_id not in self._reached:
+            self._reach(frame, site)
+        return site
+
+    def _reach(self, frame: FrameType | None, site: Site) -> None:
+        """Announce a site again, with the packages that the first request from it passed through."""
+        if len(self._reached) >= MAX_SITES:
+            self._reached.clear()
+        self._reached.add(site.site_id)
+        if site is not UNKNOWN and (via := packages_below(frame, self._owner)):
+            self._announce(replace(site, via=via))
+
+    def _here(self, frame: FrameType | None) -> Site:
         site = self.user_site(frame)
         if site is not None:
             return site
@@ -191,6 +213,32 @@ def describe(code: CodeType, instruction: int, line: int, owner: str, directory:
     return Site(
         site_id=site_id, file=file, function=code.co_qualname, line=first, end_line=last, source=source, owner=owner
     )
+
+
+def packages_below(frame: FrameType | None, owner: Callable[[str], str]) -> tuple[str, ...]:
+    """Installed packages from the innermost user frame, or the task's first, down to ``frame``: outermost first, and
+    each as often as it comes up again. HTTP clients, the event loop and the standard library are left out."""
+    found: list[str] = []
+    last = _task_frame()
+    for _ in range(MAX_FRAMES):
+        if frame is None or owner(frame.f_code.co_filename) == USER:
+            break
+        package = package_of(frame.f_code.co_filename)
+        if package is not None and package not in CARRIERS and found[-1:] != [package]:
+            found.append(package)
+        if frame is last:
+            break
+        frame = frame.f_back
+    return tuple(reversed(found[:MAX_PACKAGES]))
+
+
+def package_of(filename: str) -> str | None:
+    """The installed package that a file belongs to, or None."""
+    path = os.path.abspath(filename)
+    for marker in (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"):
+        if marker in path:
+            return path.rsplit(marker, 1)[1].removesuffix(".py").partition(os.sep)[0]
+    return None
 
 
 def _earlier_twins(lines: list[str], start: int, line: int) -> int:

@@ -195,7 +195,16 @@ class Attempt(Answer):
     cache_write_tokens: int | None
     output_tokens: int | None
     reasoning_tokens: int | None
-    usage_source: str
+    cache_write_1h_tokens: int | None
+    input_audio_tokens: int | None
+    cache_audio_read_tokens: int | None
+    output_audio_tokens: int | None
+    output_image_tokens: int | None
+    web_searches: int | None
+    service_tier: str | None = Field(description="That served the request, as the provider says")
+    speed: str | None
+    inference_geo: str | None
+    usage_source: str = Field(description="`estimated`: nobody reported these tokens, or not all of them")
     cost_musd: int | None
     cost_source: str
     cost_reported_musd: int | None
@@ -360,6 +369,7 @@ class LedgerPart(Answer):
     cost_known: bool
     input_tokens: int
     output_tokens: int
+    is_estimated: bool = Field(description="Whether nobody reported the tokens: they are estimated from the text")
 
 
 class LedgerClass(Answer):
@@ -372,6 +382,7 @@ class LedgerClass(Answer):
     unknown: int = Field(description="Attempts of unknown cost among them, counted as 0")
     input_tokens: int
     output_tokens: int
+    estimated: int = Field(description="Attempts among them whose tokens nobody reported")
 
 
 class Ledger(Answer):

@@ -261,13 +261,7 @@ class _Writer:
             response_id=reply.response_id,
             finish_reason=reply.finish_reason,
             finish_reason_raw=reply.finish_reason_raw,
-            input_tokens=usage.input_tokens if usage else None,
-            cache_read_tokens=usage.cache_read_tokens if usage else None,
-            cache_write_tokens=usage.cache_write_tokens if usage else None,
-            output_tokens=usage.output_tokens if usage else None,
-            reasoning_tokens=usage.reasoning_tokens if usage else None,
             usage_source="reported" if usage and usage.output_tokens is not None else "unknown",
-            cost_reported_usd=usage.cost_reported_usd if usage else None,
             message_count=self.messages,
             output_chars=len(reply.text),
             output_digest=digest(reply.text) if reply.text else None,
@@ -279,6 +273,7 @@ class _Writer:
             tool_results=self._tool_results(n),
             rejects_call_id=refused,
             rejection_text=self._short(refusal),
+            **(usage.stated() if usage else {}),
         )
 
     def _rejection(self, n: int) -> tuple[str | None, str | None]:

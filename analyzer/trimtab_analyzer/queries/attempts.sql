@@ -3,6 +3,7 @@
 -- meets again (a retry of them is futile).
 -- One row per attempt, ordered by start.
 -- *_ns nanoseconds since the epoch, *_s seconds, cost_musd micro-USD (NULL where unknown), tokens NULL where unknown.
+--   is_estimated  its tokens, or some of them, nobody reported: they are estimated from the text
 --   is_failed     no answer came of it
 --   is_last       no later attempt of its call
 --   is_answer     the attempt whose answer the agent got: the last one of its call that did not fail
@@ -85,6 +86,8 @@ SELECT
     p.output_tokens,
     p.reasoning_tokens,
     p.cost_musd,
+    p.usage_source = 'estimated' AS is_estimated,
+    p.max_retries,
     c.rejection_text
 FROM placed AS p
 LEFT JOIN calls AS c USING (call_id)

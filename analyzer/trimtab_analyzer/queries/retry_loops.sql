@@ -3,6 +3,7 @@
 -- Parameters: $run_ids VARCHAR[] or NULL for all runs; $within_s DOUBLE.
 -- One row per call of such a chain.
 --   question_id  the first call of its chain: what the agent wanted to know, however often it asked
+--   is_meant     something says that the agent asks the same thing on purpose, see is_storm
 --   is_storm     two of the chain's calls or more were themselves sent again by the SDK, so that the loops multiply; and nothing
 --                says that the agent asks the same thing on purpose: a body sent again soon after it was answered (polling), or
 --                while it was still under way (several samples of one prompt), says so in the run
@@ -45,6 +46,7 @@ chained AS (
 SELECT
     call_id,
     first_value(call_id) OVER (one ORDER BY started_ns, call_id) AS question_id,
+    is_meant,
     count_if(requests >= 2) OVER one >= 2 AND NOT is_meant AS is_storm
 FROM chained
 WINDOW one AS (PARTITION BY run_id, site_id, host, path, body_digest, chain)

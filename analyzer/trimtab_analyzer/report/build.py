@@ -22,13 +22,28 @@ from .. import load
 from ..case import Case
 from ..cost import CLASSES, by_class
 from ..findings import Finding, analyze
+from ..layers import retry_stacks
 from ..load import Connection
 from . import words
 from .caveats import notes
-from .model import CallLine, FindingView, LedgerLine, LossLine, Place, Report, RunLine, Totals
+from .model import (
+    CallLine,
+    FindingView,
+    LedgerLine,
+    LossLine,
+    Place,
+    Report,
+    RetryLine,
+    RunLine,
+    Totals,
+    UnpricedModel,
+)
 
 MAX_RUNS: Final = 500
 """Runs in the table; failed and blamed ones first, then the most expensive."""
+
+MAX_RETRY_LINES: Final = 20
+"""Places listed with the loops around their requests."""
 
 MAX_CALLS: Final = 3_000
 """Calls listed below their runs, in the same order of importance: about 2 MB of HTML."""
@@ -83,8 +98,10 @@ def build(
             raise LookupError(f"no run {run_id!r} in the store")
         (sources,) = _rows(con, "sources", run_ids=ids, scripted=SCRIPTED)
         case = case or Case.load(con, ids)
+        stacks = retry_stacks(case)[:MAX_RETRY_LINES]
         findings = _views(analyze(con, ids, case=case) if found is None else found, places)
         losses = tuple(LossLine(**row) for row in _rows(con, "losses"))
+        unpriced = tuple(UnpricedModel(**row) for row in _rows(con, "unpriced", run_ids=ids))
         listed = _choose(rows, outcomes, _blamed(findings))
         calls = _calls(con, listed, places)
     lines = _ledger_lines(case.ledger)
@@ -104,8 +121,13 @@ def build(
         runs=tuple(_run(row, outcomes[row["run_id"]], places, calls.get(row["run_id"], ())) for row in listed),
         runs_listed=len(calls),
         losses=losses,
-        notes=tuple(notes(rows, totals, sources, losses, listed=len(listed), opened=len(calls))),
+        notes=tuple(notes(rows, totals, sources, losses, unpriced, listed=len(listed), opened=len(calls))),
         scripted=sources["scripted"],
+        unpriced_models=unpriced,
+        retries=tuple(RetryLine(places.get(stack.site_id or ""), stack.times, stack) for stack in stacks),
+        guessed=sources["guessed"],
+        guessed_tokens=sources["guessed_tokens"],
+        guessed_musd=sources["guessed_musd"],
     )
 
 
@@ -206,6 +228,7 @@ def _ledger_lines(parts: pl.DataFrame) -> tuple[LedgerLine, ...]:
             attempts=row["attempts"],
             input_tokens=row["input_tokens"],
             output_tokens=row["output_tokens"],
+            estimated=row["estimated"],
         )
         for row in by_class(parts).iter_rows(named=True)
     ]

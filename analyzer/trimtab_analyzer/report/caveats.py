@@ -11,8 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..wording import count, were
-from .model import LossLine, Totals
+from .model import LossLine, Totals, UnpricedModel
 from .words import listing, usd
+
+MAX_NAMED = 5
+"""Models without a price that are named one by one."""
 
 
 def notes(
@@ -20,6 +23,7 @@ def notes(
     totals: Totals,
     sources: dict[str, Any],
     losses: Sequence[LossLine],
+    unpriced: Sequence[UnpricedModel] = (),
     *,
     listed: int,
     opened: int,
@@ -31,6 +35,7 @@ def notes(
         totals: Their sums.
         sources: Where the numbers come from (``queries/sources.sql``).
         losses: What could not be kept.
+        unpriced: Models without a known price.
         listed: Runs in the report's table.
         opened: Those of them whose calls are listed.
     """
@@ -44,6 +49,7 @@ def notes(
         kinds = listing([f"{loss.count:,} of kind {loss.lost_kind} ({loss.reason})" for loss in losses])
         yield f"{count(lost, 'record')} could not be kept: {kinds}. What they held is missing here."
     yield from _money(totals, sources, requests)
+    yield from _unpriced(unpriced)
     if n := totals.untold:
         yield f"{count(n, 'answer')} came without token counts, which count as 0 tokens here."
     if n := sources["unparsed"]:
@@ -74,6 +80,30 @@ def _money(totals: Totals, sources: dict[str, Any], requests: str) -> Iterable[s
         reported = f", {usd(totals.reported_musd)} was reported by the provider" if sources["reported"] else ""
         lists = listing(sources["price_versions"])
         yield f"{usd(totals.estimated_musd)} is computed from tokens and list prices ({lists}){reported}."
+    if n := sources["guessed"]:
+        cost = f", and so is the {usd(sources['guessed_musd'])} computed from them" if sources["guessed_musd"] else ""
+        yield (
+            f"The provider reported no tokens for {n:,} of {requests}, or not all: their {sources['guessed_tokens']:,}"
+            f" tokens are estimated from the text{cost}. Pictures and hidden reasoning are not in it, so it is rather"
+            " too little. A stream reports its tokens when it is asked to (stream_options include_usage)."
+        )
+
+
+def _unpriced(models: Sequence[UnpricedModel]) -> Iterable[str]:
+    if not models:
+        return
+    named = [
+        f"{line.model or 'a model without a name'} at {line.provider} ({count(line.calls, 'call')},"
+        f" {line.input_tokens + line.output_tokens:,} tokens)"
+        for line in models[:MAX_NAMED]
+    ]
+    if len(models) > MAX_NAMED:
+        named.append(f"{len(models) - MAX_NAMED:,} more")
+    yield (
+        f"No price is known for {listing(named)}. Give one in trimtab.toml, as"
+        f' [prices."{models[0].model}"] with input and output in USD per million tokens; `trimtab reprice` brings it'
+        " to what was recorded before."
+    )
 
 
 def _imports(rows: Sequence[dict[str, Any]]) -> Iterable[str]:

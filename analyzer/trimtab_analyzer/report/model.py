@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from ..retry_stack import Layer, RetryStack
+
 FORMAT = 1
 """Version of the JSON form; fields are only ever added to it."""
 
@@ -71,6 +73,8 @@ class LedgerLine:
     attempts: int
     input_tokens: int
     output_tokens: int
+    estimated: int = 0
+    """Requests in this class whose tokens nobody reported: they are estimated from the text, and so is their cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,29 @@ class LossLine:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryLine:
+    """How often one question goes out from a line, and what a permanent failure costs."""
+
+    place: Place | None
+    times: int
+    """How often a permanent failure is sent: the product of the stack's layers."""
+    stack: RetryStack
+
+
+@dataclass(frozen=True, slots=True)
+class UnpricedModel:
+    """A model whose tokens are known and whose price is not."""
+
+    model: str
+    provider: str
+    """The price list's id of the provider, or the host where it has none."""
+    calls: int
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that a report says."""
 
@@ -206,6 +233,16 @@ class Report:
     """What the reader has to know to trust the numbers: unknown costs, synthetic data, imports, losses."""
     scripted: int = 0
     """Requests that trimtab's own scripted provider answered: synthetic."""
+    unpriced_models: tuple[UnpricedModel, ...] = ()
+    """The most tokens first."""
+    guessed: int = 0
+    """Requests whose tokens nobody reported: they are estimated from the text."""
+    retries: tuple[RetryLine, ...] = ()
+    """Places where a question was sent more than once, the most requests first; at most
+    :data:`~.build.MAX_RETRY_LINES`."""
+    guessed_tokens: int = 0
+    guessed_musd: int = 0
+    """What is computed from those tokens; part of :attr:`Totals.estimated_musd`."""
     format: int = field(default=FORMAT)
 
 
@@ -232,6 +269,11 @@ def from_json(data: dict[str, Any]) -> Report:
         findings=tuple(_make(FindingView, f, place=_place(f["place"])) for f in data["findings"]),
         ledger=tuple(_make(LedgerLine, line) for line in data["ledger"]),
         losses=tuple(_make(LossLine, line) for line in data["losses"]),
+        retries=tuple(
+            _make(RetryLine, line, place=_place(line["place"]), stack=_stack(line["stack"]))
+            for line in data.get("retries", ())
+        ),
+        unpriced_models=tuple(_make(UnpricedModel, line) for line in data.get("unpriced_models", ())),
         runs=tuple(
             _make(
                 RunLine,
@@ -250,6 +292,11 @@ def from_json(data: dict[str, Any]) -> Report:
 def _make(cls: type[T], data: dict[str, Any], **replaced: Any) -> T:
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     return cls(**({k: v for k, v in data.items() if k in names} | replaced))
+
+
+def _stack(data: dict[str, Any]) -> RetryStack:
+    layers = tuple(_make(Layer, layer) for layer in data["layers"])
+    return _make(RetryStack, data, layers=layers, call_ids=tuple(data["call_ids"]))
 
 
 def _place(data: dict[str, Any] | None) -> Place | None:

@@ -20,6 +20,9 @@ MAX_RUNS = 20
 MAX_EVIDENCE = 4
 """Calls named below a finding."""
 
+MAX_RETRIES = 8
+"""Places listed with the loops around their requests."""
+
 BAR = 24
 """Cells of a full bar."""
 
@@ -36,6 +39,7 @@ def print_text(report: Report, console: Console) -> None:
         _print_finding(n, finding, console)
     if report.totals.attempts:
         _print_ledger(report, console)
+        _print_retries(report, console)
         _print_runs(report, console)
     notes = report.notes[1:] if report.scripted else report.notes
     if notes:
@@ -72,13 +76,31 @@ def _print_ledger(report: Report, console: Console) -> None:
         colour = "red" if line.is_waste else "blue"
         bar = f"[{colour}]{'█' * filled}[/{colour}]"
         unpriced = f" ({line.unpriced:,} of unknown cost)" if line.unpriced else ""
-        meaning = f"{line.meaning}{unpriced}"
+        guessed = f" (tokens of {line.estimated:,} estimated)" if line.estimated else ""
+        meaning = f"{line.meaning}{unpriced}{guessed}"
         cost = words.part_of(printed, line.unpriced, line.attempts)
         table.add_row(f"  {line.label}", cost, words.share(line.cost_musd, total), bar, f"[dim]{escape(meaning)}[/dim]")
     known = words.cost_of(total, report.totals.unpriced, report.totals.attempts)
     table.add_row("  [bold]Total[/bold]", f"[bold]{known}[/bold]", "", "", "")
     console.print("\n[bold]Where the money went[/bold]")
     console.print(table)
+
+
+def _print_retries(report: Report, console: Console) -> None:
+    if not report.retries:
+        return
+    console.print("\n[bold]How often one question goes out[/bold]")
+    for line in report.retries[:MAX_RETRIES]:
+        stack = line.stack
+        model = f", {stack.model}" if stack.model else ""
+        shown = [
+            f"[cyan]{escape(words.where(line.place))}[/cyan]   {escape(f'{stack.host}{model}')}",
+            escape(f"{words.multiplied(stack)}; {words.failure_cost(stack)}"),
+        ]
+        for n, text in enumerate(shown):
+            console.print(Padding(text, (0, 0, 0, 2 + 2 * n), expand=False), highlight=False)
+    if (more := len(report.retries) - MAX_RETRIES) > 0:
+        console.print(f"  and {more} more", highlight=False)
 
 
 def _print_runs(report: Report, console: Console) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ..retry_stack import Layer, RetryStack
 from ..standing import BY_POLICY
 from ..wording import count as count
 from ..wording import seconds
@@ -270,3 +271,35 @@ def _failures(totals: Totals) -> str:
     if totals.running:
         return "none has failed so far"
     return "none failed"
+
+
+def multiplied(stack: RetryStack) -> str:
+    """``3 (crewai) x 3 (openai) = 9 requests``: the loops around a question, the outermost first."""
+    loops = " x ".join(f"{layer.times:,} ({loop_owner(layer)})" for layer in stack.layers)
+    return f"{loops} = {count(stack.times, 'request')}" if len(stack.layers) > 1 else f"{loops} requests"
+
+
+def loop_owner(layer: Layer) -> str:
+    """Whose loop it is, with what it was told where that is another number than was seen."""
+    owner = {
+        "sdk": layer.name or "the client",
+        "framework": f"{layer.name}, or a loop of yours around it",
+        "user": "your code",
+        "unknown": "a loop around the client",
+    }[layer.owner]
+    told = layer.configured
+    return f"{owner}, told {told:,}" if told is not None and told != layer.times else owner
+
+
+def failure_cost(stack: RetryStack) -> str:
+    """What a question that is never answered costs there: requests, seconds and money, as seen."""
+    took = f"{count(stack.requests, 'request')} in {seconds(stack.took_s)}, {seconds(stack.waited_s)} of it waiting"
+    if stack.unpriced == 0 and stack.cost_musd == 0:
+        billed = "nothing billed"
+    else:
+        known = f"{usd(stack.cost_musd)} billed" if stack.cost_musd else ""
+        unknown = f"the cost of {stack.unpriced:,} not known" if stack.unpriced else ""
+        billed = " and ".join(part for part in (known, unknown) if part)
+    if stack.is_permanent:
+        return f"a question without an answer took {took}; {billed}"
+    return f"answered in the end; the longest took {took}; {billed} for what failed"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from ..case import Blame, Case, Group
+from ..layers import stack_of
 from ..statistics import wilson
 from ..wording import count, of, seconds, setting, were
 from .shares import fate
@@ -47,6 +48,7 @@ def retry_storm(case: Case, knob: str) -> Iterator[Blame]:
                 "inner_retries": requests - loops,
                 "inner_s": float(group.hits.filter(~_is_first()).select(_spent_s()).to_series().sum()),
                 "waited_s": waited_s,
+                **stack_of(group.hits.with_columns(site_id="asked_at"), case.sites).evidence(),
             },
         )
 

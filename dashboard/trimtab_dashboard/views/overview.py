@@ -87,7 +87,7 @@ def ledger(lines: Sequence[Any], totals: Any) -> list[dict[str, Any]]:
             "Share": 100 * line["cost_musd"] / total if total else 0.0,
             "Requests": line["attempts"],
             "Of unknown cost": line["unpriced"],
-            "Tokens": tokens(line["input_tokens"] + line["output_tokens"], line["unpriced"]),
+            "Tokens": _tokens(line, line["estimated"]),
             "Meaning": line["meaning"],
         }
         for line, part in zip(lines, parts, strict=True)
@@ -98,10 +98,16 @@ def ledger(lines: Sequence[Any], totals: Any) -> list[dict[str, Any]]:
         "Share": 100.0 if total else 0.0,
         "Requests": totals["attempts"],
         "Of unknown cost": totals["unpriced"],
-        "Tokens": tokens(totals["input_tokens"] + totals["output_tokens"], totals["unpriced"]),
+        "Tokens": _tokens(totals, sum(line["estimated"] for line in lines)),
         "Meaning": "",
     }
     return [*rows, whole]
+
+
+def _tokens(row: Any, estimated: int) -> str:
+    """A sum of tokens; says so where some of it nobody reported."""
+    told = tokens(row["input_tokens"] + row["output_tokens"], row["unpriced"])
+    return f"{told}, partly estimated" if estimated else told
 
 
 def warnings(report: Any, health: Any) -> list[str]:

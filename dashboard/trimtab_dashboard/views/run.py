@@ -131,16 +131,19 @@ def attempts(rows: Iterable[Any]) -> list[dict[str, Any]]:
             "Time limit": "" if row["timeout_s"] is None else words.seconds(row["timeout_s"]),
             "Model": row["response_model"] or row["model"] or "",
             "Finish": row["finish_reason"] or "",
-            "Tokens in": _number(row["input_tokens"]),
-            "Tokens out": _number(row["output_tokens"]),
+            "Tokens in": _tokens(row, "input_tokens"),
+            "Tokens out": _tokens(row, "output_tokens"),
             "Cost": words.usd_fine(row["cost_musd"]),
         }
         for row in rows
     ]
 
 
-def _number(n: int | None) -> str:
-    return "not known" if n is None else f"{n:,}"
+def _tokens(row: Any, name: str) -> str:
+    """A count of tokens; one that nobody reported says that it is about so many."""
+    if row[name] is None:
+        return "not known"
+    return f"{'about ' if row['usage_source'] == 'estimated' else ''}{row[name]:,}"
 
 
 def errors(rows: Iterable[Any]) -> list[tuple[str, str]]:

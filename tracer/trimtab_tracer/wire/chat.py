@@ -14,7 +14,8 @@ from typing import Any
 from ..digests import canonical
 from .facts import INCOMPLETE, RequestFacts, ResponseFacts, ToolAnswer, ToolCall
 from .sse import ServerSentEvent
-from .usage import model_in, usage
+from .tokens import usage, word
+from .usage import model_in
 from .values import NO_ERROR, arguments, joined, loads, named, obj, objs, picked, provider_error, spoken, text
 
 PARAMS = {
@@ -107,6 +108,7 @@ class OpenAIChat:
             text=joined(message.get("content")) or text(message.get("refusal")) or "",
             tool_calls=calls,
             usage=usage(self.api, body.get("usage")),
+            service_tier=word(body.get("service_tier")),
             error_type=error.type,
             error_code=error.code,
             error_message=error.message,

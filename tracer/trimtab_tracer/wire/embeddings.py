@@ -11,7 +11,8 @@ from typing import Any
 
 from .facts import RequestFacts, ResponseFacts
 from .sse import ServerSentEvent
-from .usage import model_in, usage
+from .tokens import usage
+from .usage import model_in
 from .values import picked, provider_error, text
 
 _PARAMS = {"dimensions": "dimensions", "encoding_format": "encoding_format"}

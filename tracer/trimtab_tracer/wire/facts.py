@@ -30,6 +30,28 @@ class Usage:
     reasoning_tokens: int | None = None
     cost_reported_usd: str | None = None
     """Decimal text, where the provider put a price in the body."""
+    cache_write_1h_tokens: int | None = None
+    """Those of the cache write that are kept for an hour instead of five minutes (Anthropic), at another price."""
+    input_audio_tokens: int | None = None
+    """Audio within the input, cached audio included."""
+    cache_audio_read_tokens: int | None = None
+    """Audio within what was read from the cache."""
+    output_audio_tokens: int | None = None
+    """Audio within the output."""
+    output_image_tokens: int | None = None
+    """Pictures within the output."""
+    web_searches: int | None = None
+    """Searches that the provider made on the web, billed one by one."""
+    service_tier: str | None = None
+    """The tier that served the request, in lower case, as the provider says: it may differ from the one asked for."""
+    speed: str | None = None
+    """Anthropic's ``fast`` or ``standard``."""
+    inference_geo: str | None = None
+    """Where Anthropic ran the model."""
+
+    def stated(self) -> dict[str, Any]:
+        """All fields by name: :class:`~trimtab_tracer.records.Exchange` has them under the same ones."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @value_class
@@ -95,6 +117,8 @@ class ResponseFacts:
     """The answer's text, without reasoning."""
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage | None = None
+    service_tier: str | None = None
+    """As :attr:`Usage.service_tier`, where the provider says it beside the usage object."""
     error_type: str | None = None
     error_code: str | None = None
     error_message: str | None = None

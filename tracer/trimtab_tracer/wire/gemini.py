@@ -13,7 +13,8 @@ from typing import Any
 from ..digests import canonical
 from .facts import INCOMPLETE, RequestFacts, ResponseFacts, ToolAnswer, ToolCall
 from .sse import ServerSentEvent
-from .usage import model_in, usage
+from .tokens import usage
+from .usage import model_in
 from .values import arguments, loads, obj, objs, picked, provider_error, spoken, text
 
 _PARAMS = {

@@ -13,7 +13,7 @@ from typing import Any
 from ..digests import canonical
 from .facts import INCOMPLETE, RequestFacts, ResponseFacts, ToolAnswer, ToolCall
 from .sse import ServerSentEvent
-from .usage import usage
+from .tokens import usage
 from .values import arguments, joined, loads, obj, objs, picked, provider_error, spoken, text
 
 _OPTIONS = {

@@ -8,12 +8,14 @@ a stream cut before that is put together from its items and deltas.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..digests import canonical
-from .facts import INCOMPLETE, RequestFacts, ResponseFacts, ToolAnswer, ToolCall
+from .facts import INCOMPLETE, RequestFacts, ResponseFacts, ToolAnswer, ToolCall, Usage
 from .sse import ServerSentEvent
-from .usage import model_in, usage
+from .tokens import usage, word
+from .usage import model_in
 from .values import arguments, joined, loads, named, obj, objs, picked, provider_error, spoken, text
 
 _PARAMS = {
@@ -100,7 +102,8 @@ class OpenAIResponses:
             finish_reason_raw=raw,
             text="\n".join(said or refusals),
             tool_calls=calls,
-            usage=usage(self.api, body.get("usage")),
+            usage=_usage(self.api, body, output),
+            service_tier=word(body.get("service_tier")),
             error_type=error.type,
             error_code=error.code,
             error_message=error.message,
@@ -129,6 +132,18 @@ class OpenAIResponses:
         if not is_ended and not body.get("error"):
             body[INCOMPLETE] = True
         return body
+
+
+def _usage(api: str, body: dict[str, Any], output: list[dict[str, Any]]) -> Usage | None:
+    """The usage object, with the web searches among the items: only a ``search`` is billed, opening a page is not."""
+    found = usage(api, body.get("usage"))
+    searches = sum(
+        i.get("type") == "web_search_call"
+        and i.get("status") != "failed"
+        and obj(i.get("action")).get("type", "search") == "search"
+        for i in output
+    )
+    return replace(found, web_searches=searches) if found is not None and searches else found
 
 
 def _is_call(item: dict[str, Any]) -> bool:

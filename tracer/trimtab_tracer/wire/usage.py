@@ -1,22 +1,14 @@
-"""Tokens and model names: normalised from usage objects, or picked cheaply out of raw bytes.
+"""Usage objects and model names, picked cheaply out of raw bytes.
 
-In: a provider's usage object, or the bytes of a body. Out: :class:`.facts.Usage` in one meaning for all
-providers, a raw usage fragment, a model name.
-
-A module of its own because two readers need it apart from the parsers: the hook, which runs inside the
-agent's call and can't afford to parse a body (:func:`fragment`, :func:`model_of`), and the collector,
-which falls back on that fragment when the process died before its exchange was parsed (:func:`usage`).
-Where a provider changes its usage object, unknown fields are ignored and missing ones are ``None``.
+In: the bytes of a body. Out: a raw usage fragment, a model name. A module of its own because the hook needs it, which
+runs inside the agent's call and can't afford to parse a body. What a usage object means is in :mod:`.tokens`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
-
-from .facts import Usage
 
 FRAGMENT_BYTES = 2048
 """Longest usage object that :func:`fragment` returns."""
@@ -178,126 +170,3 @@ def model_in(path: str) -> str | None:
         if found:
             return rest.partition("/")[0].partition(":")[0][:MODEL_CHARS] or None
     return None
-
-
-def usage(api: str, raw: Any) -> Usage | None:
-    """The tokens that a raw usage object states, in one meaning for all providers.
-
-    OpenAI counts cached tokens inside the input, Anthropic beside it; Gemini counts thoughts beside the candidates,
-    OpenAI reasoning inside the completion (xAI beside it, which shows in the total). Shapes that OpenAI-compatible
-    servers mix are told apart by their keys, so ``api`` decides only between Gemini, Ollama and the rest.
-
-    Args:
-        api: As in :class:`~trimtab_tracer.records.Attempt`.
-        raw: The usage object of a body, or the parsed text of a :func:`fragment`.
-
-    Returns:
-        None where ``raw`` is no object or names no token count and no price.
-    """
-    if not isinstance(raw, dict):
-        return None
-    if api == "gemini" or "promptTokenCount" in raw or "candidatesTokenCount" in raw:
-        found = _gemini(raw)
-    elif api == "ollama" and "prompt_tokens" not in raw:
-        found = Usage(input_tokens=_count(raw, "prompt_eval_count"), output_tokens=_count(raw, "eval_count"))
-    elif api == "anthropic.messages" and "prompt_tokens" not in raw:
-        found = _anthropic(raw)
-    else:
-        found = _openai(raw)
-    return None if found == Usage() else found
-
-
-def _count(raw: dict[str, Any], *names: str) -> int | None:
-    """The first of these fields that holds a token count."""
-    for name in names:
-        value = raw.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12:
-            return int(value)
-    return None
-
-
-def _sum(*parts: int | None) -> int | None:
-    known = [p for p in parts if p is not None]
-    return sum(known) if known else None
-
-
-def _inner(raw: dict[str, Any], *names: str) -> dict[str, Any]:
-    for name in names:
-        value = raw.get(name)
-        if isinstance(value, dict):
-            return value
-    return {}
-
-
-def _openai(raw: dict[str, Any]) -> Usage:
-    into = _inner(raw, "prompt_tokens_details", "input_tokens_details")
-    out_of = _inner(raw, "completion_tokens_details", "output_tokens_details")
-    given = _count(raw, "prompt_tokens", "input_tokens")
-    written = _count(raw, "completion_tokens", "output_tokens")
-    reasoning = _count(out_of, "reasoning_tokens")
-    total = _count(raw, "total_tokens")
-    if given is not None and written is not None and reasoning and total == given + written + reasoning:
-        written += reasoning  # xAI: the completion leaves its reasoning out, the total does not
-    return Usage(
-        input_tokens=given,
-        # DeepSeek and Moonshot have names of their own for what they read from the cache.
-        cache_read_tokens=_first(
-            _count(into, "cached_tokens"), _count(raw, "prompt_cache_hit_tokens", "cached_tokens")
-        ),
-        cache_write_tokens=_count(into, "cache_write_tokens", "cache_creation_tokens"),
-        output_tokens=written,
-        reasoning_tokens=reasoning,
-        cost_reported_usd=_cost(raw),
-    )
-
-
-def _first(*values: int | None) -> int | None:
-    return next((v for v in values if v is not None), None)
-
-
-def _anthropic(raw: dict[str, Any]) -> Usage:
-    iterations = raw.get("iterations")
-    parts = [raw]
-    if isinstance(iterations, list):
-        # The tokens of a server-side compaction are billed, and left out of the top-level counts.
-        parts += [i for i in iterations if isinstance(i, dict) and i.get("type") == "compaction"]
-    fresh = _sum(*(_count(p, "input_tokens") for p in parts))
-    read = _sum(*(_count(p, "cache_read_input_tokens") for p in parts))
-    write = _sum(*(_count(p, "cache_creation_input_tokens") for p in parts))
-    return Usage(
-        # Without the fresh tokens (a stream's last event may leave them out) a sum would be wrong, not incomplete.
-        input_tokens=None if fresh is None else _sum(fresh, read, write),
-        cache_read_tokens=read,
-        cache_write_tokens=write,
-        output_tokens=_sum(*(_count(p, "output_tokens") for p in parts)),
-        reasoning_tokens=_count(_inner(raw, "output_tokens_details"), "thinking_tokens", "reasoning_tokens"),
-        cost_reported_usd=_cost(raw),
-    )
-
-
-def _gemini(raw: dict[str, Any]) -> Usage:
-    thoughts = _count(raw, "thoughtsTokenCount")
-    return Usage(
-        input_tokens=_sum(_count(raw, "promptTokenCount"), _count(raw, "toolUsePromptTokenCount")),
-        cache_read_tokens=_count(raw, "cachedContentTokenCount"),
-        output_tokens=_sum(_count(raw, "candidatesTokenCount"), thoughts),
-        reasoning_tokens=thoughts,
-    )
-
-
-def _cost(raw: dict[str, Any]) -> str | None:
-    """The price in the body (OpenRouter), as plain decimal text; with the caller's own key the upstream's is added."""
-    cost = _money(raw.get("cost"))
-    if cost is not None and raw.get("is_byok") is True:
-        cost += _money(_inner(raw, "cost_details").get("upstream_inference_cost")) or Decimal(0)
-    return None if cost is None else format(cost, "f")
-
-
-def _money(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        amount = Decimal(str(value)[:40])
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and 0 <= amount < 10**6 and amount.adjusted() > -20 else None
