@@ -84,12 +84,12 @@ def environment(base: Mapping[str, str], chosen: Mapping[str, str]) -> dict[str,
     added where tracing is off.
 
     Args:
-        base: The variables of this process.
-        chosen: Settings by their variables' names.
+        base: Variables of this process, all or some of them.
+        chosen: Settings by their variables' names, which win over those of this process.
     """
     env = {**base, **chosen}
     try:
-        settings = Settings.resolve(**{row.name: env[row.env] for row in TABLE if row.env and env.get(row.env)})
+        settings = Settings.resolve(**{row.name: chosen[row.env] for row in TABLE if row.env and row.env in chosen})
     except TrimtabError as error:
         print(f"trimtab: {error} The command runs untraced.", file=sys.stderr, flush=True)
         return dict(base)
