@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
     if path is None:
         return _cannot_start(command[0])
     env = environment(os.environ, _chosen(args))
-    for reason in deafness(command, Path(path)) if "PYTHONPATH" in env else ():
+    is_traced = str(FOLDER) in env.get("PYTHONPATH", "")
+    for reason in deafness(command, Path(path)) if is_traced else ():
         print(f"trimtab: {reason}; it runs untraced.", file=sys.stderr, flush=True)
     sys.stdout.flush()
     try:
