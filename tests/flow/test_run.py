@@ -203,3 +203,13 @@ def test_a_console_script_of_the_environment(start: Start) -> None:
     done = start.run(str(script), "-p", "no:cacheprovider", "--version", cwd=start.home)
     assert done.returncode == 0
     assert ["pytest"] == [row["service"] for row in start.rows("SELECT service FROM processes")]
+
+
+def test_beside_the_launcher_of_opentelemetry(start: Start) -> None:
+    """Put outside of ours, another launcher that works by ``sitecustomize`` sees the agent as well as we do."""
+    launcher = Path(sysconfig.get_path("scripts")) / "opentelemetry-instrument"
+    code = "import asks, sys; asks.ask(); print('opentelemetry.instrumentation.auto_instrumentation' in sys.modules)"
+    quiet = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
+    done = start.bare(str(launcher), *TRIMTAB, "--", sys.executable, "-c", code, **quiet)
+    assert done.stdout == "True\n", done.stderr
+    assert ["ask"] == [row["function"] for row in start.rows(CALLS)]

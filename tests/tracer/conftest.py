@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,16 @@ from trimtab_tracer.spool import list_segments, read_segment
 from trimtab_tuner.provider import Provider, Scenario
 
 Recorded = Callable[[type], list[Record]]
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory without settings files, and no variables of ours."""
+    for name in list(os.environ):
+        if name.startswith("TRIMTAB_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -37,14 +37,7 @@ HEAVY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory without settings files, and no variables of ours."""
-    for name in list(os.environ):
-        if name.startswith("TRIMTAB_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 
 def fresh(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -19,15 +19,7 @@ from trimtab.doctor.known import BESIDE, HAZARD, PARTLY, SEEN, TABLE, UNSEEN
 from trimtab_tracer import __version__
 from trimtab_tracer.settings import TABLE as SETTINGS
 
-
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory without settings files, and no variables of ours."""
-    for name in list(os.environ):
-        if name.startswith("TRIMTAB_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 
 def verdicts(**packages: str) -> dict[str, str]:

@@ -10,15 +10,7 @@ import pytest
 from trimtab.__main__ import main
 from trimtab.launch import FOLDER, deafness, environment
 
-
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory without settings files, and no variables of ours."""
-    for name in list(os.environ):
-        if name.startswith("TRIMTAB_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 
 @pytest.mark.parametrize(

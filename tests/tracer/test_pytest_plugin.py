@@ -194,7 +194,7 @@ def test_the_ini_file_can_ask_for_it(pytester: pytest.Pytester, rows: Any, monke
 
 
 def test_an_agent_that_instruments_itself_is_counted_once(pytester: pytest.Pytester, rows: Any) -> None:
-    """Settings that the code under test names win, and each call is recorded once."""
+    """Settings that the code under test names win, those of the session stay, and each call is recorded once."""
     pytester.makepyfile(
         test_desk="""
         import trimtab
@@ -208,9 +208,10 @@ def test_an_agent_that_instruments_itself_is_counted_once(pytester: pytest.Pytes
             ask()
         """
     )
-    pytester.runpytest("--trimtab").assert_outcomes(passed=2)
+    home = pytester.path / "there"
+    pytester.runpytest("--trimtab-home", str(home)).assert_outcomes(passed=2)
     assert [("desk", 2)] == rows(
-        "SELECT service, count(*) FROM calls JOIN processes USING (process_id) GROUP BY service"
+        "SELECT service, count(*) FROM calls JOIN processes USING (process_id) GROUP BY service", home
     )
 
 

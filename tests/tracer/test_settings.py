@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 from dataclasses import fields
@@ -15,15 +14,7 @@ from hypothesis import strategies as st
 from trimtab_tracer.errors import SettingsError
 from trimtab_tracer.settings import TABLE, PriceOverride, Settings, provenance
 
-
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory without settings files, and no variables of ours."""
-    for name in list(os.environ):
-        if name.startswith("TRIMTAB_"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("nowhere")
 
 
 def test_the_table_is_the_dataclass() -> None:

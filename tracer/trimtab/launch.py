@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
     if path is None:
         return _cannot_start(command[0])
     env = environment(os.environ, _chosen(args))
-    for reason in deafness(command, Path(path)) if "PYTHONPATH" in env else ():
+    is_traced = str(FOLDER) in env.get("PYTHONPATH", "")
+    for reason in deafness(command, Path(path)) if is_traced else ():
         print(f"trimtab: {reason}; it runs untraced.", file=sys.stderr, flush=True)
     sys.stdout.flush()
     try:
@@ -84,12 +85,12 @@ def environment(base: Mapping[str, str], chosen: Mapping[str, str]) -> dict[str,
     added where tracing is off.
 
     Args:
-        base: The variables of this process.
-        chosen: Settings by their variables' names.
+        base: Variables of this process, all or some of them.
+        chosen: Settings by their variables' names, which win over those of this process.
     """
     env = {**base, **chosen}
     try:
-        settings = Settings.resolve(**{row.name: env[row.env] for row in TABLE if row.env and env.get(row.env)})
+        settings = Settings.resolve(**{row.name: chosen[row.env] for row in TABLE if row.env and row.env in chosen})
     except TrimtabError as error:
         print(f"trimtab: {error} The command runs untraced.", file=sys.stderr, flush=True)
         return dict(base)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from . import context
+from .guard import guarded
 from .instrument.switch import switch
 from .pytest_tally import Tally
 from .runs import Run
@@ -65,12 +66,16 @@ class TestRuns:
             return (yield)
         finally:
             context.tests.end(run.run_id)
-            success, comment = outcome_of(self._phases)
-            if success is not None:
-                run.outcome(success, comment=comment)
-            error = _error_of(self._phases)
-            run.__exit__(type(error) if error is not None else None, error, None)
-            self._tally.end(success)
+            self._close(run)
+
+    @guarded()
+    def _close(self, run: Run) -> None:
+        success, comment = outcome_of(self._phases)
+        if success is not None:
+            run.outcome(success, comment=comment)
+        error = _error_of(self._phases)
+        run.__exit__(type(error) if error is not None else None, error, None)
+        self._tally.end(success)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -122,7 +122,7 @@ def _try(python: str, probe: Probe, url: str, folder: Path, count: Any) -> dict[
     script.write_text(f"URL, KEY = {url!r}, {KEY!r}\n{probe.code}\n", encoding="utf-8")
     home = folder / "home"
     base = {name: value for name, value in os.environ.items() if not name.startswith("TRIMTAB_")}
-    env = environment(base | QUIET, {"TRIMTAB_HOME": str(home)})
+    env = environment(base | QUIET, {"TRIMTAB_HOME": str(home), "TRIMTAB_DISABLED": "0"})
     said = ""
     try:
         done = subprocess.run(

@@ -127,7 +127,7 @@ TABLE: tuple[Known, ...] = (
     Known("urllib3", TRANSPORT, "urllib3", UNSEEN, "send requests to models with httpx, or use the provider's SDK"),
     Known("grpcio", TRANSPORT, "gRPC", UNSEEN, "use the provider's HTTP client"),
     Known("websockets", TRANSPORT, "WebSocket", UNSEEN, "realtime sessions are not seen; their other calls are"),
-    Known("opentelemetry-instrumentation-httpx", TRACER, "", BESIDE, _BESIDE, since=(0, 65)),
+    Known("opentelemetry-instrumentation-httpx", TRACER, "", BESIDE, "we use it for tools' requests", since=(0, 65)),
     Known(
         "opentelemetry-instrumentation-httpx", TRACER, "", HAZARD,
         "knows no httpx2 before 0.65b0, so the HTTP requests of tools are not recorded; upgrade it",

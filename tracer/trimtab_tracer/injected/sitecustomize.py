@@ -40,7 +40,7 @@ def start():
 
         switch.on_injected()
     except Exception as error:
-        if is_first:
+        if is_first and sys.stderr is not None:
             version = "{}.{}".format(*sys.version_info[:2])
             text = "trimtab: {} (Python {}) runs untraced ({}: {}).\n"
             sys.stderr.write(text.format(sys.executable, version, type(error).__name__, error))

@@ -41,7 +41,7 @@ class Switch:
         self._exit = ProcessExit(ended=self._ended, forked=self._forked)
         self._imports = ImportHooks()
         self._lock = threading.Lock()
-        self._is_injected = False
+        self._injected: dict[str, Any] | None = None
 
     def active(self) -> Tracer | None:
         """The tracer of this process, or None while tracing is off."""
@@ -58,11 +58,11 @@ class Switch:
         with self._lock:
             if self._tracer is None:
                 self._begin(arguments)
-            elif self._is_injected and arguments:
+            elif self._injected is not None and arguments:
                 # What the agent's code says wins over how it was started, as an argument wins over a variable.
                 self._end(keeps_empty=False)
-                self._begin(arguments)
-            self._is_injected = False
+                self._begin(self._injected | arguments)
+            self._injected = None
 
     def on_injected(self, **arguments: Any) -> None:
         """Start to trace from outside of the agent's code, before that runs: what it says later wins.
@@ -70,13 +70,13 @@ class Switch:
         Args:
             **arguments: As for :meth:`on`.
         """
-        origin = os.environ.get(ORIGIN)
         with self._lock:
-            if self._tracer is None:
-                self._begin(arguments, is_child=origin is not None and origin != str(os.getpid()))
-                self._is_injected = True
-                if self._tracer is not None:  # its children may have no script to be named by
-                    os.environ.setdefault(RUN_SERVICE, self._tracer.settings.service)
+            if self._tracer is not None:
+                return
+            self._begin(arguments)
+            self._injected = arguments
+            if self._tracer is not None and ORIGIN in os.environ:  # its children may have no script to be named by
+                os.environ.setdefault(RUN_SERVICE, self._tracer.settings.service)
 
     def off(self, keeps_empty: bool = True) -> None:
         """Stop to trace, restore everything that was patched, and write what is still queued.
@@ -87,7 +87,8 @@ class Switch:
         with self._lock:
             self._end(keeps_empty)
 
-    def _begin(self, arguments: dict[str, Any], is_child: bool = False) -> None:
+    def _begin(self, arguments: dict[str, Any]) -> None:
+        is_child = os.environ.get(ORIGIN, "") not in ("", str(os.getpid()))
         try:
             settings = Settings.resolve(**arguments)
             if settings.disabled:
