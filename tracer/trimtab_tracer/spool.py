@@ -209,7 +209,8 @@ class SpoolWriter:
         reason = self._admit(record, len(line), now) or self._put(line, now)
         if reason is not None:
             return self._lose(record, reason, len(line))
-        self._note(record, now)
+        self._hold(record)
+        self._report_in_time(now)
         return True
 
     def _append_all(self, records: Sequence[Record], lines: Sequence[bytes]) -> bool:
@@ -228,11 +229,12 @@ class SpoolWriter:
         kept = 0
         while kept < len(lines) and written >= len(lines[kept]):
             written -= len(lines[kept])
-            self._note(records[kept], now)
+            self._hold(records[kept])
             kept += 1
         if written:  # torn, as in `_put`
             self._abandon()
         outcomes = [self._append(record, line) for record, line in zip(records[kept:], lines[kept:], strict=True)]
+        self._report_in_time(now)
         return all(outcomes)
 
     def _admit(self, record: Record, size: int, now: float) -> str | None:
@@ -250,10 +252,11 @@ class SpoolWriter:
             self._finish(END_LINE)
         return None
 
-    def _note(self, record: Record, now: float) -> None:
-        """Count a record that was written, and report losses when it is time."""
+    def _hold(self, record: Record) -> None:
         kind = kind_of_cached(record)
         self._held[kind] = self._held.get(kind, 0) + 1
+
+    def _report_in_time(self, now: float) -> None:
         if self._losses and now >= self._report_at:
             self._report_losses()
 
