@@ -9,13 +9,13 @@ from anthropic import beta_tool
 
 
 @beta_tool
-def add(a: int, b: int) -> str:
+def add(a: int, b: int) -> str:  # add
     """Add two numbers."""
     return str(a + b)
 
 
 @beta_tool
-def divide(a: int, b: int) -> str:
+def divide(a: int, b: int) -> str:  # divide
     """Divide two numbers."""
     return str(a / b)
 

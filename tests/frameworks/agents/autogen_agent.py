@@ -28,7 +28,7 @@ async def main() -> None:
     info = ModelInfo(vision=False, function_calling=True, json_output=False, family="unknown", structured_output=False)
     client = OpenAIChatCompletionClient(model="gpt-scripted", model_info=info)
     agent = AssistantAgent("calculator", client, tools=[add, divide], max_tool_iterations=5)  # built
-    team = RoundRobinGroupChat([agent], termination_condition=MaxMessageTermination(4), max_turns=3)  # team
+    team = RoundRobinGroupChat([agent], termination_condition=MaxMessageTermination(2), max_turns=3)  # team
     print((await team.run(task="Add 2 and 3.")).messages[-1].to_text())
 
 
