@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 from .executions import Execution, Failure
@@ -27,6 +28,17 @@ Judge = Callable[[Any], Failure | None]
 
 def watched(function: Callable[..., Any], begin: Begin, judge: Judge | None = None) -> Callable[..., Any]:
     """``function``, with every call of it recorded as an execution."""
+    judge = guarded()(judge) if judge is not None else None
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def run_stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            async with aclosing(_stream(function(*args, **kwargs), begin(args, kwargs))) as items:
+                async for item in items:
+                    yield item
+
+        return run_stream
+
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -75,8 +87,39 @@ async def _finish(coroutine: Coroutine[Any, Any, Any], execution: Execution, jud
     return result
 
 
+async def _stream(items: AsyncGenerator[Any, None], execution: Execution | None) -> AsyncGenerator[Any, None]:
+    """The items of a tool that gives them one by one; between two of them its reader runs, which is no part of it."""
+    if execution is None:
+        async for item in items:
+            yield item
+        return
+    execution.leave()
+    try:
+        async with aclosing(items):
+            while (item := await _next(items, execution)) is not _END:
+                yield item
+    except GeneratorExit:  # its reader has seen enough
+        execution.end()
+        raise
+    except BaseException as error:
+        execution.end(error=error)
+        raise
+    execution.end()
+
+
+_END = object()
+
+
+async def _next(items: AsyncGenerator[Any, None], execution: Execution) -> Any:
+    execution.enter()
+    try:
+        return await anext(items, _END)
+    finally:
+        execution.leave()
+
+
 def _end(result: Any, execution: Execution, judge: Judge | None) -> None:
-    execution.end(result, reported=guarded()(judge)(result) if judge is not None else None)
+    execution.end(result, reported=judge(result) if judge is not None else None)
 
 
 @guarded()

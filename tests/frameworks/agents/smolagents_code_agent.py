@@ -31,9 +31,7 @@ def divide(a: int, b: int) -> float:  # divide
     return a / b
 
 
-model = OpenAIServerModel(
-    "gpt-scripted", api_base=os.environ["OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"]
-)
+model = OpenAIServerModel("gpt-scripted", api_base=os.environ["OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"])
 agent = CodeAgent(tools=[add, divide], model=model, verbosity_level=0)  # built
 with trimtab.run("code"):
     print(agent.run("Add 2 and 3.", max_steps=6))  # limit

@@ -31,8 +31,6 @@ def divide(a: int, b: int) -> float:  # divide
     return a / b
 
 
-model = OpenAIServerModel(
-    "gpt-scripted", api_base=os.environ["OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"]
-)
+model = OpenAIServerModel("gpt-scripted", api_base=os.environ["OPENAI_BASE_URL"], api_key=os.environ["OPENAI_API_KEY"])
 agent = ToolCallingAgent(tools=[add, divide], model=model, max_steps=5, verbosity_level=0)  # built
 print(agent.run("Add 2 and 3."))

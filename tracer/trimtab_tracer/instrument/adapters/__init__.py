@@ -40,6 +40,8 @@ ADAPTERS: tuple[tuple[str, str, str], ...] = (
     ("llama_index.core.agent.workflow.base_agent", "llama_index", "patch_agents"),
     ("llama_index.core.agent.workflow.multi_agent_workflow", "llama_index", "patch_agents"),
     ("llama_index.core.tools.function_tool", "llama_index", "patch"),
+    ("llama_index.core.tools.query_engine", "llama_index", "patch_engines"),
+    ("llama_index.core.tools.retriever_tool", "llama_index", "patch_engines"),
     ("mcp.client.session", "mcp", "patch"),
     ("pydantic_ai.agent", "pydantic_ai", "patch_limits"),
     ("pydantic_ai.tool_manager", "pydantic_ai", "patch"),

@@ -17,6 +17,7 @@ from .tool_calls import watch
 def patch(patches: Patches, module: ModuleType, active: Active) -> None:
     """Hook ``autogen_core.tools._base``."""
     watch(patches, module.BaseTool, "run_json", active, _told)
+    watch(patches, module.BaseStreamTool, "run_json_stream", active, _told)
 
 
 def _told(tool: Any, args: Any, *_: Any, call_id: str | None = None, **__: Any) -> Told:

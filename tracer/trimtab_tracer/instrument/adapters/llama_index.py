@@ -1,4 +1,4 @@
-"""Function tools of LlamaIndex: the agents and ``FunctionTool`` itself run them in ``call`` and ``acall``.
+"""Tools of LlamaIndex: functions, query engines and retrievers run in ``call`` and ``acall`` of their tool's class.
 
 An agent makes the bare text of an exception the tool's result; here it is still an exception.
 """
@@ -20,6 +20,18 @@ def patch(patches: Patches, module: ModuleType, active: Active) -> None:
     """Hook ``llama_index.core.tools.function_tool``."""
     for method in ("call", "acall"):
         watch(patches, module.FunctionTool, method, active, _told, _failure)
+
+
+def patch_engines(patches: Patches, module: ModuleType, active: Active) -> None:
+    """Hook the tools that are a query engine or a retriever."""
+    for name in ("QueryEngineTool", "RetrieverTool"):
+        for method in ("call", "acall"):
+            watch(patches, getattr(module, name, None), method, active, _told_engine, _failure)
+
+
+def _told_engine(tool: Any, *args: Any, **kwargs: Any) -> Told:
+    arguments = kwargs if kwargs or len(args) != 1 else {"input": args[0]}
+    return Told("llama-index", tool.metadata.get_name(), arguments)
 
 
 def _told(tool: Any, *args: Any, **kwargs: Any) -> Told:
