@@ -1,9 +1,9 @@
 """Real frameworks, each in the environment that has it: an agent runs as a process of its own and is judged from here.
 
-Frameworks exclude each other, and none of their environments has the sidecar. So the agent runs with that environment's
-Python, ``trimtab`` comes to it by path, and what it spooled is collected by this process. An environment is named by
-``TRIMTAB_FRAMEWORK_PYTHON_<NAME>`` (the path of its Python); without it, this process's own Python is taken where it has
-the framework, and the test skips where it has not.
+Frameworks exclude each other, and none of their environments has the sidecar. So the agent runs with the Python of such
+an environment, ``trimtab`` comes to it by path, and what it spooled is collected by this process. An environment is
+named by ``TRIMTAB_FRAMEWORK_PYTHON_<NAME>`` (the path of its Python); without it, this process's own Python is taken
+where it has the framework, and the test skips where it has not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ class Seen:
 
 
 @pytest.fixture
-def observe(tmp_path: Path) -> Iterator[Callable[..., Seen]]:
+def observe(tmp_path: Path) -> Callable[..., Seen]:
     """Run ``agents/<name>.py`` in the environment that has ``package``; gives what was seen of it."""
 
     def run(name: str, environment: str, package: str, scenario: dict[str, Any] = SCENARIO) -> Seen:
@@ -75,12 +75,13 @@ def observe(tmp_path: Path) -> Iterator[Callable[..., Seen]]:
                 capture_output=True,
                 text=True,
                 timeout=TIMEOUT_S,
+                check=False,
             )
             asked = sum(len(entry.tool_calls) for entry in provider.log.entries)
         assert done.returncode == 0, done.stderr[-4000:]
         return _collected(script, tmp_path, done.stdout, asked)
 
-    yield run
+    return run
 
 
 def _python(environment: str, package: str) -> str:

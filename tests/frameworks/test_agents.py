@@ -1,7 +1,8 @@
-"""What is seen of a real agent of each framework: every tool execution once, its error, its line, the limits in force."""
+"""What is seen of each framework's real agent: every tool execution once, its error, its line, the limits in force."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,15 +11,13 @@ import pytest
 Observe = Callable[..., Any]
 
 
-def smolagents_code(code: str) -> dict[str, Any]:
+def code(written: str) -> dict[str, Any]:
     """A step of a ``CodeAgent``."""
-    return {"text": f"Thought: so be it.\n<code>\n{code}\n</code>"}
+    return {"text": f"Thought: so be it.\n<code>\n{written}\n</code>"}
 
 
 def react(tool: str, **arguments: int) -> dict[str, Any]:
     """A step of DSPy's ReAct."""
-    import json
-
     step = {"next_thought": "So be it.", "next_tool_name": tool, "next_tool_args": arguments}
     return {"text": json.dumps(step)}
 
@@ -58,7 +57,8 @@ CASES = (
     Case("crewai_agent", "crewai", "crewai", (("max_iter", 6, "code", "built"),
         ("max_retry_limit", 2, "default", "built"))),
     Case("dspy_agent", "legacy", "dspy", (("max_iters", 4, "code", "built"),),
-        in_order(react("add", a=2, b=3), react("divide", a=1, b=0), react("finish"), {"text": '{"reasoning": "-", "answer": "5"}'}),
+        in_order(react("add", a=2, b=3), react("divide", a=1, b=0), react("finish"),
+            {"text": '{"reasoning": "-", "answer": "5"}'}),
         asks_by_id=False, ends=("finish",)),
     Case("langchain_agent", "modern", "langchain", (("recursion_limit", 12, "code", "limit"),)),
     Case("llama_index_agent", "legacy", "llama_index", (("max_iterations", 8, "code", "limit"),
@@ -67,7 +67,7 @@ CASES = (
     Case("pydantic_ai_agent", "modern", "pydantic_ai", (("request_limit", 9, "code", "limit"),
         ("retries", 3, "code", "built"))),
     Case("smolagents_code_agent", "legacy", "smolagents", (("max_steps", 6, "code", "limit"),),
-        in_order(smolagents_code("print(add(2, b=3))"), smolagents_code("divide(1, 0)"), smolagents_code("final_answer(5)")),
+        in_order(code("print(add(2, b=3))"), code("divide(1, 0)"), code("final_answer(5)")),
         asks_by_id=False, ends=("final_answer",)),
     Case("smolagents_tool_agent", "legacy", "smolagents", (("max_steps", 5, "code", "built"),),
         in_order(ADD, DIVIDE, call("final_answer", answer="5")), ends=("final_answer",)),

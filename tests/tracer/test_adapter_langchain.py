@@ -72,7 +72,7 @@ def test_tools_of_a_node_are_seen(recorded: Recorded) -> None:
 
 
 def test_async_and_sync_tools_of_an_async_graph_are_seen(recorded: Recorded) -> None:
-    """In an async graph, coroutine tools run in tasks and plain ones in threads: seen alike, in the run they belong to."""
+    """In an async graph, coroutine tools run in tasks and plain ones in threads: seen alike, in their run."""
 
     async def main() -> None:
         async with trimtab.run("one") as one:

@@ -106,7 +106,7 @@ def test_one_execution_after_the_other_is_two(recorded: Recorded) -> None:
 
 
 def test_views_find_each_other_across_threads_and_tasks(recorded: Recorded) -> None:
-    """An inner view in an executor's thread or a task of its own still belongs to the outer one; parallel ones to theirs."""
+    """An inner view in an executor's thread or a task of its own belongs to the outer one; parallel ones to theirs."""
     inner = seen_by("decorator", "add", add)
 
     async def via_task(a: int, b: int) -> int:
@@ -126,19 +126,19 @@ def test_views_find_each_other_across_threads_and_tasks(recorded: Recorded) -> N
     assert 20 == len(runs)
 
 
-class Boom(Exception):
+class BoomError(Exception):
     """Raised by tools of these tests."""
 
 
 def raise_boom(**_: Any) -> None:
     """Raise."""
-    raise Boom("inside")
+    raise BoomError("inside")
 
 
 def test_a_reported_error_counts_for_both(recorded: Recorded) -> None:
     """An error that is reported inside is the execution's, also where the outer view sees a plain result."""
     inner = seen_by("mcp", "add", lambda **_: "no", judge=lambda text: Failure("error", text, True))
-    assert "no" == seen_by("openai-agents", "add", lambda **kwargs: inner(**kwargs))(**ARGS)
+    assert "no" == seen_by("openai-agents", "add", inner)(**ARGS)
     (run,) = recorded(ToolRun)
     assert ("error", "error", "no") == (run.status, run.error_type, run.error_message)
 
@@ -147,7 +147,7 @@ def test_a_caught_exception_is_dealt_with(recorded: Recorded) -> None:
     """A tool that catches what fails inside it, and gives a result, did not fail."""
 
     def careful(**kwargs: Any) -> str:
-        with pytest.raises(Boom):
+        with pytest.raises(BoomError):
             inner(**kwargs)
         return "fallback"
 
@@ -161,14 +161,14 @@ def test_an_exception_made_a_result_keeps_its_reason(recorded: Recorded) -> None
     """Where the framework only reports an error, the exception inside says what it was."""
 
     def hide(**kwargs: Any) -> str:
-        with pytest.raises(Boom):
+        with pytest.raises(BoomError):
             inner(**kwargs)
         return "An error occurred."
 
     inner = seen_by("decorator", "add", raise_boom)
     seen_by("langchain", "add", hide, judge=lambda text: Failure("error", text, True))(**ARGS)
     (run,) = recorded(ToolRun)
-    assert ("error", "Boom", "inside") == (run.status, run.error_type.rpartition(".")[2], run.error_message)
+    assert ("error", "BoomError", "inside") == (run.status, run.error_type.rpartition(".")[2], run.error_message)
 
 
 def test_a_tool_that_waits_for_a_person_has_not_ended(recorded: Recorded) -> None:
@@ -197,7 +197,7 @@ def test_a_stream_is_one_execution(recorded: Recorded) -> None:
             inner(a=item, b=n)
             yield item
         if n > 2:
-            raise Boom
+            raise BoomError
 
     async def main() -> None:
         tool = seen_by("autogen", "add", count)
@@ -205,7 +205,7 @@ def test_a_stream_is_one_execution(recorded: Recorded) -> None:
         async for _ in (left := tool(n=2)):
             break
         await left.aclose()
-        with pytest.raises(Boom):
+        with pytest.raises(BoomError):
             [item async for item in tool(n=3)]
 
     inner = seen_by("decorator", "add", add)
@@ -215,7 +215,7 @@ def test_a_stream_is_one_execution(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("text", ['{"b": 2, "a": 1}', '{"a":1,"b":2}'])
 def test_arguments_as_text_are_those_of_the_wire(text: str) -> None:
-    """JSON text has the digest of the same arguments as a mapping, broken text its own; none at all are an empty object."""
+    """JSON text has the digest of the same arguments as a mapping, broken text its own, none that of an empty one."""
     assert args_digest(ARGS) == args_digest(text) == digest(canonical(ARGS))
     assert digest(text[:-1]) == args_digest(text[:-1])
     assert digest("{}") == args_digest("") == args_digest({})
@@ -229,7 +229,7 @@ def test_an_observer_that_fails_costs_nothing(recorded: Recorded, monkeypatch: p
     assert 3 == broken(**ARGS)
     monkeypatch.setattr("trimtab_tracer.executions.Execution._write", lambda *_: 1 / 0)
     assert 3 == broken(**ARGS)
-    with pytest.raises(Boom):
+    with pytest.raises(BoomError):
         seen_by("langchain", "add", raise_boom)(**ARGS)
     assert context.scope.get().tool is None
     assert 1 == len(recorded(ToolRun))
