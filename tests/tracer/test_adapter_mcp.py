@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from langchain_core.tools import StructuredTool
 from mcp import Client, StdioServerParameters
 from mcp.client.session_group import ClientSessionGroup
@@ -69,6 +72,28 @@ def test_a_group_of_sessions_behind_stdio(recorded: Recorded) -> None:
             await both(group)
 
     asyncio.run(main())
+    check(recorded(ToolRun))
+
+
+def test_a_server_behind_http(recorded: Recorded) -> None:
+    """The tools of a server behind HTTP are seen, its HTTP requests are no second execution."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        host = uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="error"))
+        serving = threading.Thread(target=lambda: host.run(sockets=[listening]))
+        serving.start()
+
+        async def main() -> None:
+            while not host.started:
+                await asyncio.sleep(0.01)
+            async with Client(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp") as client:
+                await both(client)
+
+        try:
+            asyncio.run(main())
+        finally:
+            host.should_exit = True
+            serving.join()
     check(recorded(ToolRun))
 
 

@@ -417,6 +417,20 @@ def test_an_execution_goes_to_the_newest_request() -> None:
     assert pair(requests, [Executed("t", 2, "x"), Executed("u", 6, "x")]) == {"t": "old", "u": "new"}
 
 
+def test_the_models_id_pairs_before_all_else() -> None:
+    """Equal parallel requests get the executions that know their ids; one without an id takes what is left."""
+    requests = [Requested(f"t{n}", (1, "c", n), "x", 9, f"id{n}") for n in range(3)]
+    runs = [Executed("u", 4, "x", "id0"), Executed("v", 3, "other", "id1"), Executed("w", 2, "x")]
+    assert pair(requests, runs) == {"u": "t0", "v": "t1", "w": "t2"}
+
+
+def test_an_unknown_id_is_none() -> None:
+    """An id that no request has tells nothing, and of two executions with one id the last stands for the request."""
+    requests = [Requested("t0", (1, "c", 0), "x", 9, "id0"), Requested("t1", (1, "c", 1), "x", 9, None)]
+    assert pair(requests, [Executed("u", 2, "x", "elsewhere")]) == {"u": "t1"}
+    assert pair(requests, [Executed("u", 2, "x", "id0"), Executed("v", 3, "x", "id0")]) == {"v": "t0"}
+
+
 def test_arguments_that_differ_by_a_default_still_pair() -> None:
     """Where no request has an execution's arguments, it takes what the exact ones left over."""
     requests = [Requested("a", (1, "c", 0), "x", None), Requested("b", (1, "c", 1), "y", None)]

@@ -35,6 +35,7 @@ ADAPTERS: tuple[tuple[str, str, str], ...] = (
     ("crewai.tools.structured_tool", "crewai", "patch"),
     ("dspy.adapters.types.tool", "dspy", "patch"),
     ("dspy.predict.react", "dspy", "patch_limits"),
+    ("langchain_classic.agents.agent", "langchain", "patch_executor"),
     ("langchain_core.tools.base", "langchain", "patch"),
     ("langgraph.pregel.main", "langgraph", "patch"),
     ("llama_index.core.agent.workflow.base_agent", "llama_index", "patch_agents"),

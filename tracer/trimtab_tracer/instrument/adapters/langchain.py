@@ -13,6 +13,7 @@ from typing import Any
 
 from ...executions import Active, Failure, Told
 from ..patches import Patches
+from .limits import before, held, note_building
 from .tool_calls import reported, watch, watch_caught
 
 
@@ -22,6 +23,18 @@ def patch(patches: Patches, module: ModuleType, active: Active) -> None:
         watch(patches, module.BaseTool, method, active, _told, _failure)
     for handler in ("_handle_tool_error", "_handle_validation_error"):
         watch_caught(patches, module, handler, 0)
+
+
+def patch_executor(patches: Patches, module: ModuleType, active: Active) -> None:
+    """Hook ``langchain_classic.agents.agent``: how often its ``AgentExecutor`` may turn."""
+    default = module.AgentExecutor.model_fields["max_iterations"].default
+
+    def note(executor: Any, *_: Any, **__: Any) -> None:
+        held(active, executor, "max_iterations", executor.max_iterations, default=default)
+
+    note_building(patches, module.AgentExecutor, active)
+    for method in ("_call", "_acall"):
+        before(patches, module.AgentExecutor, method, note)
 
 
 def _told(tool: Any, tool_input: Any = None, *_: Any, tool_call_id: str | None = None, **__: Any) -> Told:

@@ -1,11 +1,8 @@
 """A framework's own limits as knobs: how often an agent may turn before the framework stops it.
 
 In: the value in force where a framework starts to work, and who gave it. Out: one decision per run, value and line.
-A knob is called as the framework calls its parameter, for that is the word in the user's code: ``max_turns``
-(openai-agents, AutoGen teams), ``recursion_limit`` (LangGraph), ``max_iterations`` (Anthropic's tool runner,
-LlamaIndex), ``max_iter`` and ``max_retry_limit`` (CrewAI), ``max_steps`` (smolagents), ``max_iters`` (DSPy),
-``request_limit`` and ``retries`` (pydantic-ai), ``max_tool_iterations`` and ``max_messages`` (AutoGen). One name is
-ours: ``workflow_timeout_s`` for what LlamaIndex calls ``timeout``, which is no request's. No policy turns any of them.
+A knob is called as the framework calls its parameter, for that is the word in the user's code; docs/frameworks.md has
+them all. No policy turns any of them.
 
 A value that was given with the call is pinned to its line, one that the object holds to the line that built the
 object; an object built before tracing began is pinned to the line that uses it.
