@@ -51,6 +51,7 @@ class Case(NamedTuple):
 
 
 CASES = (
+    Case("ag2_agent", "ag2", "ag2", ()),
     Case("anthropic_runner_agent", "modern", "anthropic", (("max_iterations", 6, "code", "limit"),)),
     Case("autogen_agent", "autogen", "autogen_agentchat", (("max_tool_iterations", 5, "code", "built"),
         ("max_turns", 3, "code", "team"), ("max_messages", 2, "code", "team"))),

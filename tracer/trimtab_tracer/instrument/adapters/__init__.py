@@ -21,6 +21,7 @@ from ..patches import Patches
 WhenImported = Callable[[str, Callable[[ModuleType], None]], None]
 
 ADAPTERS: tuple[tuple[str, str, str], ...] = (
+    ("ag2.tools.final.function_tool", "ag2", "patch"),
     ("agents.run", "openai_agents", "patch_limits"),
     ("agents.run_internal.tool_execution", "openai_agents", "patch"),
     ("agents.tool", "openai_agents", "patch"),
