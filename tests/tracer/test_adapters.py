@@ -149,16 +149,23 @@ def test_a_limit_is_pinned_to_the_line_that_built_its_owner(hooked: Recorded) ->
     assert 2 == len({d.run_id for d in decisions})
 
 
-def test_a_limit_of_an_object_built_before_is_pinned_to_its_use(hooked: Recorded) -> None:
+def test_a_limit_of_an_object_built_before_is_seen_where_it_is_used(hooked: Recorded) -> None:
     """Of an object that was built out of sight the value tells whether someone set it."""
     team = object.__new__(Team)
     team.max_turns = 4
-    assert 4 == team.run()
-    assert not hooked(Decision)  # it holds for the process, which has no run yet
     with trimtab.run("a"):
-        team.run()
-    (decision,) = {(d.value, d.source) for d in hooked(Decision)}
-    assert (4, "code") == decision
+        assert 4 == team.run()
+    (decision,) = hooked(Decision)
+    assert (4, "code") == (decision.value, decision.source)
+
+
+def test_a_limit_holds_for_its_own_run_alone(hooked: Recorded) -> None:
+    """What an agent's run outside of a declared run was limited to says nothing of the runs declared later."""
+    Team(3).run()
+    with trimtab.run("a") as later:
+        pass
+    (decision,) = hooked(Decision)
+    assert later.run_id != decision.run_id
 
 
 def test_what_was_built_is_forgotten_with_it(hooked: Recorded) -> None:

@@ -82,7 +82,7 @@ class Execution:
     """One execution, from its construction to :meth:`end`; in between the running code belongs to it."""
 
     def __init__(self, active: Active, told: Told) -> None:
-        self.told = told
+        self.told = told._replace(arguments=None)  # contexts that a tool leaves behind keep us, and need not keep those
         self.args_digest = args_digest(told.arguments)
         self.definition = definition_of(told.function)
         self.run_id = context.scope.get().run_id

@@ -105,7 +105,7 @@ def in_force(active: Active, knob: str, value: Any, *, by_call: bool = False, de
     tracer = active()
     if tracer is not None:
         source = "code" if by_call and value != default else "default"
-        tracer.decide(Standing(knob, value, tracer.sites.here(sys._getframe(1)), source))
+        tracer.decide_here(Standing(knob, value, tracer.sites.here(sys._getframe(1)), source))
 
 
 def held(active: Active, owner: object, knob: str, value: Any, *, default: Any, argument: str | None = None) -> None:
@@ -125,4 +125,4 @@ def held(active: Active, owner: object, knob: str, value: Any, *, default: Any, 
     known = built(owner)
     is_given = known is not None and (argument or knob) in known.given
     site = known.site if known is not None else tracer.sites.here(sys._getframe(1))
-    tracer.decide(Standing(knob, value, site, "code" if is_given or value != default else "default"))
+    tracer.decide_here(Standing(knob, value, site, "code" if is_given or value != default else "default"))
