@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 import socket
 import sys
 import threading
@@ -15,7 +16,6 @@ import uvicorn
 from langchain_core.tools import StructuredTool
 from mcp import Client, StdioServerParameters
 from mcp.client.session_group import ClientSessionGroup
-from mcp.server import MCPServer
 
 from trimtab_tracer.digests import canonical, digest
 from trimtab_tracer.records import ToolRun
@@ -23,19 +23,7 @@ from trimtab_tracer.records import ToolRun
 Recorded = Callable[[type], list[Any]]
 SERVER = Path(__file__).parents[1] / "frameworks" / "agents" / "mcp_server.py"
 
-server = MCPServer("calculator")
-
-
-@server.tool()
-def add(a: int, b: int) -> int:
-    """Add."""
-    return a + b
-
-
-@server.tool()
-def divide(a: int, b: int) -> float:
-    """Divide."""
-    return a / b
+server = runpy.run_path(str(SERVER))["server"]
 
 
 async def both(client: Any) -> None:

@@ -1,13 +1,8 @@
-"""An MCP server with one tool that works and one that raises; speaks stdio, or HTTP on the port it is given."""
+"""An MCP server with one tool that works and one that raises."""
 
-import sys
+from mcp.server import MCPServer
 
-try:
-    from mcp.server import MCPServer as Server
-except ImportError:
-    from mcp.server.fastmcp import FastMCP as Server
-
-server = Server("calculator")
+server = MCPServer("calculator")
 
 
 @server.tool()
@@ -22,7 +17,5 @@ def divide(a: int, b: int) -> float:
     return a / b
 
 
-if len(sys.argv) > 1:
-    server.run(transport="streamable-http", port=int(sys.argv[1]))
-else:
+if __name__ == "__main__":
     server.run()
