@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import trimtab
+from trimtab_tracer.instrument.switch import switch
 from trimtab_tracer.records import CallDecisions, Record
 from trimtab_tracer.spool import list_segments, read_segment
 
@@ -37,3 +38,13 @@ def recorded(tmp_path: Path, strict: None) -> Iterator[Recorded]:
 
     yield of_type
     trimtab.uninstrument()
+
+
+@pytest.fixture
+def recorded_off(recorded: Recorded) -> Recorded:
+    """Like ``recorded``, with content ``off``."""
+    settings = switch.active().settings  # type: ignore[union-attr]
+    home = settings.home
+    trimtab.uninstrument()
+    trimtab.instrument(home=home, flush_interval_s=0.001, content="off")
+    return recorded

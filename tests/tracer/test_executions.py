@@ -213,6 +213,22 @@ def test_a_stream_is_one_execution(recorded: Recorded) -> None:
     assert ["ok", "ok", "error"] == [run.status for run in recorded(ToolRun)]
 
 
+def test_with_content_off_a_reported_error_is_its_type(recorded_off: Recorded) -> None:
+    """With content ``off`` the text of an error stays in the process, whoever tells of it."""
+    seen_by("mcp", "add", add, judge=lambda _: Failure("validation", "a is 'x'", True))(**ARGS)
+    (run,) = recorded_off(ToolRun)
+    assert ("error", "validation", None) == (run.status, run.error_type, run.error_message)
+
+
+def test_a_name_may_be_anything(recorded: Recorded) -> None:
+    """Names and ids that a model made up are kept short, and without secrets."""
+    secret = "sk-proj-" + "x1Y2" * 10
+    seen_by("mcp", f"add {secret} " + "y" * 999, add, provider_id=secret)(**ARGS)
+    (run,) = recorded(ToolRun)
+    assert "x1Y2" not in run.name + run.provider_id
+    assert len(run.name) <= 200
+
+
 @pytest.mark.parametrize("text", ['{"b": 2, "a": 1}', '{"a":1,"b":2}'])
 def test_arguments_as_text_are_those_of_the_wire(text: str) -> None:
     """JSON text has the digest of the same arguments as a mapping, broken text its own, none that of an empty one."""

@@ -157,7 +157,7 @@ class Execution:
                 tool_run_id=self._id,
                 run_id=tracer.run_id(),
                 process_id=tracer.process.process_id,
-                name=told.name,
+                name=_short(told.name),
                 ts_ns=self._ts_ns,
                 duration_ns=duration_ns,
                 status="ok" if failure is None else "error",
@@ -168,7 +168,7 @@ class Execution:
                 error_message=failure.message if failure is not None and keeps_text else None,
                 site_id=site.site_id if site is not None else None,
                 mutates=mutates,
-                provider_id=redact(told.provider_id[:2000])[:200] if told.provider_id else None,
+                provider_id=_short(told.provider_id) if told.provider_id else None,
             )
         )
 
@@ -208,6 +208,11 @@ def _code(execution: Execution) -> Any:
 
 def _bare(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name).strip("_").casefold()
+
+
+def _short(said: str) -> str:
+    """A name or id, which a model may have made up: without secrets, cut as the wire's."""
+    return redact(said[:2000])[:200]
 
 
 def _is_control(error: BaseException) -> bool:
