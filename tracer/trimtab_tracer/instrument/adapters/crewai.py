@@ -20,11 +20,17 @@ from .tool_calls import reported, watch
 
 def _tell_run(as_called: Callable[[str], str], tool: Any, *args: Any, **kwargs: Any) -> Told:
     arguments = named(signature_of(tool._run), args, kwargs) if args else kwargs
-    return Told("crewai", as_called(tool.name), arguments, getattr(tool, "func", None) or type(tool)._run)
+    return Told("crewai", as_called(tool.name), arguments, _function(tool))
 
 
 def _tell_invoke(as_called: Callable[[str], str], tool: Any, input: Any = None, *_: Any, **__: Any) -> Told:
-    return Told("crewai", as_called(tool.name), input if isinstance(input, dict | str) else None, tool.func)
+    return Told("crewai", as_called(tool.name), input if isinstance(input, dict | str) else None, _function(tool))
+
+
+def _function(tool: Any) -> Any:
+    """The user's function: what a decorated tool holds, or the method of a class of the user's."""
+    tool = getattr(tool, "_original_tool", None) or tool
+    return getattr(tool, "func", None) or type(tool)._run
 
 
 SEAMS = (
