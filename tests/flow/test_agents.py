@@ -13,6 +13,10 @@ HERE = Path(__file__).parent
 AGENTS = sorted(path.stem for path in (HERE / "agents").glob("*.py"))
 WITH_RUNS = {"task_group", "thread_pool"}
 """Agents that declare runs, and so have more than the one line."""
+WITH_TOOLS_IN_SIGHT = {name for name in AGENTS if name.startswith(("agents_sdk", "langgraph"))} | {
+    "anthropic_tool_runner"
+}
+"""Agents whose framework runs their tools."""
 
 every_agent = pytest.mark.parametrize("agent", AGENTS)
 
@@ -114,6 +118,21 @@ def test_tool_calls_are_there_exactly_once(observed: Any) -> None:
     assert len({name for _, name in sent}) >= 2
     assert answered == {t["provider_id"] for t in tools if t["origin"] in ("inferred", "observed")}
     assert all(t["args_valid"] and t["offered"] and t["ended_ns"] >= t["started_ns"] for t in tools)
+
+
+@every_agent
+def test_tools_of_frameworks_are_seen_as_they_run(observed: Any) -> None:
+    """Where a framework runs the tools, each execution is there once, exact and on its line; elsewhere none is."""
+    tools = observed.records.rows("SELECT t.*, s.file FROM tool_calls t LEFT JOIN sites s USING (site_id)")
+    answered = [tool for tool in tools if tool["origin"] != "requested"]
+    runs = observed.records.row("SELECT count(*) AS n FROM tool_runs")["n"]
+    if observed.name not in WITH_TOOLS_IN_SIGHT:
+        assert runs == 0
+        return
+    assert runs == len(answered) > 0
+    assert {("observed", False, f"{observed.name}.py")} == {
+        (t["origin"], t["is_upper_bound"], t["file"]) for t in answered
+    }
 
 
 @every_agent

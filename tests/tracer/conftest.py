@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import trimtab
+from trimtab_tracer.instrument.switch import switch
 from trimtab_tracer.records import CallDecisions, Record
 from trimtab_tracer.spool import list_segments, read_segment
 from trimtab_tuner.provider import Provider, Scenario
@@ -85,3 +86,13 @@ def publish() -> Callable[..., None]:
         file.chmod(0o600)
 
     return write
+
+
+@pytest.fixture
+def recorded_off(recorded: Recorded) -> Recorded:
+    """Like ``recorded``, with content ``off``."""
+    settings = switch.active().settings  # type: ignore[union-attr]
+    home = settings.home
+    trimtab.uninstrument()
+    trimtab.instrument(home=home, flush_interval_s=0.001, content="off")
+    return recorded

@@ -409,29 +409,32 @@ def test_texts_with_lone_surrogates_are_stored(store: Store) -> None:
 
 
 NUMBER = st.integers(0, 30)
+ID = st.sampled_from([None, None, "i", "j", "k"])
 
 
 @given(
-    st.lists(st.tuples(NUMBER, st.sampled_from("xy"), st.none() | NUMBER), max_size=8),
-    st.lists(st.tuples(NUMBER, st.sampled_from(["x", "y", "z", None])), max_size=8),
+    st.lists(st.tuples(NUMBER, st.sampled_from("xy"), st.none() | NUMBER, ID), max_size=8),
+    st.lists(st.tuples(NUMBER, st.sampled_from(["x", "y", "z", None]), ID), max_size=8),
     st.randoms(use_true_random=False),
 )
 def test_pairs_are_possible_and_unique(asked_for: list[Any], ran: list[Any], chance: random.Random) -> None:
-    """Each request and execution is paired at most once, never before it was asked for or after it was answered."""
+    """A request and an execution pair at most once, never before it was asked for, after its answer, nor by two ids."""
     requests = [
-        Requested(f"q{n}", (at, f"c{n}", 0), args, None if end is None else at + end)
-        for n, (at, args, end) in enumerate(asked_for)
+        Requested(f"q{n}", (at, f"c{n}", 0), args, None if end is None else at + end, provider_id)
+        for n, (at, args, end, provider_id) in enumerate(asked_for)
     ]
-    runs = [Executed(f"t{n}", at, args) for n, (at, args) in enumerate(ran)]
+    runs = [Executed(f"t{n}", *facts) for n, facts in enumerate(ran)]
     pairs = pair(requests, runs)
     by_id = {request.tool_id: request for request in requests}
     assert len(pairs) == len(set(pairs.values()))
     for run in runs:
         if (found := by_id.get(pairs.get(run.tool_run_id, ""))) is not None:
             assert found.position[0] <= run.started_ns <= (found.answered_ns or run.started_ns)
-            assert run.args_digest in (found.args_digest, None) or run.args_digest not in {
-                q.args_digest for q in requests
-            }
+            if run.provider_id in {q.provider_id for q in requests} - {None}:
+                assert run.provider_id == found.provider_id
+            else:
+                known = {q.args_digest for q in requests}
+                assert run.args_digest in (found.args_digest, None) or run.args_digest not in known
     assert pairs == pair(chance.sample(requests, len(requests)), chance.sample(runs, len(runs)))
 
 
@@ -440,6 +443,20 @@ def test_an_execution_goes_to_the_newest_request() -> None:
     requests = [Requested("old", (1, "c1", 0), "x", None), Requested("new", (5, "c2", 0), "x", None)]
     assert pair(requests, [Executed("t", 6, "x")]) == {"t": "new"}
     assert pair(requests, [Executed("t", 2, "x"), Executed("u", 6, "x")]) == {"t": "old", "u": "new"}
+
+
+def test_the_models_id_pairs_before_all_else() -> None:
+    """Equal parallel requests get the executions that know their ids; one without an id takes what is left."""
+    requests = [Requested(f"t{n}", (1, "c", n), "x", 9, f"id{n}") for n in range(3)]
+    runs = [Executed("u", 4, "x", "id0"), Executed("v", 3, "other", "id1"), Executed("w", 2, "x")]
+    assert pair(requests, runs) == {"u": "t0", "v": "t1", "w": "t2"}
+
+
+def test_an_unknown_id_is_none() -> None:
+    """An id that no request has tells nothing, and of two executions with one id the last stands for the request."""
+    requests = [Requested("t0", (1, "c", 0), "x", 9, "id0"), Requested("t1", (1, "c", 1), "x", 9, None)]
+    assert pair(requests, [Executed("u", 2, "x", "elsewhere")]) == {"u": "t1"}
+    assert pair(requests, [Executed("u", 2, "x", "id0"), Executed("v", 3, "x", "id0")]) == {"v": "t0"}
 
 
 def test_arguments_that_differ_by_a_default_still_pair() -> None:

@@ -13,20 +13,9 @@ import pytest
 
 import trimtab
 from trimtab_tracer.digests import canonical, digest
-from trimtab_tracer.instrument.switch import switch as _switch
 from trimtab_tracer.records import Site, ToolRun
 
 Recorded = Callable[[type], list[Any]]
-
-
-@pytest.fixture
-def recorded_off(recorded: Recorded) -> Recorded:
-    """Like ``recorded``, with content ``off``."""
-    settings = _switch.active().settings  # type: ignore[union-attr]
-    home = settings.home
-    trimtab.uninstrument()
-    trimtab.instrument(home=home, flush_interval_s=0.001, content="off")
-    return recorded
 
 
 @trimtab.tool

@@ -9,6 +9,7 @@ import pytest
 
 from trimtab_tracer.exchange import Captured, ExchangeBuilder
 from trimtab_tracer.records import Attempt, Content, Exchange
+from trimtab_tracer.verdicts import tool_status
 from trimtab_tracer.wire.formats import match
 from trimtab_tracer.wire.tokens import usage
 from trimtab_tracer.wire.usage import fragment, model_of
@@ -119,6 +120,37 @@ def test_recorded_tool_failures(real_data: Path) -> None:
     assert by_status["unknown"] == {"autogen", "llamaindex"}
     assert by_status["error"] == {"ag2", "anthropic_runner", "crewai", "genai", "oaagents"}
     assert "ok" not in by_status
+
+
+def test_recorded_tool_failures_by_kind(real_data: Path) -> None:
+    """Of every framework whose text says so, arguments of a wrong type are told from a tool that raised."""
+    kinds = defaultdict(set)
+    for name in FOLDERS:
+        for _, _, exchange, _ in exchanges(real_data / "wire_samples" / name):
+            for result in exchange.tool_results:
+                kinds[name.removeprefix("_tool-errors/")].add((result.status, result.error_type))
+    said = {name.removesuffix("-type") for name, found in kinds.items() if ("error", "validation") in found}
+    assert {"autogen", "crewai", "genai", "langchain", "langgraph_prebuilt", "llamaindex", "pydanticai"} <= said
+    assert {("error", "ValidationError")} == kinds["ag2-type"]
+    assert {("error", "ValueError")} == kinds["ag2-raise"] == kinds["anthropic_runner-raise"]
+    assert {("error", "error")} == kinds["crewai-raise"] == kinds["genai-raise"] == kinds["oaagents-raise"]
+    assert {("unknown", None)} == kinds["autogen-raise"] == kinds["llamaindex-raise"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("raise", "ValueError"), ("type", "validation"), ("mal", "validation")])
+def test_recorded_text_protocol_failures(real_data: Path, name: str, kind: str) -> None:
+    """What smolagents writes into a user's message about a tool that failed is an error, and says of which kind."""
+    texts = [
+        facts.last_user_text or ""
+        for path in sorted((real_data / "wire_samples" / "_tool-errors" / f"smol-{name}").glob("*.json"))
+        for sample in [json.loads(path.read_text())]
+        for fmt in [match("POST", sample["path"])]
+        if fmt is not None
+        for facts in [fmt.request(sample["req"], sample["path"])]
+    ]
+    verdicts = [tool_status(text) for text in texts]
+    assert ["unknown", "error"] == [verdict.status for verdict in verdicts]
+    assert kind == verdicts[1].error_type
 
 
 def test_recorded_malformed_arguments(real_data: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the running code belongs to: its run, and the user's line that spawned it.
+"""What the running code belongs to: its run, its tool execution, and the user's line that spawned it.
 
 One context variable holds it all as an immutable :class:`Scope`, so it follows ``await`` and ``asyncio`` tasks by
 itself; :mod:`.instrument.propagation` carries it across threads and notes the spawning line. A thread's last carried
@@ -11,12 +11,15 @@ import threading
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from itertools import count
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .decisions import Plan
 from .guard import guarded
 from .records import Site
 from .shapes import value_class
+
+if TYPE_CHECKING:
+    from .executions import Execution
 
 
 class Spawned(NamedTuple):
@@ -35,6 +38,8 @@ class Scope:
     """The innermost explicit run; None where the process is the run."""
     spawned: Spawned | None = None
     """What created this task or thread."""
+    tool: Execution | None = None
+    """The tool execution that the code is part of."""
 
 
 class LastAttempt(NamedTuple):

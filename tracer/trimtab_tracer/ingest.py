@@ -306,16 +306,17 @@ class _Batch:
         answers = execute_for(con, query("tool_answers"), batch_tool_ids=[row[2] for row in asked]).fetchall()
         answered_ns: dict[str, int] = dict(answers)
         requests: dict[tuple[str, str], list[Requested]] = defaultdict(list)
-        for run_id, name, tool_id, asked_ns, call_id, index, args_digest in asked:
-            request = Requested(tool_id, (asked_ns, call_id, index), args_digest, answered_ns.get(tool_id))
+        for run_id, name, tool_id, asked_ns, call_id, index, args_digest, provider_id in asked:
+            position = asked_ns, call_id, index
+            request = Requested(tool_id, position, args_digest, answered_ns.get(tool_id), provider_id)
             requests[run_id, name].append(request)
         runs: dict[tuple[str, str], list[Executed]] = defaultdict(list)
         before: dict[str, str | None] = {}
-        for run_id, name, tool_run_id, started_ns, args_digest, tool_id in execute_for(
+        for run_id, name, tool_run_id, started_ns, args_digest, provider_id, tool_id in execute_for(
             con, query("tool_executions"), batch_places=places
         ).fetchall():
             if (run_id, name) in groups:
-                runs[run_id, name].append(Executed(tool_run_id, started_ns, args_digest))
+                runs[run_id, name].append(Executed(tool_run_id, started_ns, args_digest, provider_id))
                 before[tool_run_id] = tool_id
         now: dict[str, str] = {}
         for key, group in runs.items():

@@ -282,6 +282,8 @@ class ToolRun:
     site_id: str | None = None
     """The tool's definition."""
     mutates: bool | None = None
+    provider_id: str | None = None
+    """Id of the model's tool call, where the framework hands it to the tool."""
 
 
 @value_class

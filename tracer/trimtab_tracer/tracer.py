@@ -133,6 +133,10 @@ class Tracer:
             run_id = self._run_id
         self._decide(decided, run_id)
 
+    def decide_here(self, decided: Standing) -> None:
+        """Record a decision of the present run alone, once for each value it takes."""
+        self._decide(decided, self.run_id())
+
     def _repeat_standing(self, run_id: str) -> None:
         for decided in list(self._standing.values()):
             self._decide(decided, run_id)

@@ -23,6 +23,7 @@ MESSAGE_CHARS = 200
 
 _HEAD_CHARS = 400
 _JSON_CHARS = 65_536
+_RETRY_CHARS = 20_000
 
 
 @value_class
@@ -64,13 +65,16 @@ _UNKNOWN_TOOL = lazy_pattern(
     re.IGNORECASE,
 )
 _VALIDATION = lazy_pattern(
-    rf"(?:error:? |error executing tool: tool '[^']{{1,80}}' |tool {_TOOL_NAME} )?"
-    r"(?:\d+ validation errors? for\b|arguments? validation failed|input validation (?:error|failed)"
+    rf"(?:error:? |error executing tool: tool '[^']{{1,80}}' |tool {_TOOL_NAME} |tool )?"
+    r"(?:\d+ validation errors?(?: for\b|:)|arguments? validation failed|input validation (?:error|failed)"
     r"|invalid arguments?\s?(?::|for\b)|failed to parse (?:tool |function )?(?:arguments|parameter)\b"
     r"|[\w.]{1,80}\(\) (?:missing \d+ required|got an unexpected keyword|takes \d+ positional))",
     re.IGNORECASE,
 )
-_BAD_ARGUMENTS = lazy_pattern(r"validation (?:error|failed)|Field required|Input should be|parse tool arguments")
+_BAD_ARGUMENTS = lazy_pattern(
+    r"validation (?:error|failed)|Field required|Input should be|pars(?:e|ing) tool arguments"
+    r"|Argument .{1,120} should be '|Argument \w{1,80} is (?:required|not in the tool's input)"
+)
 _TIMEOUT = lazy_pattern(
     r"(?:error:? )?(?:the )?(?:command|tool|process|operation|request|execution|script|call)\b[^\n]{0,60}"
     r"\btimed? ?out\b",
@@ -84,9 +88,15 @@ _FAILED = lazy_pattern(
     r"|(?:tool |execution |command |runtime )?error(?: in [\w.'\"]{1,80})?:\s?(?!\s*(?:none|null|no|nil|false|0)\b)\S"
     r"|execution (?:error|failed)\b"
     r"|failed to (?:invoke|execute|run|call) (?:the )?(?:function|tool|command)\b"
-    r"|tool (?:execution|call|invocation) failed\b)",
+    r"|tool (?:execution|call|invocation) (?:failed|error)\b"
+    r"|encountered error: \S|i encountered an error while\b|<tool_use_error>"
+    r"|tool [\w'\"`.-]{1,80} has reached its (?:maximum )?usage limit\b|tool execution blocked by hook\b)",
     re.IGNORECASE,
 )
+_RETRY = lazy_pattern(r"(?:\A|\n)Error:\n(.{1,4000}?)\nNow let's retry: ", re.DOTALL)
+"""What smolagents makes of an exception, in a message that carries no tool call's id."""
+_FIX = lazy_pattern(r"\n\nFix the errors and try again\.\s*\Z")
+"""How pydantic-ai ends the text of a tool that asks to be called again."""
 _TAGS = lazy_pattern(r"<[^<>]{1,40}>(?:[^<>]{0,20}</[^<>]{1,40}>)?")
 _WORD = lazy_pattern(r"[\w.:-]{1,80}")
 _NUMBERED = ("exit_code", "exitCode", "returncode", "return_code", "exit_status")
@@ -113,6 +123,11 @@ def tool_status(text: str, is_error: bool | None = None) -> ToolVerdict:
         return ToolVerdict("ok")
     if head[:1] in "{[":
         return _from_json(text)
+    if (retry := _RETRY.search(text[:_RETRY_CHARS])) is not None:
+        text = retry[1]
+        return ToolVerdict("error", _kind(text[:_HEAD_CHARS], text) or _plain_kind(text), _message(text))
+    if _FIX.search(text[-_HEAD_CHARS:]):
+        return ToolVerdict("error", _kind(head, text) or "error", _message(text))
     kind = _kind(head, text)
     return ToolVerdict("error", kind, _message(text)) if kind is not None else ToolVerdict("unknown")
 
@@ -148,6 +163,11 @@ def _kind(head: str, text: str) -> str | None:
         inner = _NAME_WITHIN.search(head)
         return inner[1] if inner else "error"
     return None
+
+
+def _plain_kind(text: str) -> str:
+    """The error type of a text that is known to tell of an error."""
+    return "validation" if _BAD_ARGUMENTS.search(text[:_HEAD_CHARS]) else "error"
 
 
 def _raised(text: str) -> str:

@@ -17,7 +17,7 @@ from ..errors import TrimtabError
 from ..guard import guarded
 from ..settings import RUN_SERVICE, Settings
 from ..tracer import Tracer
-from . import aiohttp_client, http_clients, lm15, propagation, stainless
+from . import adapters, aiohttp_client, http_clients, lm15, propagation, stainless
 from .http_spans import HttpSpans
 from .imports import ImportHooks
 from .patches import Patches
@@ -126,6 +126,7 @@ class Switch:
         for sdk in stainless.SDKS:
             self._when_imported(f"{sdk}._base_client", lambda m: stainless.patch(self._patches, m, self.active))
             self._when_imported(f"{sdk}._client", lambda m: stainless.patch_clients(self._patches, m))
+        adapters.install(self._when_imported, self._patches, self.active)
         self._exit.install()
 
     def _when_imported(self, name: str, patch: Callable[[ModuleType], None]) -> None:

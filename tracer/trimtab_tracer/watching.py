@@ -1,0 +1,161 @@
+"""Wraps a function so that each call of it is a tool execution (:mod:`.executions`).
+
+In: the function, and who can say what a call of it means. Out: a function of the same kind that gives the same results
+and raises the same exceptions. Shared by the decorator and the frameworks' adapters; apart from both, because when an
+execution ends is a question of Python, not of theirs: a coroutine or a future that is returned has yet to run.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+from .executions import Execution, Failure
+from .guard import guarded
+
+log = logging.getLogger("trimtab")
+
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], Execution | None]
+"""Starts the execution that a call with these arguments is; None where it is none, or tracing is off."""
+
+Judge = Callable[[Any], Failure | None]
+"""The failure that a result tells of, or None."""
+
+
+def watched(function: Callable[..., Any], begin: Begin, judge: Judge | None = None) -> Callable[..., Any]:
+    """``function``, with every call of it recorded as an execution."""
+    judge = guarded()(judge) if judge is not None else None
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def run_stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            async with aclosing(_stream(function(*args, **kwargs), begin(args, kwargs))) as items:
+                async for item in items:
+                    yield item
+
+        return run_stream
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            execution = begin(args, kwargs)
+            if execution is None:
+                return await function(*args, **kwargs)
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                execution.end(error=error)
+                raise
+            _end(result, execution, judge)
+            return result
+
+        return run_async
+
+    @functools.wraps(function)
+    def run_sync(*args: Any, **kwargs: Any) -> Any:
+        execution = begin(args, kwargs)
+        if execution is None:
+            return function(*args, **kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            execution.end(error=error)
+            raise
+        if inspect.iscoroutine(result):
+            execution.leave()
+            return _finish(result, execution, judge)
+        _follow(result, execution, judge)
+        return result
+
+    return run_sync
+
+
+async def _finish(coroutine: Coroutine[Any, Any, Any], execution: Execution, judge: Judge | None) -> Any:
+    """The coroutine that a plain function returned, with its end recorded: until then the tool has not run."""
+    execution.enter()
+    try:
+        result = await coroutine
+    except BaseException as error:
+        execution.end(error=error)
+        raise
+    _end(result, execution, judge)
+    return result
+
+
+async def _stream(items: AsyncGenerator[Any, None], execution: Execution | None) -> AsyncGenerator[Any, None]:
+    """The items of a tool that gives them one by one; between two of them its reader runs, which is no part of it."""
+    if execution is None:
+        async for item in items:
+            yield item
+        return
+    execution.leave()
+    try:
+        async with aclosing(items):
+            while (item := await _next(items, execution)) is not _END:
+                yield item
+    except GeneratorExit:  # its reader has seen enough
+        execution.end()
+        raise
+    except BaseException as error:
+        execution.end(error=error)
+        raise
+    execution.end()
+
+
+_END = object()
+
+
+async def _next(items: AsyncGenerator[Any, None], execution: Execution) -> Any:
+    execution.enter()
+    try:
+        return await anext(items, _END)
+    finally:
+        execution.leave()
+
+
+def _end(result: Any, execution: Execution, judge: Judge | None) -> None:
+    execution.end(result, reported=judge(result) if judge is not None else None)
+
+
+@guarded()
+def _follow(result: Any, execution: Execution, judge: Judge | None) -> None:
+    """End an execution with what a plain function returned; a future ends it when it is done."""
+    if getattr(result, "_asyncio_future_blocking", None) is not None:  # asyncio's own mark of a future
+        execution.leave()
+        result.add_done_callback(functools.partial(_done, execution))
+    elif not inspect.isawaitable(result):
+        _end(result, execution, judge)
+    else:
+        execution.leave()
+        _warn(execution.told.name, type(result).__name__)
+
+
+@functools.lru_cache(maxsize=1000)
+def _warn(name: str, kind: str) -> None:
+    """Say it once for each tool."""
+    log.warning(
+        "the tool %s can't be followed: it returns an awaitable %s; make it `async def` and await it inside.",
+        name,
+        kind,
+    )
+
+
+@guarded()
+def _done(execution: Execution, future: Any) -> None:
+    if future.cancelled():
+        execution.end(error=_cancelled())
+        return
+    # Looked at without `exception()`, which would silence asyncio's warning about an error that nobody retrieved.
+    error = getattr(future, "_exception", None)
+    execution.end(None if error is not None else future.result(), error)
+
+
+def _cancelled() -> BaseException:
+    from asyncio import CancelledError  # imported already, for there is a future
+
+    return CancelledError()
