@@ -6,10 +6,11 @@ record is one ``os.write`` on an append-only descriptor under a lock, so a kille
 loss: nothing is synced.)
 
 It is a module of its own because everything the agent says goes through it, and because it must hold when the
-disk does not: full, read-only, failing, hanging, or gone. Then ``write`` returns False and never raises, and of a disk
-that hangs no more than one thread has to wait, and those that come while it begins to; what was lost is counted by kind and reason, and written as :class:`~.records.Loss` once there is room. Disk use is
-bounded: near the bound content is given up first, then spans of other HTTP requests, then parsed exchanges; only
-at the bound itself the oldest finished segments go, and after them new records.
+disk does not: full, read-only, failing, hanging, or gone. Then ``write`` returns False and never raises; of a disk that
+hangs one thread waits, and those that come while it begins to. What was lost is counted by kind and reason, and written
+as :class:`~.records.Loss` once there is room. Disk use is bounded: near the bound content is given up first, then spans
+of other HTTP requests, then parsed exchanges; only at the bound itself the oldest finished segments go, and after them
+new records.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class SpoolWriter:
     SCAN_INTERVAL_S = 1.0
     """Least time between two looks at the directory's real size; longer where the look itself takes long."""
     PATIENCE_S = 1.0
-    """Longest that a record waits for another thread's write to return. A disk that hangs holds up that thread alone."""
+    """Longest that a record waits for another thread's write. A disk that hangs holds up that thread alone."""
     RETRY_INTERVAL_S = 0.25
     """Pause before a segment is opened again after that failed."""
     WARN_INTERVAL_S = 60.0
