@@ -83,7 +83,8 @@ def parse(text: bytes, now_ns: int) -> Policy:
     check_keys(raw, "the document", required, ("guardrails",))
     issued_ns = check_integer(raw["issued_ns"], "issued_ns", 1, _MAX_INT)
     if issued_ns > now_ns + MAX_AHEAD_NS:
-        seen = f"{(issued_ns - now_ns) / 1e9:.0f} s in the future"
+        # Not how far, which every look would tell in another number: what is wrong is said once.
+        seen = f"{issued_ns}, which lies in the future"
         raise PolicyError.unusable("issued_ns", seen, "a time of the past; compare both clocks")
     if not isinstance(raw["frozen"], bool):
         raise PolicyError.unusable("frozen", shown(raw["frozen"]), "true or false")
