@@ -9,7 +9,8 @@ The rules, the surest first. Each looks only at what overlaps the span in time:
 1. *response id*: an attempt with the same one, which the provider made;
 2. *request id*: the same of the provider's request id;
 3. *parentage*: an attempt that was sent while the span was the current one, or a call span that is its child;
-4. the ids again, among spans that tell of the same call and whose request nobody saw on the wire;
+4. the same among spans: another span with its id, and what is known of that; the call span around it, if that has the
+   same tokens and model;
 5. *containment*: an attempt, then a span, of the same process that lies within it in time, has exactly its tokens
    and no other model.
 
@@ -90,7 +91,7 @@ class Views:
         self._attempts = sorted(attempts, key=_age)
         self._spans = sorted(spans, key=_age)
         self._attempts_of = _by_names(self._attempts, ("response_id", "request_id", "span_id"))
-        self._spans_of = _by_names(self._spans, ("response_id", "request_id", "parent_span_id"))
+        self._spans_of = _by_names(self._spans, ("response_id", "request_id", "span_id", "parent_span_id"))
 
     def inside(self, span: Told) -> Inside | None:
         """What stands inside ``span``; None where it is all there is of its call."""
@@ -99,6 +100,7 @@ class Views:
             self._attempt_in(span)
             or _found("parentage", [s for s in _of_trace(span, children) if _in(span, s)])
             or self._same_call(span)
+            or self._parents_attempt(span)
             or _found("containment", _within(span, self._attempts))
             or _found("containment", _within(span, self._spans))
         )
@@ -116,6 +118,12 @@ class Views:
         if attempt is not None:
             return attempt._replace(rule=rule)
         return _found(rule, [s for s in same if _in(span, s)])
+
+    def _parents_attempt(self, span: Told) -> Inside | None:
+        """The attempt that the call span around this one tells of, where both say the same."""
+        parents = self._spans_of.get(("span_id", span.parent_span_id or ""), ())
+        found = [inside for p in _of_trace(span, parents) if _agree(span, p) and (inside := self._attempt_in(p))]
+        return found[0]._replace(rule="parentage") if found else None
 
 
 _ByNames: TypeAlias = dict[tuple[str, str], list[Any]]
