@@ -71,7 +71,8 @@ class SpanReader(SpanProcessor):
         if tracer is None or span.context is None:
             return
         noted = self._starts.pop((span.context.trace_id, span.context.span_id), None)
-        facts = otel.read(span.name, span.attributes or {}, span.kind is SpanKind.SERVER)
+        attributes = dict(span.attributes or {})  # theirs takes a lock at each look
+        facts = otel.read(span.name, attributes, span.kind is SpanKind.SERVER)
         if facts is None:
             return
         start = noted or _Start(tracer.run_id(), tracer.sites.here(sys._getframe(1)).site_id)
