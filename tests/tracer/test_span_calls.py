@@ -130,7 +130,7 @@ def expected(opened: Store) -> dict[str, list[Any]]:
 
 
 @given(st.integers(0, 10**9), st.integers(1, 9), st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_order_and_any_batches(
     opened: Store, expected: dict[str, list[Any]], seed: int, batches: int, again: bool
 ) -> None:
@@ -146,6 +146,39 @@ def test_any_order_and_any_batches(
     if again:
         ingest(opened, chance.sample(records, 8))
     assert expected == dump(opened)
+
+
+SMALL = st.sampled_from([None, "x", "y"])
+DRAWN = st.tuples(
+    *(st.booleans(), st.integers(0, 12), st.integers(0, 3), SMALL, SMALL),
+    *(st.sampled_from([None, *"0123456789"]), st.sampled_from([None, 100]), st.sampled_from("pq")),
+)
+
+
+@given(st.lists(DRAWN, min_size=2, max_size=10), st.randoms(use_true_random=False), st.integers(2, 5))
+@settings(max_examples=5, deadline=None)
+def test_any_set_in_any_batches(opened: Store, drawn: list[Any], chance: random.Random, batches: int) -> None:
+    """Whatever overlaps, nests and shares ids, one batch and several shuffled ones give the same rows, and each call
+    that a span belongs to is there."""
+    records: list[r.Record] = [START]
+    for n, (is_span, start, length, response_id, request_id, other, tokens, process) in enumerate(drawn):
+        if is_span:
+            facts = {"response_id": response_id, "request_id": request_id, "input_tokens": tokens}
+            records.append(span(str(n), start, length, parent_span_id=other, process_id=process, **facts))
+        else:
+            sent = attempt(f"c{n}", start, request_id=request_id, trace_id="t", span_id=other)
+            said = exchange(f"c{n}", response_id=response_id, input_tokens=tokens)
+            records += [replace(sent, duration_ns=length * SECOND, process_id=process), said]
+    ingest(emptied(opened), records)
+    whole = dump(opened)
+    chance.shuffle(records)
+    emptied(opened)
+    for at in range(batches):
+        ingest(opened, records[at::batches])
+    assert whole == dump(opened)
+    assert [] == rows(opened, "SELECT span_id FROM gen_ai_spans ANTI JOIN calls USING (call_id)")
+    lone = rows(opened, "SELECT span_key FROM gen_ai_spans WHERE joined_by = 'alone' ORDER BY ALL")
+    assert lone == rows(opened, "SELECT call_id FROM calls WHERE api = 'otel' ORDER BY ALL")
 
 
 def test_the_story(store: Store) -> None:
