@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 import trimtab
 from trimtab_tracer.records import Attempt, GenAiSpan, Record, Site, ToolRun
 from trimtab_tracer.redact import MARK
+from trimtab_tracer.spool import list_segments, read_segment
 from trimtab_tuner.provider import Provider, Scenario
 
 Recorded = Callable[[type], list[Any]]
@@ -308,10 +311,33 @@ def test_an_error_of_ours_is_not_the_users(
     assert "could not record something in SpanReader.on_end (TypeError" in caplog.text
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_reads_on(strict: None, provider: TracerProvider, tmp_path: Path) -> None:
+    """Spans of a forked child are recorded as that process's, and its parent's go on."""
+    trimtab.instrument(home=tmp_path, flush_interval_s=0.001)
+    try:
+        trimtab.attach(provider)
+        chat(provider)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # this process has threads; the child makes none
+            pid = os.fork()
+        if pid == 0:
+            chat(provider)
+            os._exit(0)
+        assert 0 == os.waitpid(pid, 0)[1]
+        chat(provider)
+    finally:
+        trimtab.uninstrument()
+    lines = [line.record for path in list_segments(tmp_path / "spool") for line in read_segment(path)]
+    processes = [record.process_id for record in lines if isinstance(record, GenAiSpan)]
+    assert [2, 4] == sorted(Counter(processes).values())
+
+
 PROGRAMS = {
     "set before": "set_up(); import trimtab; trimtab.instrument(); trimtab.attach()",
     "set later": "import trimtab; trimtab.instrument(); trimtab.attach(); set_up()",
     "set before instrument": "import trimtab; trimtab.attach(); set_up(); trimtab.instrument()",
+    "set twice": "import trimtab; trimtab.instrument(); trimtab.attach(); set_up(); set_up()",
     "imported before": "import opentelemetry.trace, trimtab; trimtab.instrument(); trimtab.attach(); set_up()",
 }
 SET_UP = """

@@ -7,10 +7,16 @@ one that stands for it; and what is left, as the pairing with the model's reques
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from bisect import bisect_left, insort
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Final, NamedTuple
 
 from .tool_pairs import Executed
+
+LOOK_AROUND: Final = 128
+"""Executions that a span is compared with at most; bounds the work in very long runs."""
 
 
 class View(NamedTuple):
@@ -32,17 +38,40 @@ def same(views: Iterable[View]) -> dict[str, str]:
     call of the model; or, where one does not know it, if they overlap in time and do not differ in their arguments.
     What we saw ourselves stands for what spans tell of, since it knows the line; else the outer span stands.
     """
-    stands: dict[str, list[View]] = {}
+    ordered = sorted(views, key=lambda v: (v.span_scope is not None, v.started_ns, -v.ended_ns, v.tool_run_id))
+    stands = [[view] for view in ordered if view.span_scope is None]
+    by_id: dict[str | None, list[list[View]]] = defaultdict(list)
+    for group in stands:
+        by_id[group[0].provider_id].append(group)
     found: dict[str, str] = {}
-    for view in sorted(views, key=lambda v: (v.span_scope is not None, v.started_ns, -v.ended_ns, v.tool_run_id)):
-        fitting = [] if view.span_scope is None else [s for s in stands.values() if _is_one(s, view)]
-        if fitting:
-            best = min(fitting, key=lambda s: (not _names_same(s, view), abs(s[0].started_ns - view.started_ns)))
-            best.append(view)
-            found[view.tool_run_id] = best[0].tool_run_id
+    for view in ordered[len(stands) :]:
+        named = by_id[view.provider_id] if view.provider_id is not None else []
+        fitting = (group for group in chain(_near(named, view), _near(stands, view)) if _is_one(group, view))
+        group = next(fitting, [])
+        group.append(view)
+        if len(group) > 1:
+            found[view.tool_run_id] = group[0].tool_run_id
         else:
-            stands[view.tool_run_id] = [view]
+            insort(stands, group, key=_start)
+        if view.provider_id is not None and not any(known is group for known in named):
+            insort(named, group, key=_start)
     return found
+
+
+def _near(groups: list[list[View]], view: View) -> Iterator[list[View]]:
+    """Those that began nearest to ``view``, the nearest first."""
+    after = bisect_left(groups, view.started_ns, key=_start)
+    before = after - 1
+    for _ in range(min(LOOK_AROUND, len(groups))):
+        takes_before = before >= 0 and (
+            after >= len(groups) or view.started_ns - _start(groups[before]) <= _start(groups[after]) - view.started_ns
+        )
+        yield groups[before if takes_before else after]
+        before, after = (before - 1, after) if takes_before else (before, after + 1)
+
+
+def _start(group: list[View]) -> int:
+    return group[0].started_ns
 
 
 def executions(views: Iterable[View], found: dict[str, str]) -> list[Executed]:

@@ -88,19 +88,19 @@ class Attachments:
     @guarded()
     def _watch_global(self, api: ModuleType) -> None:
         """Read the global provider if there is one, and the one that is set if there is none."""
-        present = getattr(
-            api, "_TRACER_PROVIDER", None
-        )  # asking for it could create the one that the environment names
+        # Not asked for by its function, which could make the provider that the environment names.
+        present = getattr(api, "_TRACER_PROVIDER", None)
         if present is not None:
             self._add(present)
             return
         name = "_set_tracer_provider" if hasattr(api, "_set_tracer_provider") else "set_tracer_provider"
-        self._patches.replace(api, name, functools.partial(_then, self._add_set))
+        self._patches.replace(api, name, functools.partial(_then, functools.partial(self._add_set, api)))
 
     @guarded()
-    def _add_set(self, api_provider: Any) -> None:
-        if self._active() is not None:
-            self._add(api_provider)
+    def _add_set(self, api: ModuleType, provider: Any) -> None:
+        was_taken = getattr(api, "_TRACER_PROVIDER", provider) is provider  # it can be set only once
+        if was_taken and self._active() is not None:
+            self._add(provider)
 
     @guarded()
     def _add(self, provider: Any) -> None:

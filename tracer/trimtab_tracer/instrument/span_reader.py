@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from ..digests import digest
 from ..guard import guarded
@@ -22,6 +23,7 @@ from ..records import GenAiSpan, ToolRun
 from ..redact import redact
 from ..tracer import Tracer
 from ..wire import otel
+from ..wire.otel import SpanFacts
 from ..wire.otel_names import General
 
 MAX_OPEN = 10_000
@@ -29,6 +31,10 @@ MAX_OPEN = 10_000
 
 NAME_CHARS = 200
 MESSAGE_CHARS = 500
+
+
+_SHARED = sorted({f.name for f in fields(SpanFacts)} & {f.name for f in fields(GenAiSpan)} - {"error_type"})
+"""What a record takes from the facts as it is."""
 
 
 class _Start(NamedTuple):
@@ -76,7 +82,7 @@ class SpanReader(SpanProcessor):
         if facts is None:
             return
         start = noted or _Start(tracer.run_id(), tracer.sites.here(sys._getframe(1)).site_id)
-        record = _record(tracer, span, facts, start)
+        record = _record(tracer, span, span.context, facts, start)
         tracer.write(record)
         if facts.subject == otel.TOOL:
             tracer.write(_tool_run(record, facts))
@@ -97,21 +103,20 @@ def _inactive() -> None:
     """No tracer."""
 
 
-def _record(tracer: Tracer, span: ReadableSpan, facts: otel.SpanFacts, start: _Start) -> GenAiSpan:
-    assert span.context is not None
+def _record(tracer: Tracer, span: ReadableSpan, context: SpanContext, facts: SpanFacts, start: _Start) -> GenAiSpan:
     ended_ns = span.end_time or time.time_ns()
     started_ns = span.start_time or ended_ns
     error_type, message = _error(span, facts)
     if facts.subject != otel.CALL and tracer.settings.content == "off":
         message = None  # the text of a tool's error may be the tool's content
     is_error = span.status.status_code is StatusCode.ERROR or error_type is not None
+    said = {name: getattr(facts, name) for name in _SHARED}
+    kept: dict[str, Any] = {name: _name(value) if isinstance(value, str) else value for name, value in said.items()}
     return GenAiSpan(
-        trace_id=f"{span.context.trace_id:032x}",
-        span_id=f"{span.context.span_id:016x}",
+        trace_id=f"{context.trace_id:032x}",
+        span_id=f"{context.span_id:016x}",
         run_id=start.run_id,
         process_id=tracer.process.process_id,
-        subject=facts.subject,
-        operation=facts.operation,
         name=_name(span.name) or "",
         ts_ns=started_ns,
         duration_ns=max(0, ended_ns - started_ns),
@@ -120,30 +125,12 @@ def _record(tracer: Tracer, span: ReadableSpan, facts: otel.SpanFacts, start: _S
         status="error" if is_error else "ok",
         error_type=_name(error_type),
         error_message=redact(message[:2000])[:MESSAGE_CHARS] if message else None,
-        http_status=facts.http_status,
-        provider=_name(facts.provider),
-        host=_name(facts.host),
-        model=_name(facts.model),
-        response_model=_name(facts.response_model),
-        response_id=_name(facts.response_id),
-        request_id=_name(facts.request_id),
-        finish_reason=facts.finish_reason,
-        stream=facts.stream,
-        ttft_ns=facts.ttft_ns,
-        input_tokens=facts.input_tokens,
-        cache_read_tokens=facts.cache_read_tokens,
-        cache_write_tokens=facts.cache_write_tokens,
-        output_tokens=facts.output_tokens,
-        reasoning_tokens=facts.reasoning_tokens,
-        tool_name=_name(facts.tool_name),
-        tool_call_id=_name(facts.tool_call_id),
-        agent_name=_name(facts.agent_name),
-        conversation_id=_name(facts.conversation_id),
         site_id=start.site_id,
+        **kept,
     )
 
 
-def _error(span: ReadableSpan, facts: otel.SpanFacts) -> tuple[str | None, str | None]:
+def _error(span: ReadableSpan, facts: SpanFacts) -> tuple[str | None, str | None]:
     """Type and message of what went wrong, None where nothing did."""
     events = [e for e in span.events if e.name == General.EXCEPTION_EVENT]
     said: dict[str, Any] = dict(events[-1].attributes or {}) if events else {}
@@ -155,7 +142,7 @@ def _error(span: ReadableSpan, facts: otel.SpanFacts) -> tuple[str | None, str |
     return str(error_type) if error_type else None, str(message) if message else None
 
 
-def _tool_run(span: GenAiSpan, facts: otel.SpanFacts) -> ToolRun:
+def _tool_run(span: GenAiSpan, facts: SpanFacts) -> ToolRun:
     """The execution that a tool's span tells of. Its id is the span's, so that the two stay together."""
     is_ok = span.status == "ok"
     return ToolRun(
