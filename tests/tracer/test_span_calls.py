@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
 from trimtab_tracer.ingest import ingest
+from trimtab_tracer.span_calls import MAX_STRETCHES, stretches
 from trimtab_tracer.store import Store
 
 SECOND = 10**9
@@ -146,6 +148,17 @@ def test_any_order_and_any_batches(
     if again:
         ingest(opened, chance.sample(records, 8))
     assert expected == dump(opened)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 20)).map(lambda t: (t[0], t[0] + t[1])), max_size=40))
+def test_stretches_cover_and_leave_the_widest_gaps(times: list[tuple[int, int]]) -> None:
+    """Every time lies in one stretch; stretches are in order, apart, few, and begin and end with a time."""
+    found = stretches(times)
+    assert len(found) <= MAX_STRETCHES
+    assert all(any(a <= start and end <= b for a, b in found) for start, end in times)
+    assert all(before[1] < after[0] for before, after in pairwise(found))
+    assert {a for a, _ in found} <= {start for start, _ in times}
+    assert {b for _, b in found} <= {end for _, end in times}
 
 
 SMALL = st.sampled_from([None, "x", "y"])

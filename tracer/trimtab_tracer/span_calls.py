@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from .ingest_rows import Row, attempt_row, finish_attempt
@@ -29,6 +30,9 @@ API: Final = "otel"
 
 ALONE: Final = "alone"
 """``joined_by`` of a span that stands in for its call."""
+
+MAX_STRETCHES: Final = 8
+"""Stretches of time that are looked at apart; each is a look into the store."""
 
 _TOLD: Final = Told._fields
 _KEPT: Final = (
@@ -91,9 +95,27 @@ def join_spans(
 
 def _near(con: duckdb.DuckDBPyConnection, query: str, rows: Iterable[Row]) -> list[Row]:
     """Rows that overlap the time of ``rows``, or nearly."""
-    times = [(row["started_ns"], row["ended_ns"]) for row in rows]
-    sql = {"from_ns": min(t for t, _ in times) - SLACK_NS, "to_ns": max(t for _, t in times) + SLACK_NS}
-    return _rows(con.execute(_query(query), sql))
+    found: dict[str, Row] = {}
+    for from_ns, to_ns in stretches((row["started_ns"] - SLACK_NS, row["ended_ns"] + SLACK_NS) for row in rows):
+        for row in _rows(con.execute(_query(query), {"from_ns": from_ns, "to_ns": to_ns})):
+            found[row.get("span_key") or row["attempt_id"]] = row
+    return list(found.values())
+
+
+def stretches(times: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The stretches of time that ``times`` cover together, at most :data:`MAX_STRETCHES`: the widest gaps stay.
+
+    A batch may hold what a process left behind long ago, and nothing of the time in between.
+    """
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(times):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    gaps = sorted(range(1, len(merged)), key=lambda n: merged[n][0] - merged[n - 1][1], reverse=True)
+    cuts = [0, *sorted(gaps[: MAX_STRETCHES - 1]), len(merged)]
+    return [(merged[a][0], merged[b - 1][1]) for a, b in pairwise(cuts) if a < b]
 
 
 def _rows(result: duckdb.DuckDBPyConnection) -> list[Row]:
