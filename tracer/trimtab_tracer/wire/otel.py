@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from ..digests import canonical
@@ -194,7 +195,13 @@ _DEFAULT_PORTS: Final = (None, 80, 443)
 
 def may_be_about_models(scope: str, attributes: Mapping[str, Any]) -> bool:
     """Whether a span that just began may turn out to be one that :func:`read` knows."""
-    return any(name.startswith(_HINTS) for name in attributes) or _MAKERS.search(scope) is not None
+    return _makes_such(scope) or any(name.startswith(_HINTS) for name in attributes)
+
+
+@lru_cache(maxsize=1024)
+def _makes_such(scope: str) -> bool:
+    """Whether spans of this scope are often about models; a program has few scopes and asks at every span."""
+    return _MAKERS.search(scope) is not None
 
 
 def read(name: str, attributes: Mapping[str, Any], is_server: bool = False) -> SpanFacts | None:
