@@ -14,6 +14,7 @@ from trimtab_tracer.records import (
     Content,
     Decision,
     Exchange,
+    GenAiSpan,
     HttpSpan,
     Outcome,
     Record,
@@ -52,6 +53,7 @@ def _run(run: str) -> list[Record]:
         Decision(f"{run}.d", run, "model", "m", "code", "s", 1),
         Outcome(f"{run}.o", run, 1, True),
         HttpSpan(f"{run}.h", run, "p", "n", 1, 1, "GET", "u"),
+        GenAiSpan(f"{run}.trace", "span", run, "p", "agent", "invoke_agent", "n", 1, 1, "scope"),
         Content(f"{run}.a", f"{run}.c", run, "request", 1, "text"),
     ]
 

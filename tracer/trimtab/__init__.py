@@ -20,7 +20,7 @@ from trimtab_tracer import tools as _tools
 from trimtab_tracer.instrument.switch import switch as _switch
 from trimtab_tracer.runs import Run
 
-__all__ = ["Run", "__version__", "flush", "instrument", "knob", "outcome", "run", "tool", "uninstrument"]
+__all__ = ["Run", "__version__", "attach", "flush", "instrument", "knob", "outcome", "run", "tool", "uninstrument"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -42,6 +42,19 @@ def instrument(**settings: Any) -> None:
 def uninstrument() -> None:
     """Stop to trace, restore everything that was patched, and write what is still queued."""
     _switch.off()
+
+
+def attach(provider: Any = None) -> None:
+    """Also read the spans that SDKs and frameworks make on an OpenTelemetry ``TracerProvider`` of yours.
+
+    What is seen there and on the wire is one call; what is seen there only becomes a call too, and tools and agents
+    get their true times. Nothing of the provider changes for you, and ``uninstrument()`` takes us out again. May stand
+    before ``instrument()`` or after it.
+
+    Args:
+        provider: Anything with ``add_span_processor``. The global provider by default, also one that is set later.
+    """
+    _switch.attach(provider)
 
 
 def flush(timeout_s: float = 2.0) -> None:

@@ -21,6 +21,7 @@ from .decisions import Hint
 from .digests import digest
 from .guard import guarded
 from .headers import picked
+from .otel_context import current_span_ids
 from .records import Attempt, Site
 from .redact import redact_url
 from .resending import Resending, Sending, sdk_retry_of
@@ -82,6 +83,7 @@ class Capture:
         self.path = redact_url(request.url.path)
         self.digest = digest(self.body) if self.body is not None else None
         self.sdk_retry = sdk_retry_of(request)
+        self.span = current_span_ids()
         self._extensions = request.extensions  # httpx fills in the client's timeout while it sends
         self.hint = hint
         self.run_id: str = tracer.run_id() if before is None else before.run_id
@@ -261,6 +263,8 @@ class Capture:
             usage_fragment=self._usage() if end == "complete" else None,
             timeout_s=self._timeout_s(),
             max_retries=self._max_retries(),
+            trace_id=self.span.trace_id,
+            span_id=self.span.span_id,
         )
 
     def _timeout_s(self) -> float | None:

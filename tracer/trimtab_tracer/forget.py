@@ -25,6 +25,7 @@ OF_A_RUN: Final = (
     "calls",
     "content",
     "decisions",
+    "gen_ai_spans",
     "outcomes",
     "runs",
     "spans",

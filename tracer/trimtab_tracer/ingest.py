@@ -34,6 +34,7 @@ from .records import (
     Content,
     Decision,
     Exchange,
+    GenAiSpan,
     Harness,
     HttpSpan,
     Loss,
@@ -47,8 +48,10 @@ from .records import (
     from_dict,
     to_dict,
 )
+from .span_calls import join_spans
 from .store import Store, arrow_table, execute_for, register, replace_rows, table_schema, upsert_rows
-from .tool_pairs import Executed, Requested, pair
+from .tool_pairs import Requested, pair
+from .tool_views import View, executions, same
 
 
 class Segment(NamedTuple):
@@ -147,6 +150,8 @@ class _Batch:
         self._write_runs()
         calls = {row["call_id"] for row in touched} | {row["rejects_call_id"] for row in touched}
         calls.discard(None)
+        spans = [ingest_rows.gen_ai_span_row(span) for span in of[GenAiSpan]]
+        calls |= join_spans(self._con, touched, spans, self._prices)
         if calls:
             execute_for(self._con, query("calls"), batch_calls=calls)
         self._derive_tools({row["call_id"] for row in touched})
@@ -310,26 +315,30 @@ class _Batch:
             position = asked_ns, call_id, index
             request = Requested(tool_id, position, args_digest, answered_ns.get(tool_id), provider_id)
             requests[run_id, name].append(request)
-        runs: dict[tuple[str, str], list[Executed]] = defaultdict(list)
-        before: dict[str, str | None] = {}
-        for run_id, name, tool_run_id, started_ns, args_digest, provider_id, tool_id in execute_for(
+        views: dict[tuple[str, str], list[View]] = defaultdict(list)
+        before: dict[str, tuple[str | None, str | None]] = {}
+        for run_id, name, *seen, tool_id, same_as in execute_for(
             con, query("tool_executions"), batch_places=places
         ).fetchall():
             if (run_id, name) in groups:
-                runs[run_id, name].append(Executed(tool_run_id, started_ns, args_digest, provider_id))
-                before[tool_run_id] = tool_id
+                view = View(*seen)
+                views[run_id, name].append(view)
+                before[view.tool_run_id] = tool_id, same_as
         now: dict[str, str] = {}
-        for key, group in runs.items():
-            now |= pair(requests[key], group)
-        changed = [(run, tool_id, now.get(run)) for run, tool_id in before.items() if tool_id != now.get(run)]
+        stands: dict[str, str] = {}
+        for key, group in views.items():
+            one = same(group)
+            stands |= one
+            now |= pair(requests[key], executions(group, one))
+        changed = [run for run, joined in before.items() if joined != (now.get(run), stands.get(run))]
         if changed:
-            rows = [{"tool_run_id": run, "tool_id": tool_id} for run, _, tool_id in changed]
+            rows = [{"tool_run_id": run, "tool_id": now.get(run), "same_as": stands.get(run)} for run in changed]
             con.register("batch_pairs", arrow_table(rows, _PAIR))
             con.execute(
-                "UPDATE tool_runs SET tool_id = p.tool_id FROM batch_pairs AS p"
+                "UPDATE tool_runs SET tool_id = p.tool_id, same_as = p.same_as FROM batch_pairs AS p"
                 " WHERE tool_runs.tool_run_id = p.tool_run_id"
             )
-        return changed
+        return [(run, before[run][0], now.get(run)) for run in changed]
 
 
 def _stand_in(exchange: Exchange) -> Attempt:
@@ -340,11 +349,12 @@ def _stand_in(exchange: Exchange) -> Attempt:
 
 NOT_STORABLE = "does not fit the store"
 """Reason of a loss: a sound record with a value that its table refuses."""
-_OF_A_RUN = (RunStart, RunEnd, Attempt, ToolRun, HttpSpan, Decision, Outcome)
+_OF_A_RUN = (RunStart, RunEnd, Attempt, ToolRun, HttpSpan, GenAiSpan, Decision, Outcome)
 _KEYS: dict[str, tuple[str, ...]] = {
     "decisions": ("decision_id",),
     "outcomes": ("outcome_id",),
     "spans": ("span_id",),
+    "gen_ai_spans": ("span_key",),
     "tool_runs": ("tool_run_id",),
     "losses": ("process_id", "lost_kind", "reason", "ts_ns"),
     "tool_requests": ("attempt_id", "index"),
@@ -354,6 +364,7 @@ _SIMPLE: tuple[tuple[type, str, Callable[[Any], Row]], ...] = (
     (Decision, "decisions", ingest_rows.decision_row),
     (Outcome, "outcomes", ingest_rows.outcome_row),
     (HttpSpan, "spans", ingest_rows.span_row),
+    (GenAiSpan, "gen_ai_spans", ingest_rows.gen_ai_span_row),
     (ToolRun, "tool_runs", ingest_rows.tool_run_row),
     (Loss, "losses", ingest_rows.plain_row),
 )
@@ -362,7 +373,7 @@ _TOOLS: tuple[tuple[str, Callable[[Exchange], list[Row]]], ...] = (
     ("tool_results", ingest_rows.tool_result_rows),
 )
 _KNOWN_RUNS = "SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM batch_runs) AND origin != 'unknown'"
-_PAIR = pa.schema([("tool_run_id", pa.string()), ("tool_id", pa.string())])
+_PAIR = pa.schema([(name, pa.string()) for name in ("tool_run_id", "tool_id", "same_as")])
 
 
 @cache

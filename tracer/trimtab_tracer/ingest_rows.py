@@ -17,6 +17,7 @@ from .records import (
     Content,
     Decision,
     Exchange,
+    GenAiSpan,
     HttpSpan,
     Loss,
     Outcome,
@@ -227,12 +228,18 @@ def tool_result_rows(exchange: Exchange) -> list[Row]:
 
 def tool_run_row(run: ToolRun) -> Row:
     """An observed execution, not joined to a request yet."""
-    return _timed(run) | {"tool_id": None}
+    return _timed(run) | {"tool_id": None, "same_as": None}
 
 
 def span_row(span: HttpSpan) -> Row:
     """Another HTTP request of the agent."""
     return _timed(span)
+
+
+def gen_ai_span_row(span: GenAiSpan) -> Row:
+    """A span of another tracer, not joined to a call yet."""
+    joined = dict.fromkeys(("call_id", "joined_by", "joined_to"))
+    return _timed(span) | {"span_key": span.trace_id + span.span_id} | joined
 
 
 def process_row(process: Process) -> Row:
@@ -294,7 +301,7 @@ def _plain(record: Any) -> Row:
     return {f.name: getattr(record, f.name) for f in fields(record)}
 
 
-def _timed(record: ToolRun | HttpSpan) -> Row:
+def _timed(record: ToolRun | HttpSpan | GenAiSpan) -> Row:
     row = _plain(record)
     started = row.pop("ts_ns")
     return row | {"started_ns": started, "ended_ns": started + row.pop("duration_ns")}

@@ -163,6 +163,10 @@ class Attempt:
     """Read timeout in force; None for no limit."""
     max_retries: int | None = None
     """Retries the SDK was told to make; None where it does not say."""
+    trace_id: str | None = None
+    """OpenTelemetry trace that was current when the request was sent, 32 hex digits; None outside of any span."""
+    span_id: str | None = None
+    """The current span of that trace, 16 hex digits: not ours, but one of the agent's or of a library's."""
 
 
 @value_class
@@ -264,7 +268,7 @@ class Exchange:
 
 @value_class
 class ToolRun:
-    """A tool execution seen as it ran (decorator, adapter). Written inside the call."""
+    """A tool execution seen as it ran (decorator, adapter), or told of by a span. Written inside the call."""
 
     tool_run_id: str
     run_id: str
@@ -273,7 +277,7 @@ class ToolRun:
     ts_ns: int
     duration_ns: int
     status: str
-    """``ok | error``."""
+    """``ok | error``; ``unknown`` where only a span tells of it, and does not say."""
     args_digest: str | None = None
     result_digest: str | None = None
     result_chars: int = 0
@@ -284,6 +288,8 @@ class ToolRun:
     mutates: bool | None = None
     provider_id: str | None = None
     """Id of the model's tool call, where the framework hands it to the tool."""
+    span_scope: str | None = None
+    """Instrumentation scope of the OpenTelemetry span that told of it; None where we saw it run."""
 
 
 @value_class
@@ -401,6 +407,62 @@ class HttpSpan:
 
 
 @value_class
+class GenAiSpan:
+    """A span about an LLM call, a tool or an agent that the agent's own OpenTelemetry tracing made.
+
+    Attributes are normalised from several dialects (:mod:`.wire.otel`). No content: prompts and answers are in
+    :class:`Content`, where we saw the request ourselves.
+    """
+
+    trace_id: str
+    """32 hex digits."""
+    span_id: str
+    """16 hex digits."""
+    run_id: str
+    process_id: str
+    subject: str
+    """``call | tool | agent``: what it is about."""
+    operation: str
+    """``gen_ai.operation.name`` of the newest conventions: ``chat``, ``embeddings``, ``execute_tool``, …"""
+    name: str
+    ts_ns: int
+    duration_ns: int
+    scope: str
+    """Name of the instrumentation scope: who made the span."""
+    parent_span_id: str | None = None
+    status: str = "ok"
+    """``ok | error``."""
+    error_type: str | None = None
+    error_message: str | None = None
+    http_status: int | None = None
+    provider: str | None = None
+    """``gen_ai.provider.name``."""
+    host: str | None = None
+    """Host and port of the server, where the span says."""
+    model: str | None = None
+    """As requested."""
+    response_model: str | None = None
+    response_id: str | None = None
+    request_id: str | None = None
+    finish_reason: str | None = None
+    """As in :class:`Exchange`."""
+    stream: bool = False
+    ttft_ns: int | None = None
+    input_tokens: int | None = None
+    """All input tokens, cached ones included."""
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+    agent_name: str | None = None
+    conversation_id: str | None = None
+    site_id: str | None = None
+    """The user's line that the span was started on behalf of."""
+
+
+@value_class
 class Loss:
     """Records that could not be kept, counted exactly since the last such record of this kind and reason."""
 
@@ -427,6 +489,7 @@ Record = (
     | Outcome
     | Content
     | HttpSpan
+    | GenAiSpan
     | Loss
 )
 

@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .guard import from_signal_handler
-from .records import Content, Exchange, HttpSpan, Loss, Process, Record, kind_of
+from .records import Content, Exchange, GenAiSpan, HttpSpan, Loss, Process, Record, kind_of
 from .segments import (
     END_LINE,
     SUFFIX,
@@ -69,7 +69,7 @@ class SpoolWriter:
             ``max_bytes``, so that the oldest can go without taking everything.
     """
 
-    KEEP_BELOW: dict[type, float] = {Content: 0.80, HttpSpan: 0.85, Exchange: 0.90}  # noqa: RUF012
+    KEEP_BELOW: dict[type, float] = {Content: 0.80, HttpSpan: 0.85, GenAiSpan: 0.90, Exchange: 0.90}  # noqa: RUF012
     """Share of ``max_bytes`` from which a kind is given up. Kinds not named here are kept up to the bound."""
     MAX_RECORD_BYTES = 16 * 1024 * 1024
     """Longest line written; a longer one is lost and counted."""

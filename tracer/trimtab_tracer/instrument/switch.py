@@ -18,6 +18,7 @@ from ..guard import guarded
 from ..settings import RUN_SERVICE, Settings
 from ..tracer import Tracer
 from . import adapters, aiohttp_client, http_clients, lm15, propagation, stainless
+from .attach import Attachments
 from .http_spans import HttpSpans
 from .imports import ImportHooks
 from .patches import Patches
@@ -38,6 +39,7 @@ class Switch:
         self._tracer: Tracer | None = None
         self._patches = Patches()
         self._http_spans = HttpSpans(self.active)
+        self._attachments = Attachments(self.active)
         self._exit = ProcessExit(ended=self._ended, forked=self._forked)
         self._imports = ImportHooks()
         self._lock = threading.Lock()
@@ -108,6 +110,7 @@ class Switch:
             return
         self._exit.remove()
         self._http_spans.off()
+        self._attachments.off()
         self._imports.remove()
         self._patches.undo()
         tracer.steering.close()
@@ -127,6 +130,7 @@ class Switch:
             self._when_imported(f"{sdk}._base_client", lambda m: stainless.patch(self._patches, m, self.active))
             self._when_imported(f"{sdk}._client", lambda m: stainless.patch_clients(self._patches, m))
         adapters.install(self._when_imported, self._patches, self.active)
+        self._attachments.on()
         self._exit.install()
 
     def _when_imported(self, name: str, patch: Callable[[ModuleType], None]) -> None:
@@ -136,6 +140,10 @@ class Switch:
                 patch(module)
 
         self._imports.when_imported(name, apply)
+
+    def attach(self, provider: Any = None) -> None:
+        """Read the spans of a TracerProvider, from now on or from the next :meth:`on` on; None is the global one."""
+        self._attachments.attach(provider)
 
     @guarded()
     def flush(self, timeout_s: float) -> None:
@@ -150,6 +158,7 @@ class Switch:
 
     def _forked(self) -> None:
         self._lock = threading.Lock()
+        self._attachments.forked()
         # Off until the child has a tracer of its own, and for good where it can't have one.
         tracer, self._tracer = self._tracer, None
         if tracer is not None:

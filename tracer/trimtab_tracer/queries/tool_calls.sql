@@ -47,7 +47,7 @@ SELECT
     coalesce(t.ended_ns, s.seen_ns) AS ended_ns,
     t.tool_run_id IS NULL AS is_upper_bound,
     -- A tool that returned an error as its result ran without an exception: either side may tell.
-    CASE WHEN s.status = 'error' THEN 'error' ELSE coalesce(t.status, s.status, 'unknown') END AS status,
+    CASE WHEN s.status = 'error' THEN 'error' ELSE coalesce(nullif(t.status, 'unknown'), s.status, 'unknown') END AS status,
     coalesce(t.error_type, s.error_type) AS error_type,
     coalesce(t.error_message, s.error_message) AS error_message,
     coalesce(s.result_digest, t.result_digest) AS result_digest,
@@ -77,4 +77,4 @@ SELECT
     t.mutates,
     t.tool_run_id
 FROM tool_runs AS t
-WHERE t.tool_run_id IN (SELECT tool_run_id FROM batch_tool_runs) AND t.tool_id IS NULL
+WHERE t.tool_run_id IN (SELECT tool_run_id FROM batch_tool_runs) AND t.tool_id IS NULL AND t.same_as IS NULL

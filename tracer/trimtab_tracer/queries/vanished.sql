@@ -19,6 +19,8 @@ FROM (
         UNION ALL
         SELECT run_id, ended_ns FROM spans
         UNION ALL
+        SELECT run_id, ended_ns FROM gen_ai_spans
+        UNION ALL
         SELECT run_id, decided_ns FROM decisions
         UNION ALL
         SELECT run_id, recorded_ns FROM outcomes
