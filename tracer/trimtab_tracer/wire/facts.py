@@ -51,7 +51,7 @@ class Usage:
 
     def stated(self) -> dict[str, Any]:
         """All fields by name: :class:`~trimtab_tracer.records.Exchange` has them under the same ones."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in type(self).__annotations__}
 
 
 @value_class
