@@ -17,7 +17,7 @@ MOST_TIME = 1.30
 """Most that a call of 2 kB may take, times the bare SDK's."""
 MOST_CPU = 1.75
 """Most CPU that it may take, all threads, times the bare SDK's."""
-TRIES, ROUNDS, CALLS = 3, 24, 25
+TRIES, ROUNDS, CALLS = 3, 16, 20
 
 
 def check(url: str, scratch: Path) -> int:
