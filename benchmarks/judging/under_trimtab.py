@@ -1,0 +1,18 @@
+"""Runs an unmodified agent with tracing on: ``python under_trimtab.py agent.py [arguments]``.
+
+In: a path. Out: whatever the agent does; its file is ``__main__`` and its own lines are the sites. A file of its own
+because it is the only one that runs inside the agent's environment, where nothing of ours but the tracer is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+
+import trimtab
+
+sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+trimtab.instrument()
+runpy.run_path(sys.argv[0], run_name="__main__")
