@@ -5,7 +5,8 @@
 
 The first form runs the agents of agents.toml, each in an environment with the versions of environments/*.txt, which is
 made when it is missing; `--docs` writes the table into docs/coverage.md. The second judges any agent and prints one
-JSON object. Either ends with 1 where something was missed, doubled, wrong or broken. docs/coverage.md says what is compared.
+JSON object. Either ends with 1 where something was missed, doubled, wrong or broken. What is compared, and every key,
+is in docs/coverage.md.
 """
 
 from __future__ import annotations
