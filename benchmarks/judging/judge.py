@@ -21,7 +21,7 @@ MARK = "# call"
 """Ends the lines from which an agent makes LLM calls."""
 
 RAN = "ran "
-"""Begins the line that a tool of ours prints when it runs."""
+"""Begins the line that a tool prints when it runs; its name follows."""
 
 SITES_RIGHT = 0.95
 """Share of calls that must be pinned to a marked line."""
@@ -50,7 +50,8 @@ class Verdict:
     tool_calls_without_id: int = 0
     tool_calls_without_id_missed: int = 0
     tools_ran: int | None = None
-    tool_runs_observed: int = 0
+    tools_observed: int = 0
+    tool_runs_doubled: int = 0
     tokens_sent: int = 0
     tokens_wrong: int = 0
     sites_marked: int = 0
@@ -79,8 +80,7 @@ def judge(verdict: Verdict, script: Path, traced: Ran, plain: Ran, records: Reco
     verdict.records_lost = sum(row["count"] for row in records.losses)
     verdict.exit_code = traced.exit_code
     verdict.same_result = _result(traced) == _result(plain)
-    ran = sum(line.startswith(RAN) for line in traced.stdout.splitlines())
-    verdict.tools_ran = ran or None
+    _judge_executions(verdict, traced.stdout, records.tool_calls)
     verdict.problems = _problems(verdict, traced, plain)
     verdict.ok = not verdict.problems
     return verdict
@@ -165,7 +165,17 @@ def _judge_tools(verdict: Verdict, asked: Sequence[LogEntry], records: Records) 
     verdict.tool_calls_without_id = nameless.total()
     verdict.tool_calls_without_id_missed = (nameless - ours).total()
     verdict.tool_calls_doubled += (ours - nameless).total()
-    verdict.tool_runs_observed = len(records.tool_runs)
+
+
+def _judge_executions(verdict: Verdict, stdout: str, tool_calls: Iterable[Row]) -> None:
+    """Executions in the store, observed or inferred, against the lines that tools printed as they ran."""
+    ran = Counter(words[1] for line in stdout.splitlines() if line.startswith(RAN) and len(words := line.split()) > 1)
+    seen = Counter((row["name"], row["origin"]) for row in tool_calls)
+    observed = Counter({name: n for (name, origin), n in seen.items() if origin == "observed"})
+    inferred = Counter({name: n for (name, origin), n in seen.items() if origin == "inferred"})
+    verdict.tools_ran = ran.total() or None
+    verdict.tools_observed = sum(n for name, n in observed.items() if name in ran or not ran)
+    verdict.tool_runs_doubled = sum(max(0, observed[name] + inferred[name] - n) for name, n in ran.items())
 
 
 def _judge_tokens(verdict: Verdict, asked: Sequence[LogEntry], by_request: dict[int, list[Row]]) -> None:
@@ -202,7 +212,8 @@ def _problems(verdict: Verdict, traced: Ran, plain: Ran) -> list[str]:
         f"{name.replace('_', ' ')}: {getattr(verdict, name)}"
         for name in (
             "requests_missed", "requests_doubled", "calls_missed", "calls_doubled", "tool_calls_missed",
-            "tool_calls_doubled", "tool_answers_missed", "tool_calls_without_id_missed", "tokens_wrong", "records_lost",
+            "tool_calls_doubled", "tool_answers_missed", "tool_calls_without_id_missed", "tool_runs_doubled",
+            "tokens_wrong", "records_lost",
         )
         if getattr(verdict, name)
     ]  # fmt: skip

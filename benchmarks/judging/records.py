@@ -22,7 +22,6 @@ QUERIES = {
     "calls": "SELECT call_id, api, model, file, line, end_line, owner FROM calls JOIN sites USING (site_id)"
     " ORDER BY started_ns",
     "tool_calls": "SELECT tool_id, call_id, provider_id, name, origin FROM tool_calls",
-    "tool_runs": "SELECT tool_run_id, name FROM tool_runs",
     "losses": "SELECT lost_kind, reason, count FROM losses",
 }
 
@@ -34,7 +33,6 @@ class Records:
     attempts: list[Row] = field(default_factory=list)
     calls: list[Row] = field(default_factory=list)
     tool_calls: list[Row] = field(default_factory=list)
-    tool_runs: list[Row] = field(default_factory=list)
     losses: list[Row] = field(default_factory=list)
 
 

@@ -75,7 +75,7 @@ def _cells(v: Verdict) -> list[str]:
         str(max(v.requests_doubled, v.calls_doubled)),
         f"{v.tool_calls - v.tool_calls_missed}/{v.tool_calls}" if v.tool_calls else "–",
         nameless if v.tool_calls_without_id else "–",
-        f"{v.tool_runs_observed}/{v.tools_ran}" if v.tools_ran is not None else str(v.tool_runs_observed),
+        f"{v.tools_observed}/{v.tools_ran}" if v.tools_ran is not None else str(v.tools_observed),
         f"{v.tokens_wrong}/{v.tokens_sent}",
         sites,
         "yes" if v.same_result else "no",

@@ -90,7 +90,7 @@ def judged(log: tuple[LogEntry, ...], script: Path) -> Callable[..., Verdict]:
     """Judges records of an agent that runs as it does without tracing, unless told otherwise."""
 
     def call(records: Records, **traced: Any) -> Verdict:
-        plain = Ran(0, "done\n", "", log)
+        plain = Ran(0, "ran search\ndone\n", "", log)
         return judge(Verdict("agent"), script, replace(plain, **traced), plain, records)
 
     return call
@@ -137,6 +137,10 @@ SPOILED: dict[str, tuple[Callable[[Records], Any], set[str]]] = {
     "a tool call was invented": (
         lambda r: r.tool_calls.append(r.tool_calls[0] | {"provider_id": None}),
         {"tool_calls_doubled"},
+    ),
+    "an execution is there beside its request": (
+        lambda r: r.tool_calls.append(r.tool_calls[0] | {"call_id": None, "provider_id": None, "origin": "observed"}),
+        {"tool_runs_doubled"},
     ),
     "tokens are others": (lambda r: r.attempts[0].update(input_tokens=1), {"tokens_wrong"}),
     "tokens are guessed": (lambda r: r.attempts[0].update(usage_source="estimated"), {"tokens_wrong"}),
