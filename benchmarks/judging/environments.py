@@ -2,7 +2,8 @@
 
 In: ``environments/<name>.txt``, exact versions of every package, and a folder. Out: the environment's Python. An
 environment is made anew when its file changed since; a half-made one is never used. Apart from the rest because it is
-the only part that needs a package index, and so runs before the network is shut off.
+the only part that needs a package index, and so runs before the network is shut off. The tracer itself is not installed:
+agents find it in this checkout (:mod:`.running`), so that several checkouts can share a folder of environments.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
-"""This checkout, whose tracer is installed into every environment."""
 
 STAMP = "trimtab-environment"
 """File in an environment: what it was made from."""
@@ -29,16 +27,15 @@ def prepare(constraints: Path, folder: Path) -> Path:
     """
     home = folder.resolve() / constraints.stem
     python = home / "bin" / "python"
-    made_from = hashlib.sha256(constraints.read_bytes() + str(ROOT).encode() + sys.version.encode()).hexdigest()
+    made_from = hashlib.sha256(constraints.read_bytes() + sys.version.encode()).hexdigest()
     stamp = home / STAMP
     if stamp.is_file() and stamp.read_text() == made_from:
         return python
     print(f"making the environment {home}", file=sys.stderr)
     shutil.rmtree(home, ignore_errors=True)
     venv.create(home, with_pip=True)
-    # Every version is fixed, so there is nothing to resolve; `check` says if the set does not fit together.
+    # Every version is fixed, so there is nothing to resolve.
     _pip(python, "install", "--no-deps", "--requirement", str(constraints))
-    _pip(python, "install", "--no-deps", "--editable", str(ROOT))
     stamp.write_text(made_from)
     return python
 

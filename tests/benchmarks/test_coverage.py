@@ -129,13 +129,16 @@ SPOILED: dict[str, tuple[Callable[[Records], Any], set[str]]] = {
         {"calls_missed"},
     ),
     "a tool call is missing": (lambda r: r.tool_calls.clear(), {"tool_calls_missed", "tool_answers_missed"}),
-    "a tool call is there twice": (lambda r: r.tool_calls.append(r.tool_calls[0]), {"tool_calls_doubled"}),
+    "a tool call is there twice": (
+        lambda r: r.tool_calls.append(r.tool_calls[0]),
+        {"tool_calls_doubled", "tool_runs_doubled"},
+    ),
     "a tool call was never answered": (
         lambda r: r.tool_calls[0].update(origin="requested"),
         {"tool_answers_missed"},
     ),
     "a tool call was invented": (
-        lambda r: r.tool_calls.append(r.tool_calls[0] | {"provider_id": None}),
+        lambda r: r.tool_calls.append(r.tool_calls[0] | {"provider_id": None, "origin": "requested"}),
         {"tool_calls_doubled"},
     ),
     "an execution is there beside its request": (
