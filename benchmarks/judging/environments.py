@@ -2,7 +2,7 @@
 
 In: ``environments/<name>.txt``, exact versions of every package, and a folder. Out: the environment's Python. An
 environment is made anew when its file changed since; a half-made one is never used. Apart from the rest because it is
-the only part that needs a package index, and so runs before the network is shut off. The tracer itself is not installed:
+the only part that needs a package index, and so runs before the network is shut off. The tracer is not installed:
 agents find it in this checkout (:mod:`.running`), so that several checkouts can share a folder of environments.
 """
 
