@@ -1,9 +1,10 @@
-"""A pydantic-ai agent: run_sync, then streamed."""
+"""A pydantic-ai agent with its own instrumentation on: run_sync, then streamed."""
 
 import asyncio
 
 from pydantic_ai import Agent
 
+Agent.instrument_all()
 agent = Agent("anthropic:claude-haiku-4-5", instructions="You help customers.")
 
 

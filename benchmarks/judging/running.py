@@ -55,6 +55,7 @@ def environment(url: str, home: Path) -> dict[str, str]:
     return {
         **kept, **urls, **keys, **off, **on,
         "HOME": str(home),
+        "MISTRAL_SDK_TELEMETRY": "global",  # spans for the program's own provider, and for nobody where it has none
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "OTEL_TRACES_EXPORTER": "none",
         "NO_PROXY": "*",

@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-KEYS = {"environments", "packages", "scenario", "constant_site", "ci"}
+KEYS = {"environments", "packages", "script", "scenario", "constant_site", "spans", "ci"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Case:
     """Distributions whose versions the table shows."""
     constant_site: bool
     """Whether the framework owns the loop, so that all calls of an agent come from one line."""
+    spans: bool
+    """Whether the agent has an OpenTelemetry provider, to which SDKs and frameworks send spans of their own."""
     ci: bool
     """Whether it belongs to the representative set."""
 
@@ -39,13 +41,13 @@ def read_cases(folder: Path) -> list[Case]:
     for name, table in tomllib.loads((folder / "agents.toml").read_text()).items():
         if unknown := set(table) - KEYS:
             raise SystemExit(f"agents.toml: [{name}] has unknown keys {sorted(unknown)}; known are {sorted(KEYS)}.")
-        script = folder / "agents" / f"{name}.py"
+        script = folder / "agents" / f"{table.get('script', name)}.py"
         scenario = folder / "agents" / "scenarios" / f"{table.get('scenario', 'shop')}.toml"
         files = [script, scenario, *(folder / "environments" / f"{e}.txt" for e in table["environments"])]
         for file in files:
             if not file.is_file():
                 raise SystemExit(f"agents.toml: [{name}] needs {file}, which does not exist.")
         for environment in table["environments"]:
-            constant, ci = table.get("constant_site", False), environment in table.get("ci", ())
-            cases.append(Case(name, script, environment, scenario, tuple(table["packages"]), constant, ci))
+            flags = table.get("constant_site", False), table.get("spans", False), environment in table.get("ci", ())
+            cases.append(Case(name, script, environment, scenario, tuple(table["packages"]), *flags))
     return cases

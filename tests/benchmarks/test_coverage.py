@@ -234,7 +234,9 @@ def test_every_framework_has_an_agent() -> None:
         "litellm", "google-genai", "mistralai", "ollama", "llama-index-core", "dspy", "autogen-agentchat", "ag2", "mcp",
     }  # fmt: skip
     assert {case.environment for case in CASES} == {case.environment for case in CASES if case.ci}
-    assert {file.stem for file in (BENCHMARKS / "agents").glob("*.py")} - {"mcp_server"} == {c.name for c in CASES}
+    assert {file.stem for file in (BENCHMARKS / "agents").glob("*.py")} - {"mcp_server"} == {
+        c.script.stem for c in CASES
+    }
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}@{case.environment}")
