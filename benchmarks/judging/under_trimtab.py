@@ -1,8 +1,8 @@
 """Runs an unmodified agent with tracing on: ``python under_trimtab.py agent.py [arguments]``.
 
-In: a path. Out: whatever the agent does; its file is ``__main__`` and its own lines are the sites. Where ``COVERAGE_SPANS``
-is set, there is a global TracerProvider, as in a program with a telemetry of its own, and we read it. A file of its own
-because it is the only one that runs inside the agent's environment, where nothing of ours but the tracer is installed.
+In: a path. Out: whatever the agent does; its file is ``__main__`` and its own lines are the sites. Where
+``COVERAGE_SPANS`` is set there is a global TracerProvider, as in a program with telemetry of its own, and we read it.
+A file of its own because it is the only one that runs inside the agent's environment, where of ours is the tracer only.
 """
 
 from __future__ import annotations
