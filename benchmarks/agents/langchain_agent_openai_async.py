@@ -1,8 +1,9 @@
-"""A LangChain agent on ChatOpenAI, async: one plain function and one coroutine as tools, two customers at once."""
+"""A LangChain agent on ChatOpenAI, async: two customers at once, then streams."""
 
 import asyncio
 
 from langchain.agents import create_agent
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
@@ -27,10 +28,18 @@ def ask(agent, question):
 
 
 async def main():
-    agent = create_agent(ChatOpenAI(model="gpt-5-mini"), [lookup_order, shipping_quote])
+    model = ChatOpenAI(model="gpt-5-mini", stream_usage=True)
+    agent = create_agent(model, [lookup_order, shipping_quote])
     first, second = await asyncio.gather(ask(agent, "Where is A-17?"), ask(agent, "What would Rome cost?"))  # call
     print(first["messages"][-1].content)
     print(second["messages"][-1].content)
+    question = {"messages": [{"role": "user", "content": "Where is A-17, and what would Rome cost?"}]}
+    async for step in agent.astream(question, stream_mode="updates"):  # call
+        print(list(step))
+    chain = ChatPromptTemplate.from_template("Check: {what}") | model
+    async for piece in chain.astream({"what": "all well?"}):  # call
+        print(piece.text, end="|")
+    print()
 
 
 asyncio.run(main())
