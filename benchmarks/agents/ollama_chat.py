@@ -1,4 +1,4 @@
-"""A local model through Ollama's client: functions as tools, whole and streamed, sync and async."""
+"""A local model through Ollama's client: functions as tools, whole and streamed, sync and async; and an embedding."""
 
 import asyncio
 
@@ -56,3 +56,4 @@ async def main():
 
 
 print(asyncio.run(main()))
+print(len(ollama.embed("nomic-embed-text", ["kettle", "parcel"]).embeddings))  # call

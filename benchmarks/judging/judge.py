@@ -183,8 +183,10 @@ def _judge_tokens(verdict: Verdict, asked: Sequence[LogEntry], by_request: dict[
         if entry.usage is None:
             continue
         verdict.tokens_sent += 1
-        cached = 0 if entry.api == "ollama" else entry.usage["cached_tokens"]  # which its answers have no field for
-        wanted = (entry.usage["input_tokens"], cached, entry.usage["output_tokens"])
+        # Ollama's answers have no field for cached tokens, those with vectors none for written ones.
+        cached = 0 if entry.api == "ollama" else entry.usage["cached_tokens"]
+        written = None if entry.step is None else entry.usage["output_tokens"]
+        wanted = (entry.usage["input_tokens"], cached, written)
         for row in by_request[entry.n]:
             got = (row["input_tokens"], row["cache_read_tokens"] or 0, row["output_tokens"])
             verdict.tokens_wrong += got != wanted or row["usage_source"] != "reported"
