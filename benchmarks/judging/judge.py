@@ -6,6 +6,7 @@ whose fields are the keys of the JSON result (docs/coverage.md). Pure: no proces
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,9 @@ MARK = "# call"
 
 RAN = "ran "
 """Begins the line that a tool prints when it runs; its name follows."""
+
+UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+"""What frameworks print of their own, and differs from run to run."""
 
 SITES_RIGHT = 0.95
 """Share of calls that must be pinned to a marked line."""
@@ -205,7 +209,8 @@ def _judge_sites(verdict: Verdict, script: Path, calls: Iterable[Row]) -> None:
 
 def _result(ran: Ran) -> tuple[int | None, Counter[str], Counter[tuple[str, int | None]]]:
     """How an agent ended, what it printed and what it requested, in any order: parallel tools print as they end."""
-    return ran.exit_code, Counter(ran.stdout.splitlines()), Counter((entry.path, entry.status) for entry in ran.log)
+    printed = Counter(UUID.sub("", ran.stdout).splitlines())
+    return ran.exit_code, printed, Counter((entry.path, entry.status) for entry in ran.log)
 
 
 def _problems(verdict: Verdict, traced: Ran, plain: Ran) -> list[str]:

@@ -89,8 +89,8 @@ def script(tmp_path: Path) -> Path:
 def judged(log: tuple[LogEntry, ...], script: Path) -> Callable[..., Verdict]:
     """Judges records of an agent that runs as it does without tracing, unless told otherwise."""
 
-    def call(records: Records, **traced: Any) -> Verdict:
-        plain = Ran(0, "ran search\ndone\n", "", log)
+    def call(records: Records, plain_stdout: str = "ran search\ndone\n", **traced: Any) -> Verdict:
+        plain = Ran(0, plain_stdout, "", log)
         return judge(Verdict("agent"), script, replace(plain, **traced), plain, records)
 
     return call
@@ -182,6 +182,14 @@ def test_calls_of_other_lines_are_listed(judged: Callable[..., Verdict], records
     assert verdict.sites_wrong[0].endswith("agent.py:2")
     Path(records.calls[0]["file"]).write_text(AGENT.replace("# call", ""))
     assert judged(records).ok
+
+
+def test_ids_differ_from_run_to_run(judged: Callable[..., Verdict], records: Records) -> None:
+    """A UUID that a framework prints is not compared; the line around it is."""
+    ids = ("22e34c3a-6d36-425f-9453-9d469a9547d9", "796257c3-06dc-41ee-8f9f-e104c013c71e")
+    first, second = (f"ran search\ndone\ncrew {one} ended\n" for one in ids)
+    assert judged(records, stdout=first, plain_stdout=second).same_result
+    assert not judged(records, stdout=first, plain_stdout=second.replace("ended", "failed")).same_result
 
 
 @pytest.mark.parametrize("traced", [{"exit_code": 1}, {"stdout": "other\n"}, {"log": ()}])
