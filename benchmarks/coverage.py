@@ -50,15 +50,17 @@ class Job:
     packages: tuple[str, ...] = ()
     constant_site: bool = False
     spans: bool = False
+    arguments: tuple[str, ...] = ()
 
 
 def judge_job(job: Job, isolated: bool) -> Verdict:
     """Run an agent with tracing and without, and compare."""
     scenario = Scenario.load(job.scenario) if job.scenario else Scenario()
     with tempfile.TemporaryDirectory(prefix="trimtab-coverage-") as folder:
+        command = (job.script.resolve(), *job.arguments)
         extra = {"COVERAGE_SPANS": "1"} if job.spans else {}
-        traced = run(job.script, job.python, scenario, Path(folder) / "traced", extra)
-        plain = run(job.script, job.python, scenario, Path(folder) / "plain", extra | {"TRIMTAB_DISABLED": "1"})
+        traced = run(command, job.python, scenario, Path(folder) / "traced", extra)
+        plain = run(command, job.python, scenario, Path(folder) / "plain", extra | {"TRIMTAB_DISABLED": "1"})
         records = collect(Path(folder) / "traced" / "trimtab")
     verdict = Verdict(job.name, job.environment, _versions(job), job.constant_site, isolated)
     return judge(verdict, job.script, traced, plain, records)
@@ -129,7 +131,17 @@ def _listed(options: argparse.Namespace) -> list[Job]:
     used = dict.fromkeys(case.environment for case in cases)
     pythons = {e: environments.prepare(HERE / "environments" / f"{e}.txt", options.environments) for e in used}
     return [
-        Job(c.name, c.script, pythons[c.environment], c.scenario, c.environment, c.packages, c.constant_site, c.spans)
+        Job(
+            c.name,
+            c.script,
+            pythons[c.environment],
+            c.scenario,
+            c.environment,
+            c.packages,
+            c.constant_site,
+            c.spans,
+            c.arguments,
+        )
         for c in cases
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,12 +67,18 @@ def environment(url: str, home: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-def run(script: Path, python: Path, scenario: Scenario, home: Path, extra: Mapping[str, str] | None = None) -> Ran:
-    """Run ``script`` to its end; ``extra`` variables win over those of :func:`environment`."""
+def run(
+    command: Sequence[str | Path],
+    python: Path,
+    scenario: Scenario,
+    home: Path,
+    extra: Mapping[str, str] | None = None,
+) -> Ran:
+    """Run ``command``, an agent's absolute path and its arguments; ``extra`` variables win over :func:`environment`."""
     home.mkdir(parents=True, exist_ok=True)
     with Provider(scenario) as provider:
         process = subprocess.Popen(
-            [python, LAUNCHER, script.resolve()],
+            [python, LAUNCHER, *command],
             cwd=home,
             env={**environment(provider.url, home), "PYTHONPATH": str(ROOT / "tracer"), **(extra or {})},
             stdin=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-KEYS = {"environments", "packages", "script", "scenario", "constant_site", "spans", "ci"}
+KEYS = {"environments", "packages", "script", "arguments", "scenario", "constant_site", "spans", "ci"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Case:
 
     name: str
     script: Path
+    arguments: tuple[str, ...]
     environment: str
     scenario: Path
     packages: tuple[str, ...]
@@ -49,5 +50,6 @@ def read_cases(folder: Path) -> list[Case]:
                 raise SystemExit(f"agents.toml: [{name}] needs {file}, which does not exist.")
         for environment in table["environments"]:
             flags = table.get("constant_site", False), table.get("spans", False), environment in table.get("ci", ())
-            cases.append(Case(name, script, environment, scenario, tuple(table["packages"]), *flags))
+            arguments, packages = tuple(table.get("arguments", ())), tuple(table["packages"])
+            cases.append(Case(name, script, arguments, environment, scenario, packages, *flags))
     return cases

@@ -1,9 +1,10 @@
-"""A LangChain agent on ChatAnthropic, async: two customers at once, then streams."""
+"""A LangChain agent on a model by name, async: two customers at once, then streams."""
 
 import asyncio
+import sys
 
 from langchain.agents import create_agent
-from langchain_anthropic import ChatAnthropic
+from langchain.chat_models import init_chat_model
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
 
@@ -28,7 +29,7 @@ def ask(agent, question):
 
 
 async def main():
-    model = ChatAnthropic(model="claude-haiku-4-5")
+    model = init_chat_model(sys.argv[1])
     agent = create_agent(model, [lookup_order, shipping_quote])
     first, second = await asyncio.gather(ask(agent, "Where is A-17?"), ask(agent, "What would Rome cost?"))  # call
     print(first["messages"][-1].content)

@@ -1,8 +1,10 @@
-"""A LangChain agent on ChatOpenAI: invoked, then streamed."""
+"""A LangChain agent on a model by name: invoked, then streamed."""
+
+import sys
 
 from langchain.agents import create_agent
+from langchain.chat_models import init_chat_model
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
 
 
 @tool
@@ -19,9 +21,7 @@ def shipping_quote(city: str) -> str:
     return f"{city}: 12 euros"
 
 
-agent = create_agent(
-    ChatOpenAI(model="gpt-5-mini"), [lookup_order, shipping_quote], system_prompt="You help customers."
-)
+agent = create_agent(init_chat_model(sys.argv[1]), [lookup_order, shipping_quote], system_prompt="You help customers.")
 question = {"messages": [{"role": "user", "content": "Where is A-17, and what would Rome cost?"}]}
 
 answer = agent.invoke(question)  # call

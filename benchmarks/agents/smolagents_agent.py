@@ -1,6 +1,9 @@
-"""A smolagents ToolCallingAgent."""
+"""A smolagents agent of either kind: ToolCallingAgent asks for tools, CodeAgent writes Python that calls them."""
 
-from smolagents import OpenAIServerModel, ToolCallingAgent, tool
+import sys
+
+import smolagents
+from smolagents import OpenAIServerModel, tool
 
 
 @tool
@@ -26,5 +29,6 @@ def shipping_quote(city: str) -> str:
 
 
 model = OpenAIServerModel("gpt-5-mini")
-agent = ToolCallingAgent([lookup_order, shipping_quote], model, max_steps=6, verbosity_level=0)
+kind = getattr(smolagents, sys.argv[1])
+agent = kind([lookup_order, shipping_quote], model, max_steps=6, verbosity_level=0)
 print(agent.run("Where is A-17, and what would Rome cost?"))  # call

@@ -1,10 +1,12 @@
-"""A pydantic-ai agent: run_sync, then streamed."""
+"""A pydantic-ai agent with its own instrumentation on and a model by name: run_sync, then streamed."""
 
 import asyncio
+import sys
 
 from pydantic_ai import Agent
 
-agent = Agent("google:gemini-2.5-flash", instructions="You help customers.")
+Agent.instrument_all()
+agent = Agent(sys.argv[1], instructions="You help customers.")
 
 
 @agent.tool_plain
