@@ -247,6 +247,13 @@ def test_every_framework_has_an_agent() -> None:
     }
 
 
+def test_the_documented_table_is_of_these_agents() -> None:
+    """The table in the docs has a row for every agent of the list in every environment, in its order."""
+    text = (ROOT / "docs" / "coverage.md").read_text().partition(report.BEGIN)[2].partition(report.END)[0]
+    rows = re.findall(r"^\| (\w+ \(\w+\)) \|", text, re.MULTILINE)
+    assert [f"{case.name} ({case.environment})" for case in CASES] == rows
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}@{case.environment}")
 def test_agents_are_ordinary_programs(case: table.Case) -> None:
     """An agent does not know us, marks its calls, and its scenario loads; its environment has the package it shows."""
