@@ -41,6 +41,22 @@ async def grouped(n):
         for _ in range(n):
             group.create_task(acall())
 
+async def streamed(n):
+    async def inner():
+        for _ in range(n):
+            await acall()
+            yield
+    async def outer():
+        pieces = inner()
+        for _ in range(n):
+            yield await asyncio.create_task(pieces.__anext__())
+    pieces = outer()
+    try:
+        while True:
+            await asyncio.create_task(pieces.__anext__())
+    except StopAsyncIteration:
+        pass
+
 async def in_thread():
     await asyncio.to_thread(call)
 
@@ -81,7 +97,7 @@ def lines(recorded: Recorded) -> list[str]:
     return [sites[a.site_id].source for a in recorded(Attempt)]
 
 
-@pytest.mark.parametrize("way", ["gathered", "grouped"])
+@pytest.mark.parametrize("way", ["gathered", "grouped", "streamed"])
 def test_tasks_keep_the_line_that_awaited_them(recorded: Recorded, framework: ModuleType, way: str) -> None:
     """Calls in tasks that a framework made are pinned to the user's line that went into the framework."""
 

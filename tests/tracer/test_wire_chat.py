@@ -9,6 +9,7 @@ from trimtab_tracer.wire.chat import OpenAIChat
 from trimtab_tracer.wire.embeddings import OpenAIEmbeddings
 from trimtab_tracer.wire.facts import INCOMPLETE, ToolAnswer, ToolCall, Usage
 from trimtab_tracer.wire.sse import ServerSentEvent
+from trimtab_tracer.wire.usage import usage
 
 CHAT = OpenAIChat()
 
@@ -176,3 +177,11 @@ def test_embeddings() -> None:
     assert fmt.request({"input": [1, 2, 3]}, "").message_count == 1
     assert fmt.response({"error": {"message": "no"}}).finish_reason == "error"
     assert fmt.fold([]) == {}
+
+
+def test_embeddings_of_ollama() -> None:
+    """Ollama's answer has the vectors under another name, and its count beside them."""
+    said = OpenAIEmbeddings().response({"model": "e", "embeddings": [[0.1]], "prompt_eval_count": 7})
+    assert ("stop", 7, None) == (said.finish_reason, said.usage and said.usage.input_tokens, said.usage.output_tokens)
+    assert Usage(input_tokens=7) == usage("openai.embeddings", {"prompt_eval_count": 7})
+    assert OpenAIEmbeddings().response({"model": "e", "embeddings": [[0.1]]}).usage is None

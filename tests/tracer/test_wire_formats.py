@@ -24,6 +24,7 @@ from trimtab_tracer.wire.formats import by_api, match
         ("/v1/models/gemini-x:streamGenerateContent?alt=sse", "gemini"),
         ("/api/chat", "ollama"),
         ("/api/generate", "ollama"),
+        ("/api/embed", "openai.embeddings"),
     ],
 )
 def test_path_tells_the_format(path: str, api: str) -> None:

@@ -8,6 +8,7 @@ stands in (:mod:`.context`), then the innermost library frame that is not plumbi
 
 from __future__ import annotations
 
+import gc
 import itertools
 import linecache
 import os
@@ -17,7 +18,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import CodeType, FrameType, TracebackType
+from types import AsyncGeneratorType, CodeType, FrameType, TracebackType
 from typing import Any
 
 from . import context
@@ -262,4 +263,15 @@ def _task_frame() -> FrameType | None:
         return None
     task = asyncio.current_task()
     coroutine = task.get_coro() if task is not None else None
-    return getattr(coroutine, "cr_frame", None)
+    frame = getattr(coroutine, "cr_frame", None)
+    return frame if frame is not None or coroutine is None else _generator_frame(coroutine)
+
+
+def _generator_frame(step: Any) -> FrameType | None:
+    """First frame of a task whose coroutine has none of its own: one that takes the next item of a generator.
+
+    LangChain makes such a task for each piece of a stream, ``create_task(anext(pieces))``. Only the garbage collector
+    knows which generator the step belongs to.
+    """
+    generator = next((held for held in gc.get_referents(step) if isinstance(held, AsyncGeneratorType)), None)
+    return generator.ag_frame if generator is not None else None

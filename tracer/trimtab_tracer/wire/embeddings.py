@@ -1,4 +1,4 @@
-"""OpenAI embeddings: a call with a cost and no conversation.
+"""OpenAI embeddings, and Ollama's, which look alike: a call with a cost and no conversation.
 
 In: request and response bodies. Out: the facts that exist for them: model, size, tokens, errors. A module
 of its own so that the conversation formats need no special case; the vectors are never looked at.
@@ -19,7 +19,7 @@ _PARAMS = {"dimensions": "dimensions", "encoding_format": "encoding_format"}
 
 
 class OpenAIEmbeddings:
-    """``POST …/embeddings``."""
+    """``POST …/embeddings`` and Ollama's ``…/api/embed``."""
 
     api = "openai.embeddings"
     terminal: tuple[bytes, ...] = ()
@@ -38,12 +38,13 @@ class OpenAIEmbeddings:
     def response(self, body: dict[str, Any]) -> ResponseFacts:
         """Model, tokens or error."""
         error = provider_error(body)
-        finish = "error" if error != provider_error({}) else "stop" if isinstance(body.get("data"), list) else None
+        vectors = body.get("data", body.get("embeddings"))
+        finish = "error" if error != provider_error({}) else "stop" if isinstance(vectors, list) else None
         return ResponseFacts(
             model=text(body.get("model")),
             response_id=text(body.get("id")),
             finish_reason=finish,
-            usage=usage(self.api, body.get("usage")),
+            usage=usage(self.api, body.get("usage", body)),  # Ollama's count stands beside the vectors
             error_type=error.type,
             error_code=error.code,
             error_message=error.message,

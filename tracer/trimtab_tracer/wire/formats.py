@@ -64,6 +64,7 @@ _BY_SEGMENT: dict[str, tuple[str, WireFormat]] = {
     "embeddings": ("", EMBEDDINGS),
     "chat": ("/api", OLLAMA),
     "generate": ("/api", OLLAMA),
+    "embed": ("/api", EMBEDDINGS),
 }
 
 # What follows the colon of `/models/<model>:<verb>`.

@@ -41,7 +41,7 @@ def usage(api: str, raw: Any) -> Usage | None:
         return None
     if api == "gemini" or "promptTokenCount" in raw or "candidatesTokenCount" in raw:
         found = _gemini(raw)
-    elif api == "ollama" and "prompt_tokens" not in raw:
+    elif (api == "ollama" or "prompt_eval_count" in raw) and "prompt_tokens" not in raw:
         found = Usage(input_tokens=_count(raw, "prompt_eval_count"), output_tokens=_count(raw, "eval_count"))
     elif api == "anthropic.messages" and "prompt_tokens" not in raw:
         found = _anthropic(raw)
