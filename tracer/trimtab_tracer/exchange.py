@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from .decisions import Order, obeyed
 from .digests import canonical, digest
+from .links import Links, links
 from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact
@@ -88,7 +89,8 @@ class ExchangeBuilder:
         said = _without_torn_calls(fmt.response(obj(came.value)))
         memory = self._memory(attempt.run_id)
         setup = memory.setup(asked)
-        exchange = self._exchange(captured, asked, said, setup, memory)
+        tied = links(attempt.api, obj(sent.value), asked, said)
+        exchange = self._exchange(captured, asked, said, setup, memory, tied)
         records: list[Record] = [exchange]
         if attempt.number == 1:
             readable = isinstance(sent.value, dict)
@@ -108,7 +110,13 @@ class ExchangeBuilder:
         return memory
 
     def _exchange(
-        self, captured: Captured, asked: RequestFacts, said: ResponseFacts, setup: Setup, memory: RunMemory
+        self,
+        captured: Captured,
+        asked: RequestFacts,
+        said: ResponseFacts,
+        setup: Setup,
+        memory: RunMemory,
+        tied: Links,
     ) -> Exchange:
         attempt = captured.attempt
         usage = said.usage or Usage()
@@ -149,6 +157,8 @@ class ExchangeBuilder:
             ),
             rejects_call_id=rejected,
             rejection_text=self._kept(last) if rejected else None,
+            links_in=tied.wanted,
+            links_out=tied.offered,
         )
 
     def _kept(self, said: str | None) -> str | None:

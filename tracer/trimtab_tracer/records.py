@@ -65,7 +65,8 @@ class RunStart:
     ts_ns: int
     name: str
     origin: str
-    """``explicit`` (``with trimtab.run()``), ``process`` (none was declared: the process is the run) or ``import``."""
+    """``explicit`` (``with trimtab.run()``), ``process`` (none was declared: the process is the run) or ``import``. The
+    store also knows ``rebuilt``: one of several that a process's run was found to hold (:mod:`.rebuild`)."""
     parent_run_id: str | None = None
     task: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -157,6 +158,10 @@ class Attempt:
     """Read timeout in force; None for no limit."""
     max_retries: int | None = None
     """Retries the SDK was told to make; None where it does not say."""
+    after_call_id: str | None = None
+    """The call made before this one in its context (thread or task), or in the one that spawned it; None for none."""
+    is_branch: bool = False
+    """Whether that call was made in the context that spawned this one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +241,10 @@ class Exchange:
     """The earlier call whose answer this request's last message turns down ("provide exactly one …")."""
     rejection_text: str | None = None
     """First 200 characters of that message; None with content off."""
+    links_in: tuple[str, ...] = ()
+    """Keys of earlier calls that the request names (:mod:`.links`), each a letter and 16 hex digits."""
+    links_out: tuple[str, ...] = ()
+    """Keys by which later requests may name this call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +267,8 @@ class ToolRun:
     site_id: str | None = None
     """The tool's definition."""
     mutates: bool | None = None
+    after_call_id: str | None = None
+    """The LLM call made last in the context it ran in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +351,8 @@ class Outcome:
     source: str = "explicit"
     """``explicit | evaluator | inferred``; inferred never overwrites explicit."""
     comment: str | None = None
+    after_call_id: str | None = None
+    """Where no run was named or declared: the LLM call made last by the code that says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,6 +385,8 @@ class HttpSpan:
     http_status: int | None = None
     error_type: str | None = None
     site_id: str | None = None
+    after_call_id: str | None = None
+    """The LLM call made last in the context it was sent in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,7 +465,7 @@ def from_dict(data: dict[str, Any]) -> Record:
     if shape is None:
         raise ValueError(f"unknown record kind {kind!r}; this version knows {', '.join(sorted(_Shapes.by_kind))}")
     nested = _Shapes.nested.get(shape, {})
-    for name in ("choices", "tool_requests", "tool_results", "tools_offered"):
+    for name in ("choices", "tool_requests", "tool_results", "tools_offered", "links_in", "links_out"):
         if name in values:
             inner = nested.get(name)
             values[name] = tuple(inner(**v) if inner is not None else v for v in values[name])

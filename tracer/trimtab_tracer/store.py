@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -207,6 +207,12 @@ def _migrate(path: Path, con: duckdb.DuckDBPyConnection, read_only: bool) -> Non
 
 
 # --- rows in: from Arrow, because executemany manages 2,000 rows a second ----------------------------------------
+
+
+@cache
+def query(name: str) -> str:
+    """Text of ``queries/<name>.sql``."""
+    return (resources.files(__package__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 FEW = 200

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from . import context
 from .digests import canonical, digest
 from .guard import guarded
 from .records import ToolRun
@@ -153,6 +154,7 @@ class Execution:
         self._tool = tool
         self._id = new_id()
         self._args_digest = args_digest
+        self._after_call_id = context.last_call()[0]
         self._ts_ns = time.time_ns()
         self._started = time.perf_counter_ns()
 
@@ -182,6 +184,7 @@ class Execution:
                 error_message=message_of(error) if error is not None and says_why else None,
                 site_id=site.site_id if site is not None else None,
                 mutates=self._tool.mutates,
+                after_call_id=self._after_call_id,
             )
         )
 
