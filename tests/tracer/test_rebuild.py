@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab_tracer.call_graph import Call, Column, Graph, Link
+from trimtab_tracer.call_graph import Call, Column, Graph, Link, Near
 from trimtab_tracer.rebuild import AGAIN_WITHIN_NS, rebuilt_run_id, settle
 
 SECOND = 10**9
@@ -24,6 +24,13 @@ class World:
     kept: dict[str, Call] = field(default_factory=dict)
     ties: set[Link] = field(default_factory=set)
     is_split: set[str] = field(default_factory=set)
+    is_looking_around: bool = False
+
+    def near(self, call_ids: Collection[str], keys: Collection[str]) -> Near:
+        links = [link for link in self.ties if link.call_id in call_ids or link.key in keys]
+        around = {*call_ids, *(link.call_id for link in links)}
+        near = [c for c in self.kept.values() if {c.call_id, c.after, c.parent} & around]
+        return Near([replace(c) for c in near], links)
 
     def calls(self, column: Column, values: Collection[str]) -> Iterable[Call]:
         return [replace(call) for call in self.kept.values() if getattr(call, column) in values]
@@ -37,6 +44,8 @@ class World:
     def add(self, *news: tuple[Call, list[Link]]) -> World:
         """Take in calls, as one batch."""
         graph = Graph(self)
+        if self.is_looking_around:
+            graph.look_around([c.call_id for c, _ in news], [link.key for _, links in news for link in links])
         for call, links in news:
             self.ties |= set(links)
             graph.put(replace(call), links)
@@ -142,7 +151,7 @@ def test_what_was_made_before_workers_were_spawned_is_not_theirs() -> None:
 
 
 def test_single_calls_of_a_split_process_are_runs() -> None:
-    """A task that is answered at once is a run like the others, where several conversations show what the process is."""
+    """A task that is answered at once is a run like the others, where the process led several conversations."""
     world = World().add(*agent("a", (0, 2)), *agent("b", (1, 3)), call("c", 4))
     assert ids("a0 a1", "b0 b1", "c") == world.groups("run_id")
 
@@ -261,7 +270,7 @@ def test_any_order_and_any_batches(story: list[tuple[Call, list[Link]]], seed: i
     whole = World().add(*story)
     chance = random.Random(seed)
     shuffled = chance.sample(story, len(story))
-    cut = World()
+    cut = World(is_looking_around=batches % 2 == 0)
     for n in range(batches):
         if batch := shuffled[n::batches]:
             cut.add(*batch)

@@ -72,8 +72,22 @@ class Link(NamedTuple):
     is_offer: bool
 
 
+class Near(NamedTuple):
+    """What lies around calls."""
+
+    calls: list[Call]
+    """The calls themselves, those they share a key with, and those that follow any of these in a context or continue
+    it."""
+    links: list[Link]
+    """All links of the calls themselves, and all with their keys."""
+
+
 class Known(Protocol):
     """Where calls are known."""
+
+    def near(self, call_ids: Collection[str], keys: Collection[str]) -> Near:
+        """What lies around these calls, some of which may be unknown, and around keys of theirs."""
+        ...
 
     def calls(self, column: Column, values: Collection[str]) -> Iterable[Call]:
         """The calls that have one of these values."""
@@ -98,6 +112,8 @@ class Graph:
 
     _COLUMNS: Final[tuple[Column, ...]] = ("after", "parent", "conversation_id", "nested_in", "top_id", "home")
 
+    _FOLLOWING: Final[tuple[Column, ...]] = ("parent", "conversation_id", "nested_in", "top_id")
+
     def __init__(self, known: Known) -> None:
         self._known = known
         self.calls: dict[str, Call] = {}
@@ -110,11 +126,23 @@ class Graph:
         self._offering: dict[str, set[str]] = defaultdict(set)
 
     def put(self, call: Call, links: Iterable[Link] = ()) -> None:
-        """Know a call that was not known, and links of it."""
+        """Know a call that was not known, and links of it: nothing that follows about other calls can name it yet."""
         self._adopt(call)
-        self._asked.add(("call_id", call.call_id))
+        self._asked.update((column, call.call_id) for column in ("call_id", *self._FOLLOWING))
         for link in links:
             self.link(link)
+
+    def look_around(self, call_ids: Collection[str], keys: Collection[str]) -> None:
+        """Fetch at once what a change of these calls will most likely ask for."""
+        found = self._known.near(call_ids, keys)
+        for call in found.calls:
+            self._adopt(call)
+        for link in found.links:
+            self.link(link)
+        self._asked.update(("links", i) for i in call_ids)
+        self._asked.update(("key", key) for key in keys)
+        around = {link.call_id for link in found.links}.union(call_ids)
+        self._asked.update((column, i) for column in ("call_id", "after", "parent") for i in around)
 
     def _adopt(self, call: Call) -> None:
         if call.call_id not in self.calls:
@@ -190,10 +218,15 @@ class Graph:
         self.meet(keys)
         return [self.calls[i] for key in keys for i in sorted(self._wanting.get(key, ())) if i in self.calls]
 
+    def fetch_split(self, homes: Iterable[str]) -> None:
+        """Make sure that it is known which recorded runs are split."""
+        if new := [home for home in dict.fromkeys(homes) if home not in self.homes]:
+            split = self._known.split(new)
+            self.homes |= {home: home in split for home in new}
+
     def was_split(self, home: str) -> bool:
         """Whether a recorded run is split, as far as is known yet."""
-        if home not in self.homes:
-            self.homes[home] = home in self._known.split([home])
+        self.fetch_split([home])
         return self.homes[home]
 
     def _unasked(self, what: str, values: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from .call_graph import Call, Column, Graph, Link
+from .call_graph import Call, Column, Graph, Link, Near
 from .ingest_rows import Row
 from .rebuild import settle
 from .records import Exchange, RunStart
@@ -70,21 +70,24 @@ class Places:
         self._starts = {start.run_id: start.origin for start in starts}
         touched = self._repool()
         ids = {row["call_id"] for row in attempts}
-        named = set(named)
-        graph.fetch("call_id", ids | named)
+        named = {*named, *(link.call_id for link in links)} - ids
+        if not (ids or named or touched):
+            return
+        before = {i for row in attempts if (i := row.get("after_call_id"))}
+        graph.look_around(ids | named | before, {link.key for link in links})
         new = {row["call_id"] for row in attempts if row["call_id"] not in graph.calls}
         pools = self._pools({row["run_id"] for row in attempts if row["call_id"] in new})
         for row in attempts:
             self._learn(row, pools)
-        if links:
-            links = self._add_links(links)
-            touched |= {link.call_id for link in links if link.call_id in graph.calls}
+        touched |= {link.call_id for link in self._add_links(links) if link.call_id in graph.calls}
         touched |= {i for i in ids if self._stored.is_changed(graph.calls[i])}
         if touched:
             settle(graph, sorted(touched))
             self._write(new)
         if awaited := named - graph.calls.keys():
-            self._con.executemany("INSERT INTO awaited_calls VALUES (?)", [[i] for i in awaited])
+            rows = [{"call_id": i} for i in sorted(awaited)]
+            self._con.register("batch_awaited", arrow_table(rows, table_schema(self._con, "awaited_calls")))
+            self._con.execute("INSERT INTO awaited_calls BY NAME SELECT * FROM batch_awaited")
 
     def run_of(self, call_id: str | None, recorded: str) -> str:
         """The run of what was recorded in one and belongs to a call."""
@@ -138,9 +141,8 @@ class Places:
 
     def _add_links(self, links: list[Link]) -> list[Link]:
         """Those that are not there yet, written."""
-        before = set(self._stored.links("call_id", {link.call_id for link in links}))
-        new = [link for link in dict.fromkeys(links) if link not in before]
-        for link in (*before, *new):
+        new = [link for link in dict.fromkeys(links) if link not in self._stored.links_there]
+        for link in new:
             self._graph.link(link)
         if new:
             rows = [link._asdict() for link in new]
@@ -153,8 +155,17 @@ class Places:
     def _write(self, new: set[str]) -> None:
         graph, stored, con = self._graph, self._stored, self._con
         changed = [call for call in graph.calls.values() if stored.is_changed(call)]
-        replace_rows(con, "call_places", [_row(call) for call in changed], ("call_id",))
-        late = self._awaited(new)
+        if old := [call.call_id for call in changed if call.call_id in stored.before]:
+            execute_for(con, "DELETE FROM call_places WHERE call_id IN (SELECT call_id FROM batch_old)", batch_old=old)
+        if changed:
+            rows = [_row(call) for call in changed]
+            con.register("batch_places_found", arrow_table(rows, table_schema(con, "call_places")))
+            con.execute("INSERT INTO call_places BY NAME SELECT * FROM batch_places_found")
+        late = new & stored.awaited
+        if late:
+            execute_for(
+                con, "DELETE FROM awaited_calls WHERE call_id IN (SELECT call_id FROM batch_late)", batch_late=late
+            )
         moves = [_Move(c.call_id, c.home, c.run_id) for c in changed if c.call_id in late and c.run_id != c.home]
         before = [(call, stored.before[call.call_id]) for call in changed if call.call_id in stored.before]
         moves += [_Move(c.call_id, b.run_id, c.run_id) for c, b in before if b.run_id != c.run_id]
@@ -168,13 +179,6 @@ class Places:
                 "UPDATE calls SET conversation_id = l.conversation_id, continues_call_id = l.parent, linked_by = l.rule"
                 " FROM batch_linked AS l WHERE calls.call_id = l.call_id"
             )
-
-    def _awaited(self, new: set[str]) -> set[str]:
-        """New calls that records came for before."""
-        if not new:
-            return set()
-        sql = "DELETE FROM awaited_calls WHERE call_id IN (SELECT call_id FROM batch_new) RETURNING call_id"
-        return {call_id for (call_id,) in execute_for(self._con, sql, batch_new=new).fetchall()}
 
     def write_runs(self) -> None:
         """Write the rebuilt runs that begin or are no more, and mark the processes' runs that are split."""
@@ -240,6 +244,19 @@ class _Stored:
         self._con = con
         self.before: dict[str, Call] = {}
         self.was_split: set[str] = set()
+        self.awaited: set[str] = set()
+        self.links_there: set[Link] = set()
+        self._origins: dict[str, str | None] = {}
+
+    def near(self, call_ids: Collection[str], keys: Collection[str]) -> Near:
+        """What lies around these calls and keys."""
+        found = execute_for(self._con, query("links_near"), batch_ids=call_ids, batch_keys=keys).fetchall()
+        links = [Link(*row) for row in found if row[1]]
+        self.links_there |= set(links)
+        self.awaited |= {call_id for call_id, key, _ in found if not key}
+        around = {*call_ids, *(link.call_id for link in links)}
+        calls = self._calls(query("calls_near"), batch_around=around)
+        return Near(calls, links)
 
     def is_changed(self, call: Call) -> bool:
         """Whether a call is otherwise than in the store."""
@@ -248,10 +265,15 @@ class _Stored:
 
     def calls(self, column: Column, values: Collection[str]) -> list[Call]:
         """Calls with these values."""
-        sql = f"SELECT {', '.join(_COLUMNS)} FROM call_places WHERE {column} IN (SELECT {column} FROM batch_values)"
-        found = execute_for(self._con, sql, batch_values=values).fetchall()
-        self.before |= {row[0]: Call(*row) for row in found if row[0] not in self.before}
-        return [Call(*row) for row in found]
+        sql = f"SELECT * FROM call_places WHERE {column} IN (SELECT {column} FROM batch_values)"
+        return self._calls(sql, batch_values=values)
+
+    def _calls(self, sql: str, **relations: Collection[str]) -> list[Call]:
+        found = execute_for(self._con, sql, **relations).fetchall()
+        at = [[name for name, *_ in self._con.description or ()].index(column) for column in _COLUMNS]
+        rows = {row[at[0]]: [row[i] for i in at] for row in found}
+        self.before |= {call_id: Call(*row) for call_id, row in rows.items() if call_id not in self.before}
+        return [Call(*row) for row in rows.values()]
 
     def links(self, column: Literal["call_id", "key"], values: Collection[str]) -> list[Link]:
         """Links with these values."""
@@ -260,17 +282,17 @@ class _Stored:
 
     def split(self, homes: Collection[str]) -> set[str]:
         """Recorded runs that are split."""
-        sql = "SELECT run_id FROM runs WHERE is_split AND run_id IN (SELECT run_id FROM batch_values)"
-        found = {run_id for (run_id,) in execute_for(self._con, sql, batch_values=homes).fetchall()}
-        self.was_split |= found
-        return found
+        self.origins(homes)
+        return self.was_split & set(homes)
 
     def origins(self, homes: Collection[str]) -> dict[str, str]:
         """Origins of recorded runs."""
-        if not homes:
-            return {}
-        sql = "SELECT run_id, origin FROM runs WHERE run_id IN (SELECT run_id FROM batch_values)"
-        return dict(execute_for(self._con, sql, batch_values=homes).fetchall())
+        if new := [home for home in homes if home not in self._origins]:
+            sql = "SELECT run_id, origin, is_split FROM runs WHERE run_id IN (SELECT run_id FROM batch_values)"
+            found = execute_for(self._con, sql, batch_values=new).fetchall()
+            self.was_split |= {run_id for run_id, _, is_split in found if is_split}
+            self._origins |= dict.fromkeys(new) | {run_id: origin for run_id, origin, _ in found}
+        return {home: origin for home in homes if (origin := self._origins[home]) is not None}
 
 
 def _rows(con: duckdb.DuckDBPyConnection, table: str, column: str, values: Collection[str]) -> list[Row]:

@@ -61,6 +61,8 @@ class _Settling:
     def __init__(self, graph: Graph, touched: list[str]) -> None:
         self._graph = graph
         self._touched = touched
+        self._open: set[str] = set()
+        """Calls whose links may say otherwise now."""
         self._shaken: set[str] = set(touched)
         """Calls of whose neighbourhood something changed."""
         self._tops: dict[str, str] = {}
@@ -71,13 +73,18 @@ class _Settling:
         graph.links_of(touched)
         offers = {key for i in touched for key in graph.offers(i)}
         graph.meet(offers | {key for i in touched for key in graph.wants(i)})
-        waiting = graph.wanting(sorted(offers))
-        graph.links_of([call.call_id for call in waiting])
-        graph.fetch("call_id", {c.after for c in [*graph.calls.values()] if c.after})
-        graph.fetch("after", touched)
-        graph.fetch("parent", [*graph.calls])
-        graph.fetch("call_id", {i for c in [*graph.calls.values()] for i in (c.conversation_id, c.top_id) if i})
-        moved = self._link([*(graph.calls[i] for i in touched), *waiting, *graph.find("after", touched)])
+        self._open = {*touched, *(call.call_id for call in graph.wanting(sorted(offers)))}
+        news = set(touched)
+        for _ in range(LOOK_BACK):  # who looks back upon a call to choose
+            news = {call.call_id for call in graph.find("after", news)} - self._open
+            if not news:
+                break
+            self._open |= news
+        graph.links_of(sorted(self._open))
+        named = {i for c in [*graph.calls.values()] for i in (c.after, c.conversation_id, c.top_id) if i}
+        graph.fetch("call_id", named)
+        graph.fetch("parent", self._open)
+        moved = self._link(graph.calls[i] for i in self._open)
         moved |= {i for i in touched if not graph.calls[i].conversation_id}
         self._gather(moved)
         self._nest()
@@ -111,8 +118,11 @@ class _Settling:
 
     def _continued(self, call: Call) -> tuple[str | None, str | None, bool]:
         """The call that one continues, by which rule; and whether only unlinked calls lead to it."""
-        if (strong := self._linked(call)) is not None:
-            return strong
+        if call.call_id not in self._open:  # its links are as they were
+            if call.rule not in (None, CONTEXT):
+                return call.parent, call.rule, False
+        elif (linked := self._linked(call)) is not None:
+            return linked
         is_alone = not _strong_children(self._graph, call)
         before = self._graph.get(call.after) if not call.is_branch else None
         if before is not None and _may_follow(before, call) and before.process_id == call.process_id:
@@ -246,6 +256,7 @@ class _Settling:
             if (top := graph.get(top_id)) is not None and top.top_id == top_id:
                 homes |= self._weigh(top, concerned, is_lost=top_id in lost)
         again = set(concerned)
+        graph.fetch_split({*homes, *(graph.calls[i].home for i in again)})
         for home in sorted(homes):
             before = graph.was_split(home)
             if before and home not in shrunk:
