@@ -39,6 +39,13 @@ class Made:
             at.call_id = call_id
             at = at._parent
 
+    def nearest(self) -> str | None:
+        """The call of this work, else of the nearest that it was spawned by and has made one."""
+        at: Made | None = self
+        while at is not None and at.call_id is None:
+            at = at._parent
+        return at.call_id if at is not None else None
+
 
 class Spawned(NamedTuple):
     """A user's line that handed work to a task or a thread."""
@@ -108,6 +115,16 @@ def recent_call() -> str | None:
         return call_id
     spawned = scope.get().spawned
     return (_main if spawned is None else spawned.made).call_id or call_id
+
+
+def call_before() -> str | None:
+    """Id of the call that most likely led to the running code: the last one of its context, or of the nearest that
+    spawned it and has made one, by itself or by what it spawned."""
+    call_id, _ = last_call()
+    if call_id is not None:
+        return call_id
+    spawned = scope.get().spawned
+    return (_main if spawned is None else spawned.made).nearest()
 
 
 def last_call() -> tuple[str | None, bool]:

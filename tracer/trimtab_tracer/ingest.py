@@ -18,7 +18,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import duckdb
@@ -138,16 +137,17 @@ class _Batch:
         """Write every kind, then derive; the number of calls derived."""
         of = self._groups
         touched = self._attempts()
-        named = {i for kind, of_call in _OF_A_CALL.items() for record in of[kind] if (i := of_call(record))}
+        named = {i for kind, name in _OF_A_CALL.items() for record in of[kind] if (i := getattr(record, name))}
         self._places.place(of[RunStart], touched, of[Exchange], named)
         for kind, table, row_of in _SIMPLE:
             rows = [row_of(record) for record in of[kind]]
             self._move(kind, rows)
             replace_rows(self._con, table, rows, _KEYS[table])
         for table, rows_of in _TOOLS:
-            replace_rows(
-                self._con, table, [row for exchange in of[Exchange] for row in rows_of(exchange)], _KEYS[table]
-            )
+            rows = [row for exchange in of[Exchange] for row in rows_of(exchange)]
+            for row in rows if table == "tool_requests" else ():
+                row["run_id"] = self._places.run_of(row["call_id"], row["run_id"])
+            replace_rows(self._con, table, rows, _KEYS[table])
         self._write_processes()
         self._write_attempts(touched)
         self._write_runs()
@@ -162,7 +162,7 @@ class _Batch:
 
     def _move(self, kind: type, rows: Iterable[Row]) -> None:
         """Put rows of records into the run of the call that they belong to."""
-        if (column := _OF_A_CALL_COLUMN.get(kind)) is not None:
+        if (column := _OF_A_CALL.get(kind)) is not None:
             for row in rows:
                 row["run_id"] = self._places.run_of(row[column], row["run_id"])
 
@@ -284,11 +284,16 @@ class _Batch:
         con, of = self._con, self._groups
         calls = touched_calls | {e.call_id for e in of[Exchange] if e.tool_requests}
         calls |= {r.tool_id.rpartition(":")[0] for e in of[Exchange] for r in e.tool_results}
+        calls |= self._places.moved_calls
         runs = {run.tool_run_id for run in of[ToolRun]}
+        groups = {(self._places.run_of(run.after_call_id, run.run_id), run.name) for run in of[ToolRun]}
+        if moved := self._places.moved_runs:
+            groups |= set(execute_for(con, query("tool_groups"), batch_places=moved).fetchall())
+            runs |= self._places.moved_tool_runs
         if not calls and not runs:
             return
         asked = self._asked(calls)
-        groups = {(run, name) for run, name, _ in asked} | {(run.run_id, run.name) for run in of[ToolRun]}
+        groups |= {(run, name) for run, name, _ in asked}
         places = {run for run, _ in groups}
         observed = set(execute_for(con, query("tool_groups"), batch_places=places).fetchall())
         groups &= observed
@@ -379,16 +384,14 @@ _TOOLS: tuple[tuple[str, Callable[[Exchange], list[Row]]], ...] = (
     ("tool_requests", ingest_rows.tool_request_rows),
     ("tool_results", ingest_rows.tool_result_rows),
 )
-_OF_A_CALL: dict[type, Callable[[Any], str | None]] = {
-    Decision: attrgetter("call_id"),
-    Content: attrgetter("call_id"),
-    Outcome: attrgetter("after_call_id"),
-    HttpSpan: attrgetter("after_call_id"),
-    ToolRun: attrgetter("after_call_id"),
+_OF_A_CALL = {
+    Decision: "call_id",
+    Content: "call_id",
+    Outcome: "after_call_id",
+    HttpSpan: "after_call_id",
+    ToolRun: "after_call_id",
 }
-"""Records that follow the run of a call, and which call that is."""
-_OF_A_CALL_COLUMN = {Decision: "call_id", Content: "call_id", Outcome: "after_call_id", HttpSpan: "after_call_id"}
-"""The same for those whose rows name the run they belong to; a tool's execution names the one it was recorded in."""
+"""Records that follow the run of a call, and their field that names it."""
 _OPEN = "SELECT conversation_id FROM runs WHERE origin = 'rebuilt' AND ended_ns IS NULL"
 _GONE = "SELECT run_id FROM runs SEMI JOIN batch_processes USING (process_id) WHERE origin != 'rebuilt'"
 _KNOWN_RUNS = "SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM batch_runs) AND origin != 'unknown'"

@@ -45,6 +45,11 @@ class Places:
 
     Args:
         con: Inside the batch's transaction.
+
+    Attributes:
+        moved_calls: Calls of the store that are in another run now; tool calls have to be derived anew for them,
+        moved_tool_runs: for these executions of tools,
+        moved_runs: and for the runs that they left or came to.
     """
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
@@ -52,6 +57,9 @@ class Places:
         self._stored = _Stored(con)
         self._graph = Graph(self._stored)
         self._starts: dict[str, str] = {}
+        self.moved_calls: set[str] = set()
+        self.moved_tool_runs: set[str] = set()
+        self.moved_runs: set[str] = set()
 
     def place(
         self, starts: Iterable[RunStart], attempts: Collection[Row], exchanges: Iterable[Exchange], named: Iterable[str]
@@ -171,7 +179,9 @@ class Places:
         moves += [_Move(c.call_id, b.run_id, c.run_id) for c, b in before if b.run_id != c.run_id]
         if moves:
             con.register("batch_moves", arrow_table([move._asdict() for move in moves], _MOVES))
-            con.execute(query("calls_moved"))
+            self.moved_tool_runs |= {i for (i,) in con.execute(query("calls_moved")).fetchall()}
+            self.moved_calls |= {move.call_id for move in moves}
+            self.moved_runs |= {run for move in moves for run in (move.old_run, move.new_run)}
         again = [c for c, b in before if (c.conversation_id, c.parent, c.rule) != (b.conversation_id, b.parent, b.rule)]
         if again:
             con.register("batch_linked", arrow_table([_row(call) for call in again], _LINKED))

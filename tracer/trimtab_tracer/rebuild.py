@@ -180,6 +180,7 @@ class _Settling:
             graph.change(call, "conversation_id", conversation_id)
             if parent is not None:
                 graph.change(call, "nested_in", None)
+                call.is_multi = call.is_spanning = False
             self._shaken.add(call.call_id)
             for child in graph.find("parent", [call.call_id]):
                 heappush(waiting, child.position)
@@ -202,6 +203,7 @@ class _Settling:
             around = self._around(root)
             if around != root.nested_in:
                 graph.change(root, "nested_in", around)
+                root.is_multi = root.is_spanning = False
             self._retop(root)
         for i in self._shaken:  # calls that came to a conversation whose place is as it was
             call = graph.calls[i]

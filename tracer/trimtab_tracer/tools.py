@@ -154,7 +154,7 @@ class Execution:
         self._tool = tool
         self._id = new_id()
         self._args_digest = args_digest
-        self._after_call_id = context.last_call()[0]
+        self._after_call_id = context.call_before()
         self._ts_ns = time.time_ns()
         self._started = time.perf_counter_ns()
 

@@ -1,5 +1,6 @@
--- Give what belongs to calls the run that these are found to be in.
+-- Give what belongs to calls the run that these are found to be in; tool calls are derived anew from what they summarise.
 -- Parameters: relation batch_moves (call_id VARCHAR, old_run VARCHAR, new_run VARCHAR).
+-- One row per tool execution that moved.
 UPDATE attempts SET run_id = m.new_run FROM batch_moves AS m WHERE attempts.call_id = m.call_id AND attempts.run_id = m.old_run;
 
 UPDATE calls SET run_id = m.new_run FROM batch_moves AS m WHERE calls.call_id = m.call_id AND calls.run_id = m.old_run;
@@ -12,10 +13,7 @@ UPDATE outcomes SET run_id = m.new_run FROM batch_moves AS m WHERE outcomes.afte
 
 UPDATE spans SET run_id = m.new_run FROM batch_moves AS m WHERE spans.after_call_id = m.call_id AND spans.run_id = m.old_run;
 
-UPDATE tool_calls SET run_id = m.new_run FROM batch_moves AS m WHERE tool_calls.call_id = m.call_id AND tool_calls.run_id = m.old_run;
+UPDATE tool_requests SET run_id = m.new_run FROM batch_moves AS m WHERE tool_requests.call_id = m.call_id AND tool_requests.run_id = m.old_run;
 
-UPDATE tool_calls
-SET run_id = m.new_run
-FROM batch_moves AS m
-JOIN tool_runs AS t ON t.after_call_id = m.call_id
-WHERE tool_calls.tool_run_id = t.tool_run_id AND tool_calls.call_id IS NULL AND tool_calls.run_id = m.old_run
+UPDATE tool_runs SET run_id = m.new_run FROM batch_moves AS m WHERE tool_runs.after_call_id = m.call_id AND tool_runs.run_id = m.old_run
+RETURNING tool_run_id

@@ -8,10 +8,10 @@ DELETE FROM tool_calls WHERE call_id IS NULL AND tool_id IN (SELECT tool_run_id 
 
 INSERT INTO tool_calls BY NAME
 WITH requests AS (
-    SELECT r.* REPLACE (coalesce(a.run_id, r.run_id) AS run_id), a.ended_ns AS asked_ns, a.tools_offered, coalesce(a.number, 0) AS number
+    SELECT r.*, a.ended_ns AS asked_ns, a.tools_offered, coalesce(a.number, 0) AS number
     FROM tool_requests AS r
     LEFT JOIN (
-        SELECT attempt_id, run_id, ended_ns, tools_offered, number
+        SELECT attempt_id, ended_ns, tools_offered, number
         FROM attempts
         WHERE call_id IN (SELECT call_id FROM batch_tools)
     ) AS a USING (attempt_id)
@@ -61,7 +61,7 @@ LEFT JOIN executions AS t ON t.tool_id = q.call_id || ':' || q.index
 UNION ALL BY NAME
 SELECT
     t.tool_run_id AS tool_id,
-    CASE WHEN p.home = t.run_id THEN p.run_id ELSE t.run_id END AS run_id,
+    t.run_id,
     t.name,
     t.args_digest,
     'observed' AS origin,
@@ -77,5 +77,4 @@ SELECT
     t.mutates,
     t.tool_run_id
 FROM tool_runs AS t
-LEFT JOIN call_places AS p ON p.call_id = t.after_call_id
 WHERE t.tool_run_id IN (SELECT tool_run_id FROM batch_tool_runs) AND t.tool_id IS NULL
