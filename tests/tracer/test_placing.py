@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
 from trimtab_tracer.ingest import close_silent, close_vanished, ingest
-from trimtab_tracer.placing import SILENCE_S
 from trimtab_tracer.rebuild import rebuilt_run_id
+from trimtab_tracer.rebuilt_ends import SILENCE_S
 from trimtab_tracer.store import Store
 
 SECOND = 10**9

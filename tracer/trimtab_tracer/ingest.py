@@ -26,8 +26,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from . import content, ingest_rows
 from .forget import forget_runs
 from .ingest_rows import Row
-from .placing import SILENCE_S, Places, end_rebuilt, tops_of_ended
+from .placing import Places
 from .prices import PriceList
+from .rebuilt_ends import SILENCE_S, end_rebuilt, tops_of_ended
 from .records import (
     Attempt,
     CallDecisions,
@@ -409,7 +410,7 @@ def close_vanished(store: Store, process_ids: Iterable[str]) -> None:
 
 
 def close_silent(store: Store, now_ns: int) -> None:
-    """End the rebuilt runs that nothing was heard of for :data:`.placing.SILENCE_S` seconds."""
+    """End the rebuilt runs that nothing was heard of for :data:`.rebuilt_ends.SILENCE_S` seconds."""
     cursor = store.cursor()
     try:
         tops = [top for (top,) in cursor.execute(_OPEN).fetchall()]

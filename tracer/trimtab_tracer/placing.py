@@ -19,13 +19,10 @@ from .call_graph import Call, Column, Graph, Link, Near
 from .ingest_rows import Row
 from .rebuild import settle
 from .records import Exchange, RunStart
-from .store import arrow_table, execute_for, query, replace_rows, table_schema
+from .store import arrow_table, execute_for, query, replace_rows, rows_where, table_schema
 
 if TYPE_CHECKING:
     import duckdb
-
-SILENCE_S: Final = 600.0
-"""How long after its last call a rebuilt run without a final answer counts as ended."""
 
 _COLUMNS: Final = tuple(field.name for field in fields(Call))
 _MOVES: Final = pa.schema([("call_id", pa.string()), ("old_run", pa.string()), ("new_run", pa.string())])
@@ -214,8 +211,10 @@ class Places:
 
     def _write_begun(self, begun: list[Call]) -> None:
         """Rows of rebuilt runs; service, harness and name are those of the process's run that its first call was in."""
-        homes = {row["run_id"]: row for row in _rows(self._con, "runs", "run_id", {call.home for call in begun})}
-        before = {row["run_id"]: row for row in _rows(self._con, "runs", "run_id", {call.run_id for call in begun})}
+        homes = {row["run_id"]: row for row in rows_where(self._con, "runs", "run_id", {call.home for call in begun})}
+        before = {
+            row["run_id"]: row for row in rows_where(self._con, "runs", "run_id", {call.run_id for call in begun})
+        }
         rows = []
         for call in begun:
             home = homes[call.home]
@@ -226,25 +225,6 @@ class Places:
             row["is_split"] = False
             rows.append(row)
         replace_rows(self._con, "runs", rows, ("run_id",))
-
-
-def end_rebuilt(con: duckdb.DuckDBPyConnection, tops: Collection[str], silent_ns: int = 0) -> None:
-    """Say how the rebuilt runs of these outermost conversations ended, if they did.
-
-    Args:
-        con: Inside a transaction.
-        tops: Ids of the conversations.
-        silent_ns: Runs without an end whose last call ended before this point in time have ended.
-    """
-    if tops:
-        sql = query("rebuilt_ends").replace("$silent_ns", str(int(silent_ns)))
-        execute_for(con, sql, batch_tops=tops)
-
-
-def tops_of_ended(con: duckdb.DuckDBPyConnection, run_ids: Collection[str]) -> set[str]:
-    """Outermost conversations of rebuilt runs that may have ended with these recorded runs."""
-    found = execute_for(con, query("rebuilt_open"), batch_homes=run_ids).fetchall() if run_ids else []
-    return {conversation_id for (conversation_id,) in found}
 
 
 class _Stored:
@@ -303,13 +283,6 @@ class _Stored:
             self.was_split |= {run_id for run_id, _, is_split in found if is_split}
             self._origins |= dict.fromkeys(new) | {run_id: origin for run_id, origin, _ in found}
         return {home: origin for home in homes if (origin := self._origins[home]) is not None}
-
-
-def _rows(con: duckdb.DuckDBPyConnection, table: str, column: str, values: Collection[str]) -> list[Row]:
-    sql = f"SELECT * FROM {table} WHERE {column} IN (SELECT {column} FROM batch_values)"
-    found = execute_for(con, sql, batch_values=values).fetchall()
-    names = [name for name, *_ in con.description or ()]
-    return [dict(zip(names, values, strict=True)) for values in found]
 
 
 def _row(call: Call) -> dict[str, Any]:

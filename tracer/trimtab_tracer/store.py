@@ -275,6 +275,14 @@ def execute_for(con: duckdb.DuckDBPyConnection, sql: str, **relations: Iterable[
     return con
 
 
+def rows_where(con: duckdb.DuckDBPyConnection, table: str, column: str, values: Iterable[str]) -> list[dict[str, Any]]:
+    """The rows of a table that have one of these values, as mappings."""
+    sql = f"SELECT * FROM {table} WHERE {column} IN (SELECT {column} FROM batch_values)"
+    found = execute_for(con, sql, batch_values=values).fetchall()
+    names = [name for name, *_ in con.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
 @lru_cache(maxsize=256)
 def _statements(sql: str) -> tuple[duckdb.Statement, ...]:
     """Parsed statements: a live batch asks the same again and again, and the longest take 2 ms to parse."""

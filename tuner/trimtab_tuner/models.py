@@ -88,8 +88,8 @@ class Run(Answer):
     name: str
     task: str | None
     origin: str = Field(
-        description="`explicit`, `process` (none was declared), `rebuilt` (one of several that a process's run was found"
-        " to hold; its parent), `import`, or `unknown` (its start was lost)"
+        description="`explicit`, `process` (none was declared), `rebuilt` (one of several that a process's run was"
+        " found to hold, which is its parent), `import`, or `unknown` (its start was lost)"
     )
     is_split: bool = Field(description="A process's run whose calls are in rebuilt runs")
     harness: str | None
