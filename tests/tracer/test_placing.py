@@ -160,7 +160,7 @@ def expected(opened: Store) -> dict[str, list[Any]]:
 
 
 @given(st.integers(0, 10**9), st.integers(1, 8))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_any_order_and_any_batches(opened: Store, expected: dict[str, list[Any]], seed: int, batches: int) -> None:
     """However the records are shuffled and cut into batches, the rows are the same in the end."""
     records = two_tasks()

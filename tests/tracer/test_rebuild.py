@@ -264,7 +264,7 @@ def stories(draw: st.DrawFn) -> list[tuple[Call, list[Link]]]:
 
 
 @given(stories(), st.integers(0, 2**32), st.integers(1, 6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_order_and_any_batches(story: list[tuple[Call, list[Link]]], seed: int, batches: int) -> None:
     """However calls are shuffled and cut into batches, the same follows in the end."""
     whole = World().add(*story)
@@ -279,7 +279,7 @@ def test_any_order_and_any_batches(story: list[tuple[Call, list[Link]]], seed: i
 
 
 @given(st.integers(1, 6), st.integers(0, 2**32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_interleaved_agents_come_apart(agents: int, seed: int) -> None:
     """Agents whose turns are mixed in any way, in one process, are told apart."""
     chance = random.Random(seed)

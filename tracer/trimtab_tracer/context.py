@@ -39,12 +39,14 @@ class Made:
             at.call_id = call_id
             at = at._parent
 
-    def nearest(self) -> str | None:
-        """The call of this work, else of the nearest that it was spawned by and has made one."""
+    def nearest(self, below: Made) -> str | None:
+        """The call of this work, else of the nearest that it was spawned by and has made one, up to ``below``."""
         at: Made | None = self
-        while at is not None and at.call_id is None:
+        while at is not None and at is not below:
+            if at.call_id is not None:
+                return at.call_id
             at = at._parent
-        return at.call_id if at is not None else None
+        return None
 
 
 class Spawned(NamedTuple):
@@ -120,11 +122,13 @@ def recent_call() -> str | None:
 def call_before() -> str | None:
     """Id of the call that most likely led to the running code: the last one of its context, or of the nearest that
     spawned it and has made one, by itself or by what it spawned."""
-    call_id, _ = last_call()
-    if call_id is not None:
+    call_id, is_inherited = last_call()
+    if call_id is not None and not is_inherited:
         return call_id
     spawned = scope.get().spawned
-    return (_main if spawned is None else spawned.made).nearest()
+    # What the main program spawned beside this is nobody's: a server's other tasks.
+    near = _main.call_id if spawned is None else spawned.made.nearest(below=_main)
+    return near or call_id
 
 
 def last_call() -> tuple[str | None, bool]:

@@ -199,8 +199,9 @@ class _Batch:
             upsert_rows(con, "runs", "run_id", rows, blank)
         runs = {record.run_id for kind in _OF_A_RUN for record in of[kind]}
         processes = {record.process_id for kind in (Process, Harness) for record in of[kind]}
-        known = set(execute_for(con, _KNOWN_RUNS, batch_runs=runs).fetchall()) if runs else set()
-        if any((run,) not in known for run in runs):
+        asked = {run for run in runs if not self._places.is_known(run)}
+        known = set(execute_for(con, _KNOWN_RUNS, batch_runs=asked).fetchall()) if asked else set()
+        if any((run,) not in known for run in asked):
             register(con, "batch_runs", "run_id", runs)
             con.execute(query("run_places"))
             runs_changed = True

@@ -99,6 +99,10 @@ class Places:
         call = self._graph.calls.get(call_id or "")
         return call.run_id if call is not None and call.home == recorded else recorded
 
+    def is_known(self, run_id: str) -> bool:
+        """Whether the start of a run was in the store before the batch, as far as was asked."""
+        return self._stored.is_known(run_id)
+
     def place_attempt(self, row: Row) -> None:
         """Put an attempt into its call's run."""
         row["run_id"] = self._graph.calls[row["call_id"]].run_id
@@ -274,6 +278,10 @@ class _Stored:
         """Recorded runs that are split."""
         self.origins(homes)
         return self.was_split & set(homes)
+
+    def is_known(self, run_id: str) -> bool:
+        """Whether the start of a recorded run is here, as far as was asked."""
+        return self._origins.get(run_id) not in (None, "unknown")
 
     def origins(self, homes: Collection[str]) -> dict[str, str]:
         """Origins of recorded runs."""

@@ -9,7 +9,7 @@ passing of time end runs alike.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .rebuild import rebuilt_run_id
 from .store import execute_for, query, rows_where
@@ -34,23 +34,44 @@ def end_rebuilt(con: duckdb.DuckDBPyConnection, tops: Collection[str], silent_ns
     """
     if not tops:
         return
-    last = execute_for(con, query("rebuilt_last"), batch_tops=tops).fetchall()
-    ids = {rebuilt_run_id(top) for top in tops} | {home for *_, home, _ in last}
+    last = _last_calls(con, tops)
+    ids = {rebuilt_run_id(top) for top in tops} | {call.home for call in last}
     runs = {row["run_id"]: row for row in rows_where(con, "runs", "run_id", ids)}
-    for top, call_id, state, home, ended_ns in last:
-        run = runs.get(rebuilt_run_id(top))
-        if run is None or home not in runs:
+    for call in last:
+        run = runs.get(rebuilt_run_id(call.conversation_id))
+        if run is None or call.home not in runs:
             continue
-        end = _end(con, call_id, state, ended_ns, runs[home], silent_ns)
+        end = _end(con, call, runs[call.home], silent_ns)
         if any(run[name] != end.get(name) for name in _END):
             sets = ", ".join(f"{name} = ?" for name in _END)
             con.execute(f"UPDATE runs SET {sets} WHERE run_id = ?", [*(end.get(n) for n in _END), run["run_id"]])
 
 
-def _end(
-    con: duckdb.DuckDBPyConnection, call_id: str, state: str, ended_ns: int, home: dict[str, Any], silent_ns: int
-) -> dict[str, Any]:
+class _Last(NamedTuple):
+    """The last call of a conversation."""
+
+    conversation_id: str
+    started_ns: int
+    call_id: str
+    state: str
+    home: str
+    ended_ns: int
+
+
+def _last_calls(con: duckdb.DuckDBPyConnection, conversations: Collection[str]) -> list[_Last]:
+    """The last call by start of each conversation, with the latest end of all."""
+    last: dict[str, _Last] = {}
+    for row in execute_for(con, query("rebuilt_last"), batch_tops=conversations).fetchall():
+        call = _Last(*row)
+        other = last.get(call.conversation_id, call)
+        later = max(call, other)  # of one conversation, so by start and id
+        last[call.conversation_id] = later._replace(ended_ns=max(call.ended_ns, other.ended_ns))
+    return list(last.values())
+
+
+def _end(con: duckdb.DuckDBPyConnection, call: _Last, home: dict[str, Any], silent_ns: int) -> dict[str, Any]:
     """How a run ended whose last call is this one; empty where it has not."""
+    state, ended_ns = call.state, call.ended_ns
     if state == "answered":
         return {"ended_ns": ended_ns, "end_rule": "final answer", "status": "ok"}
     if home["ended_ns"] is not None:
@@ -66,7 +87,7 @@ def _end(
         )
     if state == "failed":
         sql = "SELECT error_class, error_message FROM calls WHERE call_id = ?"
-        (failed,) = con.execute(sql, [call_id]).fetchall() or [(None, None)]
+        (failed,) = con.execute(sql, [call.call_id]).fetchall() or [(None, None)]
         return end | {"status": "error", "error_type": failed[0], "error_message": failed[1]}
     return end | {"status": "error" if home["status"] == "error" else "ok"}
 
