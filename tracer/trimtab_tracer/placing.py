@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _COLUMNS: Final = tuple(field.name for field in fields(Call))
+_facts = attrgetter(*_COLUMNS)
 _MOVES: Final = pa.schema([("call_id", pa.string()), ("old_run", pa.string()), ("new_run", pa.string())])
 _LINKED: Final = pa.schema(
     [("call_id", pa.string()), ("conversation_id", pa.string()), ("parent", pa.string()), ("rule", pa.string())]
@@ -255,7 +257,7 @@ class _Stored:
     def is_changed(self, call: Call) -> bool:
         """Whether a call is otherwise than in the store."""
         before = self.before.get(call.call_id)
-        return before is None or astuple(before) != astuple(call)
+        return before is None or _facts(before) != _facts(call)
 
     def calls(self, column: Column, values: Collection[str]) -> list[Call]:
         """Calls with these values."""
