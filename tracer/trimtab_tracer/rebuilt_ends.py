@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import pyarrow as pa  # type: ignore[import-untyped]
+
 from .rebuild import rebuilt_run_id
-from .store import execute_for, query, rows_where
+from .store import arrow_table, execute_for, query, rows_where, table_schema
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,14 +39,20 @@ def end_rebuilt(con: duckdb.DuckDBPyConnection, tops: Collection[str], silent_ns
     last = _last_calls(con, tops)
     ids = {rebuilt_run_id(top) for top in tops} | {call.home for call in last}
     runs = {row["run_id"]: row for row in rows_where(con, "runs", "run_id", ids)}
+    changed: list[dict[str, Any]] = []
     for call in last:
         run = runs.get(rebuilt_run_id(call.conversation_id))
         if run is None or call.home not in runs:
             continue
         end = _end(con, call, runs[call.home], silent_ns)
         if any(run[name] != end.get(name) for name in _END):
-            sets = ", ".join(f"{name} = ?" for name in _END)
-            con.execute(f"UPDATE runs SET {sets} WHERE run_id = ?", [*(end.get(n) for n in _END), run["run_id"]])
+            changed.append({name: end.get(name) for name in _END} | {"run_id": run["run_id"]})
+    if changed:
+        schema = table_schema(con, "runs")
+        shape = pa.schema([schema.field(name) for name in ("run_id", *_END)])
+        con.register("batch_ends", arrow_table(changed, shape))
+        sets = ", ".join(f"{name} = e.{name}" for name in _END)
+        con.execute(f"UPDATE runs SET {sets} FROM batch_ends AS e WHERE runs.run_id = e.run_id")
 
 
 class _Last(NamedTuple):
