@@ -34,7 +34,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=25, help="turns of each subject")
     parser.add_argument("--only-ours", action="store_true", help="leave the peers out")
     parser.add_argument("--guard", action="store_true", help="only check that trimtab costs no more than it should")
-    parser.add_argument("--environments", type=Path, default=HERE.parent / ".environments", help="where the peers' are made")
+    parser.add_argument(
+        "--environments", type=Path, default=HERE.parent / ".environments", help="where the peers' are made"
+    )
     parser.add_argument("--out", type=Path, help="folder for overhead.csv, overhead.md and overhead.svg")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, provider() as url:

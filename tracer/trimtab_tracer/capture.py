@@ -89,6 +89,7 @@ class Capture:
         self.run_id: str = tracer.run_id() if before is None else before.run_id
         self.call_id: str
         self.number: int
+        self.after_call_id, self.is_branch = context.last_call() if before is None else (None, False)
         self.call_id, self.number = self._call(before)
         self._chunks: list[bytes] = []
         self._chunk_count = 0
@@ -115,10 +116,12 @@ class Capture:
             call_id, number = before.call_id, before.number + 1
         elif last is not None:
             call_id, number = last.call_id, last.number + 1
+            self.after_call_id = None
         else:
             # A retry whose first attempt was made out of sight keeps its number.
             call_id, number = new_id(), (self.sdk_retry or 0) + 1
-        context.last_attempt.set(context.LastAttempt(call_id, asked, number, plan))
+        context.last_attempt.set(context.LastAttempt(call_id, asked, number, plan, context.scope.get().spawned))
+        context.note_call(call_id)
         return call_id, number
 
     def answered(self) -> None:
@@ -265,6 +268,8 @@ class Capture:
             max_retries=self._max_retries(),
             trace_id=self.span.trace_id,
             span_id=self.span.span_id,
+            after_call_id=self.after_call_id,
+            is_branch=self.is_branch,
         )
 
     def _timeout_s(self) -> float | None:

@@ -26,7 +26,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from . import content
 from .errors import TrimtabError
-from .ingest import NOT_STORABLE, Segment, close_vanished, ingest
+from .ingest import NOT_STORABLE, Segment, close_silent, close_vanished, ingest
 from .prices import PriceList
 from .records import Loss, Process, Record, kind_of
 from .segments import (
@@ -352,6 +352,7 @@ class Collector:
         try:
             left = {parsed[0] for path in paths if path.exists() and (parsed := parse_name(path.name))}
             close_vanished(self._store, [p for p in self._gone_processes() if p not in left])
+            close_silent(self._store, time.time_ns())
             if time.monotonic() >= self._next_compact:
                 self._next_compact = time.monotonic() + self.COMPACT_INTERVAL_S
                 content.compact(self._store)
@@ -366,7 +367,8 @@ class Collector:
             found = con.execute(
                 "SELECT p.process_id, p.pid, p.boot_id, p.started_ns, max(l.updated_ns)"
                 " FROM processes AS p LEFT JOIN ingest_ledger AS l USING (process_id)"
-                " WHERE p.process_id IN (SELECT process_id FROM runs WHERE ended_ns IS NULL AND origin != 'import')"
+                " WHERE p.process_id IN"
+                " (SELECT process_id FROM runs WHERE ended_ns IS NULL AND origin NOT IN ('import', 'rebuilt'))"
                 " GROUP BY ALL"
             ).fetchall()
         finally:

@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from .decisions import Plan
 from .guard import guarded
@@ -22,12 +22,43 @@ if TYPE_CHECKING:
     from .executions import Execution
 
 
+class Made:
+    """The LLM call made last by some work, what it spawned included."""
+
+    MAX_DEPTH: ClassVar[int] = 16
+    """How far up a call is told: work that spawns its own successor for ever must not hold all before it."""
+
+    __slots__ = ("_depth", "_parent", "call_id")
+
+    def __init__(self, parent: Made | None = None) -> None:
+        self.call_id: str | None = None
+        self._parent = parent if parent is not None and parent._depth < self.MAX_DEPTH else None
+        self._depth: int = 0 if self._parent is None else self._parent._depth + 1
+
+    def note(self, call_id: str) -> None:
+        """A call was made."""
+        at: Made | None = self
+        while at is not None:
+            at.call_id = call_id
+            at = at._parent
+
+    def nearest(self, below: Made) -> str | None:
+        """The call of this work, else of the nearest that it was spawned by and has made one, up to ``below``."""
+        at: Made | None = self
+        while at is not None and at is not below:
+            if at.call_id is not None:
+                return at.call_id
+            at = at._parent
+        return None
+
+
 class Spawned(NamedTuple):
     """A user's line that handed work to a task or a thread."""
 
     order: int
     """Grows with every hand-over in this process: the later of two is nearer to what runs now."""
     site: Site
+    made: Made
 
 
 @value_class
@@ -51,6 +82,8 @@ class LastAttempt(NamedTuple):
     number: int
     plan: Plan | None = None
     """What a policy orders for the call."""
+    spawned: Spawned | None = None
+    """What created the task or thread it was made in; one that inherits it was created by something else."""
 
 
 EMPTY = Scope()
@@ -109,6 +142,42 @@ def leave_send(token: Token[bool]) -> None:
         in_send.reset(token)
 
 
+def note_call(call_id: str) -> None:
+    """A call was made in this context: tell those who wait for what runs in it."""
+    spawned = scope.get().spawned
+    (_main if spawned is None else spawned.made).note(call_id)
+
+
+def recent_call() -> str | None:
+    """Id of the call made last by the running code: in its own context, else in one that it spawned."""
+    call_id, is_inherited = last_call()
+    if call_id is not None and not is_inherited:
+        return call_id
+    spawned = scope.get().spawned
+    return (_main if spawned is None else spawned.made).call_id or call_id
+
+
+def call_before() -> str | None:
+    """Id of the call that most likely led to the running code: the last one of its context, or of the nearest that
+    spawned it and has made one, by itself or by what it spawned."""
+    call_id, is_inherited = last_call()
+    if call_id is not None and not is_inherited:
+        return call_id
+    spawned = scope.get().spawned
+    # What the main program spawned beside this is nobody's: a server's other tasks.
+    near = _main.call_id if spawned is None else spawned.made.nearest(below=_main)
+    return near or call_id
+
+
+def last_call() -> tuple[str | None, bool]:
+    """Id of the call made last in this context, else in the one that spawned it; and whether it is the latter.
+
+    A context's own calls are told apart from inherited ones by what created the context.
+    """
+    last = last_attempt.get()
+    return (None, False) if last is None else (last.call_id, last.spawned is not scope.get().spawned)
+
+
 class _Carried(threading.local):
     spawned: Spawned | None = None
 
@@ -117,11 +186,14 @@ carried = _Carried()
 """Per thread: what handed this thread its present work."""
 
 _orders = count(1)
+_main = Made()
+"""What was made by work that nobody of the user's code spawned."""
 
 
 def spawned_now(site: Site) -> Spawned:
     """A hand-over at ``site``, later than all before."""
-    return Spawned(next(_orders), site)
+    before = scope.get().spawned
+    return Spawned(next(_orders), site, Made(_main if before is None else before.made))
 
 
 def last_spawned() -> Spawned | None:

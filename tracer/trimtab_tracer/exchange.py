@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from .decisions import Order, choice, obeyed
 from .digests import canonical, digest
 from .estimate import estimated
+from .links import Links, links
 from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact
@@ -92,7 +93,9 @@ class ExchangeBuilder:
         guess = estimated(attempt, sent.value, came.value, said.usage)
         memory = self._memory(attempt.run_id)
         setup = memory.setup(asked)
-        exchange = self._exchange(captured, asked, params, replace(said, usage=guess or said.usage), setup, memory)
+        tied = links(attempt.api, obj(sent.value), asked, said)
+        answer = replace(said, usage=guess or said.usage)
+        exchange = self._exchange(captured, asked, params, answer, setup, memory, tied)
         if guess is not None:
             exchange = replace(exchange, usage_source="estimated")
         records: list[Record] = [exchange]
@@ -121,6 +124,7 @@ class ExchangeBuilder:
         said: ResponseFacts,
         setup: Setup,
         memory: RunMemory,
+        tied: Links,
     ) -> Exchange:
         attempt = captured.attempt
         usage = said.usage or Usage()
@@ -157,6 +161,8 @@ class ExchangeBuilder:
             ),
             rejects_call_id=rejected,
             rejection_text=self._kept(last) if rejected else None,
+            links_in=tied.wanted,
+            links_out=tied.offered,
             **usage.stated() | {"service_tier": said.service_tier or usage.service_tier},
         )
 

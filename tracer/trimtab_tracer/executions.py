@@ -86,6 +86,7 @@ class Execution:
         self.args_digest = args_digest(told.arguments)
         self.definition = definition_of(told.function)
         self.run_id = context.scope.get().run_id
+        self._after_call_id = context.call_before()
         self.is_open = True
         self._active = active
         self._id = new_id()
@@ -169,6 +170,7 @@ class Execution:
                 site_id=site.site_id if site is not None else None,
                 mutates=mutates,
                 provider_id=_short(told.provider_id) if told.provider_id else None,
+                after_call_id=self._after_call_id,
             )
         )
 
@@ -198,8 +200,13 @@ def is_one(outer: Execution, inner: Execution) -> bool:
         return are_same and outer.told.name == inner.told.name
     if outer.definition is not None and _code(outer) is _code(inner):
         return True
-    name, within = _bare(outer.told.name), _bare(inner.told.name)
-    return name == within or name.endswith("_" + within) or (are_same and inner.args_digest != NO_ARGUMENTS)
+    return is_name_of(outer.told.name, inner.told.name) or (are_same and inner.args_digest != NO_ARGUMENTS)
+
+
+def is_name_of(outer: str, inner: str) -> bool:
+    """Whether both name one tool, a server's or framework's prefix of the outer one aside."""
+    name, within = _bare(outer), _bare(inner)
+    return name == within or name.endswith("_" + within)
 
 
 def _code(execution: Execution) -> Any:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OF_A_RUN: Final = (
     "attempts",
+    "call_places",
     "calls",
     "content",
     "decisions",
@@ -43,6 +44,9 @@ _RESULTS: Final = """
 _WAITING: Final = """
     DELETE FROM waiting_exchanges WHERE record::JSON ->> 'run_id' IN (SELECT run_id FROM forgotten_runs)
 """
+_LINKS: Final = """
+    DELETE FROM call_links WHERE call_id IN (SELECT call_id FROM call_places SEMI JOIN forgotten_runs USING (run_id))
+"""
 
 
 def forget_runs(con: duckdb.DuckDBPyConnection, run_ids: Iterable[str]) -> None:
@@ -58,6 +62,7 @@ def forget_runs(con: duckdb.DuckDBPyConnection, run_ids: Iterable[str]) -> None:
     register(con, "forgotten_runs", "run_id", ids)
     con.execute(_RESULTS)
     con.execute(_WAITING)
+    con.execute(_LINKS)
     for table in OF_A_RUN:
         con.execute(f"DELETE FROM {table} WHERE run_id IN (SELECT run_id FROM forgotten_runs)")
     con.unregister("forgotten_runs")

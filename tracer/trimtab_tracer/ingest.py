@@ -18,7 +18,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any, NamedTuple
 
 import duckdb
@@ -27,7 +26,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from . import content, ingest_rows
 from .forget import forget_runs
 from .ingest_rows import Row
+from .placing import Places
 from .prices import PriceList
+from .rebuilt_ends import SILENCE_S, end_rebuilt, tops_of_ended
 from .records import (
     Attempt,
     CallDecisions,
@@ -49,7 +50,7 @@ from .records import (
     to_dict,
 )
 from .span_calls import join_spans
-from .store import Store, arrow_table, execute_for, register, replace_rows, table_schema, upsert_rows
+from .store import Store, arrow_table, execute_for, query, register, replace_rows, table_schema, upsert_rows
 from .tool_pairs import Requested, pair
 from .tool_views import View, executions, same
 
@@ -115,7 +116,7 @@ def ingest(
         batch = _Batch(con, groups, prices or bundled_prices())
         calls = batch.write()
         sources = [*segments, *([] if segment is None else [Segment(*segment)])]
-        _write_content(store, con, groups[Content], sources)
+        _write_content(store, con, batch.content_rows(), sources)
         for source in sources:
             _write_ledger(con, source)
     return Ingested(count, calls)
@@ -134,20 +135,28 @@ class _Batch:
         self._con = con
         self._groups = groups
         self._prices = prices
+        self._places = Places(con)
 
     def write(self) -> int:
         """Write every kind, then derive; the number of calls derived."""
         of = self._groups
+        touched = self._attempts()
+        named = {i for kind, name in _OF_A_CALL.items() for record in of[kind] if (i := getattr(record, name))}
+        self._places.place(of[RunStart], touched, of[Exchange], named)
         for kind, table, row_of in _SIMPLE:
-            replace_rows(self._con, table, [row_of(record) for record in of[kind]], _KEYS[table])
+            rows = [row_of(record) for record in of[kind]]
+            self._move(kind, rows)
+            replace_rows(self._con, table, rows, _KEYS[table])
         for table, rows_of in _TOOLS:
-            replace_rows(
-                self._con, table, [row for exchange in of[Exchange] for row in rows_of(exchange)], _KEYS[table]
-            )
+            rows = [row for exchange in of[Exchange] for row in rows_of(exchange)]
+            for row in rows if table == "tool_requests" else ():
+                row["run_id"] = self._places.run_of(row["call_id"], row["run_id"])
+            replace_rows(self._con, table, rows, _KEYS[table])
         self._write_sites()
         self._write_processes()
-        touched = self._write_attempts()
+        self._write_attempts(touched)
         self._write_runs()
+        self._places.write_runs()
         calls = {row["call_id"] for row in touched} | {row["rejects_call_id"] for row in touched}
         calls.discard(None)
         spans = [ingest_rows.gen_ai_span_row(span) for span in of[GenAiSpan]]
@@ -155,6 +164,7 @@ class _Batch:
         if calls:
             execute_for(self._con, query("calls"), batch_calls=calls)
         self._derive_tools({row["call_id"] for row in touched})
+        end_rebuilt(self._con, self._places.tops() | tops_of_ended(self._con, {end.run_id for end in of[RunEnd]}))
         return len(calls)
 
     def _write_sites(self) -> None:
@@ -163,6 +173,18 @@ class _Batch:
         for is_known in (False, True):
             if of_kind := [row for row in rows if ("via" in row) is is_known]:
                 upsert_rows(self._con, "sites", "site_id", of_kind)
+
+    def _move(self, kind: type, rows: Iterable[Row]) -> None:
+        """Put rows of records into the run of the call that they belong to."""
+        if (column := _OF_A_CALL.get(kind)) is not None:
+            for row in rows:
+                row["run_id"] = self._places.run_of(row[column], row["run_id"])
+
+    def content_rows(self) -> list[Row]:
+        """Rows of texts."""
+        rows = [ingest_rows.content_row(record) for record in self._groups[Content]]
+        self._move(Content, rows)
+        return rows
 
     def _write_processes(self) -> None:
         con = self._con
@@ -190,8 +212,9 @@ class _Batch:
             upsert_rows(con, "runs", "run_id", rows, blank)
         runs = {record.run_id for kind in _OF_A_RUN for record in of[kind]}
         processes = {record.process_id for kind in (Process, Harness) for record in of[kind]}
-        known = set(execute_for(con, _KNOWN_RUNS, batch_runs=runs).fetchall()) if runs else set()
-        if any((run,) not in known for run in runs):
+        asked = {run for run in runs if not self._places.is_known(run)}
+        known = set(execute_for(con, _KNOWN_RUNS, batch_runs=asked).fetchall()) if asked else set()
+        if any((run,) not in known for run in asked):
             register(con, "batch_runs", "run_id", runs)
             con.execute(query("run_places"))
             runs_changed = True
@@ -202,8 +225,8 @@ class _Batch:
             register(con, "batch_processes", "process_id", processes)
             con.execute(query("runs"))
 
-    def _write_attempts(self) -> list[Row]:
-        """Put attempts and exchanges together, whichever came first; the rows that were written."""
+    def _attempts(self) -> list[Row]:
+        """Put attempts and exchanges together, whichever came first; the rows to write."""
         attempts: dict[str, Attempt] = {a.attempt_id: a for a in self._groups[Attempt]}
         exchanges: dict[str, Exchange] = {e.attempt_id: e for e in self._groups[Exchange]}
         if not attempts and not exchanges:
@@ -221,12 +244,16 @@ class _Batch:
                 ingest_rows.apply_exchange(rows[attempt_id], exchange)
         for row in rows.values():
             ingest_rows.finish_attempt(row, self._prices)
-        replace_rows(self._con, "attempts", list(rows.values()), ("attempt_id",))
         for exchange in orphans:  # one that fits no attempt is refused now, while it is the one to blame
             self._completed(ingest_rows.attempt_row(_stand_in(exchange)), exchange)
         waiting = [{"attempt_id": e.attempt_id, "record": ingest_rows.json_text(to_dict(e))} for e in orphans]
         replace_rows(self._con, "waiting_exchanges", waiting, ("attempt_id",))
         return list(rows.values())
+
+    def _write_attempts(self, rows: list[Row]) -> None:
+        for row in rows:
+            self._places.place_attempt(row)
+        replace_rows(self._con, "attempts", rows, ("attempt_id",))
 
     def _rows_of(self, attempt_ids: Iterable[str]) -> dict[str, Row]:
         """Attempts that are in the store already."""
@@ -272,11 +299,16 @@ class _Batch:
         con, of = self._con, self._groups
         calls = touched_calls | {e.call_id for e in of[Exchange] if e.tool_requests}
         calls |= {r.tool_id.rpartition(":")[0] for e in of[Exchange] for r in e.tool_results}
+        calls |= self._places.moved_calls
         runs = {run.tool_run_id for run in of[ToolRun]}
+        groups = {(self._places.run_of(run.after_call_id, run.run_id), run.name) for run in of[ToolRun]}
+        if moved := self._places.moved_runs:
+            groups |= set(execute_for(con, query("tool_groups"), batch_places=moved).fetchall())
+            runs |= self._places.moved_tool_runs
         if not calls and not runs:
             return
         asked = self._asked(calls)
-        groups = {(run, name) for run, name, _ in asked} | {(run.run_id, run.name) for run in of[ToolRun]}
+        groups |= {(run, name) for run, name, _ in asked}
         places = {run for run, _ in groups}
         observed = set(execute_for(con, query("tool_groups"), batch_places=places).fetchall())
         groups &= observed
@@ -372,14 +404,18 @@ _TOOLS: tuple[tuple[str, Callable[[Exchange], list[Row]]], ...] = (
     ("tool_requests", ingest_rows.tool_request_rows),
     ("tool_results", ingest_rows.tool_result_rows),
 )
+_OF_A_CALL = {
+    Decision: "call_id",
+    Content: "call_id",
+    Outcome: "after_call_id",
+    HttpSpan: "after_call_id",
+    ToolRun: "after_call_id",
+}
+"""Records that follow the run of a call, and their field that names it."""
+_OPEN = "SELECT conversation_id FROM runs WHERE origin = 'rebuilt' AND ended_ns IS NULL"
+_GONE = "SELECT run_id FROM runs SEMI JOIN batch_processes USING (process_id) WHERE origin != 'rebuilt'"
 _KNOWN_RUNS = "SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM batch_runs) AND origin != 'unknown'"
 _PAIR = pa.schema([(name, pa.string()) for name in ("tool_run_id", "tool_id", "same_as")])
-
-
-@cache
-def query(name: str) -> str:
-    """Text of ``queries/<name>.sql``."""
-    return (resources.files(__package__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def close_vanished(store: Store, process_ids: Iterable[str]) -> None:
@@ -389,18 +425,30 @@ def close_vanished(store: Store, process_ids: Iterable[str]) -> None:
         with store.transaction() as con:
             register(con, "batch_processes", "process_id", ids)
             con.execute(query("vanished"))
+            end_rebuilt(con, tops_of_ended(con, {run_id for (run_id,) in con.execute(_GONE).fetchall()}))
+
+
+def close_silent(store: Store, now_ns: int) -> None:
+    """End the rebuilt runs that nothing was heard of for :data:`.rebuilt_ends.SILENCE_S` seconds."""
+    cursor = store.cursor()
+    try:
+        tops = [top for (top,) in cursor.execute(_OPEN).fetchall()]
+    finally:
+        cursor.close()
+    if tops:
+        with store.transaction() as con:
+            end_rebuilt(con, tops, now_ns - int(SILENCE_S * 1e9))
 
 
 def _write_content(
     store: Store,
     con: duckdb.DuckDBPyConnection,
-    records: Sequence[Content],
+    rows: list[Row],
     sources: Sequence[Segment],
 ) -> None:
     """Texts to a Parquet segment, then its index: a crash in between leaves a file that the next try overwrites."""
-    if not records:
+    if not rows:
         return
-    rows = [ingest_rows.content_row(record) for record in records]
     rows = list({(row["attempt_id"], row["role"]): row for row in rows}.values())
     if not sources:
         keys = " ".join(sorted(f"{row['attempt_id']}/{row['role']}" for row in rows))

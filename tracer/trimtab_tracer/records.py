@@ -67,7 +67,8 @@ class RunStart:
     ts_ns: int
     name: str
     origin: str
-    """``explicit`` (``with trimtab.run()``), ``process`` (none was declared: the process is the run) or ``import``."""
+    """``explicit`` (``with trimtab.run()``), ``process`` (none was declared: the process is the run) or ``import``. The
+    store also knows ``rebuilt``: one of several that a process's run was found to hold (:mod:`.rebuild`)."""
     parent_run_id: str | None = None
     task: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -167,6 +168,10 @@ class Attempt:
     """OpenTelemetry trace that was current when the request was sent, 32 hex digits; None outside of any span."""
     span_id: str | None = None
     """The current span of that trace, 16 hex digits: not ours, but one of the agent's or of a library's."""
+    after_call_id: str | None = None
+    """The call made before this one in its context (thread or task), or in the one that spawned it; None for none."""
+    is_branch: bool = False
+    """Whether that call was made in the context that spawned this one's."""
 
 
 @value_class
@@ -264,6 +269,10 @@ class Exchange:
     """``fast | standard``, where Anthropic says so."""
     inference_geo: str | None = None
     """Where Anthropic ran the model, as it says."""
+    links_in: tuple[str, ...] = ()
+    """Keys of earlier calls that the request names (:mod:`.links`), each a letter and 16 hex digits."""
+    links_out: tuple[str, ...] = ()
+    """Keys by which later requests may name this call."""
 
 
 @value_class
@@ -290,6 +299,8 @@ class ToolRun:
     """Id of the model's tool call, where the framework hands it to the tool."""
     span_scope: str | None = None
     """Instrumentation scope of the OpenTelemetry span that told of it; None where we saw it run."""
+    after_call_id: str | None = None
+    """The LLM call made last in the context it ran in."""
 
 
 @value_class
@@ -372,6 +383,8 @@ class Outcome:
     source: str = "explicit"
     """``explicit | evaluator | inferred``; inferred never overwrites explicit."""
     comment: str | None = None
+    after_call_id: str | None = None
+    """Where no run was named or declared: the LLM call made last by the code that says it."""
 
 
 @value_class
@@ -404,6 +417,8 @@ class HttpSpan:
     http_status: int | None = None
     error_type: str | None = None
     site_id: str | None = None
+    after_call_id: str | None = None
+    """The LLM call made last in the context it was sent in."""
 
 
 @value_class
@@ -541,7 +556,7 @@ def from_dict(data: dict[str, Any]) -> Record:
     if shape is None:
         raise ValueError(f"unknown record kind {kind!r}; this version knows {', '.join(sorted(_Shapes.by_kind))}")
     nested = _Shapes.nested.get(shape, {})
-    for name in ("choices", "tool_requests", "tool_results", "tools_offered", "via"):
+    for name in ("choices", "tool_requests", "tool_results", "tools_offered", "via", "links_in", "links_out"):
         if name in values:
             inner = nested.get(name)
             values[name] = tuple(inner(**v) if inner is not None else v for v in values[name])

@@ -16,10 +16,9 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from .ingest import query
 from .ingest_rows import Row, price_attempt
 from .prices import PriceList
-from .store import Store, arrow_table, execute_for
+from .store import Store, arrow_table, execute_for, query
 
 BATCH = 5_000
 """Calls that are looked at, and written, together."""

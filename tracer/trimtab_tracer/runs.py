@@ -167,6 +167,7 @@ def record_outcome(
             success=bool(success) if success is not None else None,
             score=float(score) if score is not None else None,
             comment=redact(str(comment)) if comment is not None else None,
+            after_call_id=context.recent_call() if run_id is None and context.scope.get().run_id is None else None,
         )
     )
 

@@ -174,6 +174,12 @@ def _write_joins(
         if (row["call_id"], row["joined_by"], row["joined_to"]) != (call_id, *joined):
             changed.append(row | {"call_id": call_id, "joined_by": joined[0], "joined_to": joined[1]})
     replace_rows(con, "gen_ai_spans", changed, ("span_key",))
+    if changed:  # a span is in the run of its call, which may be a rebuilt one
+        sql = (
+            "UPDATE gen_ai_spans SET run_id = a.run_id FROM attempts AS a WHERE gen_ai_spans.call_id = a.call_id"
+            " AND gen_ai_spans.run_id != a.run_id AND span_key IN (SELECT span_key FROM batch_joined)"
+        )
+        execute_for(con, sql, batch_joined=[row["span_key"] for row in changed])
 
 
 def _attempt(span: Row, prices: PriceList) -> Row:

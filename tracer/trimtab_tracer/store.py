@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -209,6 +209,12 @@ def _migrate(path: Path, con: duckdb.DuckDBPyConnection, read_only: bool) -> Non
 # --- rows in: from Arrow, because executemany manages 2,000 rows a second ----------------------------------------
 
 
+@cache
+def query(name: str) -> str:
+    """Text of ``queries/<name>.sql``."""
+    return (resources.files(__package__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
 FEW = 200
 """Up to so many values are written into a statement: only then does DuckDB look them up in an index, which in a large
 store is the difference between one millisecond and a scan."""
@@ -267,6 +273,14 @@ def execute_for(con: duckdb.DuckDBPyConnection, sql: str, **relations: Iterable[
     for statement in _statements(sql):
         con.execute(statement, {name: parameters[name] for name in statement.named_parameters})
     return con
+
+
+def rows_where(con: duckdb.DuckDBPyConnection, table: str, column: str, values: Iterable[str]) -> list[dict[str, Any]]:
+    """The rows of a table that have one of these values, as mappings."""
+    sql = f"SELECT * FROM {table} WHERE {column} IN (SELECT {column} FROM batch_values)"
+    found = execute_for(con, sql, batch_values=values).fetchall()
+    names = [name for name, *_ in con.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 @lru_cache(maxsize=256)

@@ -87,7 +87,11 @@ class Run(Answer):
     service: str
     name: str
     task: str | None
-    origin: str
+    origin: str = Field(
+        description="`explicit`, `process` (none was declared), `rebuilt` (one of several that a process's run was"
+        " found to hold, which is its parent), `import`, or `unknown` (its start was lost)"
+    )
+    is_split: bool = Field(description="A process's run whose calls are in rebuilt runs")
     harness: str | None
     attributes: dict[str, Any]
     started_ns: int
@@ -151,6 +155,9 @@ class Call(Answer):
     params: dict[str, Any] | None
     rejected_by_call_id: str | None
     rejection_text: str | None
+    conversation_id: str | None = Field(description="Calls that continue each other share it; the id of the first one")
+    continues_call_id: str | None = Field(description="The earlier call that it goes on from")
+    linked_by: str | None = Field(description="How that is known, `response id`, `tool call id` and so on")
 
 
 class Attempt(Answer):

@@ -24,11 +24,12 @@ SELECT
     CASE
         WHEN $since_ns::BIGINT IS NOT NULL THEN c.started_ns >= $since_ns::BIGINT
         ELSE c.call_id IN (SELECT call_id FROM steered WHERE call_id IS NOT NULL)
-            OR c.run_id IN (SELECT run_id FROM steered WHERE call_id IS NULL)
+            OR coalesce(p.home, c.run_id) IN (SELECT run_id FROM steered WHERE call_id IS NULL)
     END AS is_after
 FROM calls AS c
+LEFT JOIN call_places AS p USING (call_id)
 WHERE $site_id::VARCHAR IS NULL
    OR c.site_id = $site_id
    OR c.call_id IN (SELECT call_id FROM here WHERE call_id IS NOT NULL)
-   OR c.run_id IN (SELECT run_id FROM here WHERE call_id IS NULL)
+   OR coalesce(p.home, c.run_id) IN (SELECT run_id FROM here WHERE call_id IS NULL)
 ORDER BY c.started_ns, c.call_id

@@ -5,9 +5,11 @@
 --   value    JSON text; 'null' where the code set nothing
 --   site_id  the line that decided
 WITH asked AS (
-    SELECT call_id, run_id, started_ns
+    -- What a process decided before anybody knew its runs is in the run that its calls were recorded in.
+    SELECT call_id, coalesce(call_places.home, calls.run_id) AS run_id, calls.started_ns
     FROM calls
-    WHERE ($run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[])))
+    LEFT JOIN call_places USING (call_id)
+    WHERE ($run_ids::VARCHAR[] IS NULL OR calls.run_id IN (SELECT unnest($run_ids::VARCHAR[])))
       AND ($every_call OR call_id IN (SELECT call_id FROM only_calls))
 ),
 of_knobs AS (

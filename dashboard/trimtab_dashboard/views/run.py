@@ -32,6 +32,13 @@ def facts(detail: Any) -> list[str]:
     run = detail["run"]
     started = f"Started {words.when(run['started_ns'])} UTC by {run['service']}"
     said = [started + (f", harness {run['harness']}" if run["harness"] else "")]
+    if run["origin"] == "rebuilt":
+        said.append("nobody declared it: put together from what its calls have in common")
+    if run["is_split"]:
+        said.append("its process led several conversations, and their calls are in runs of their own")
+    conversations = len({call["conversation_id"] for call in detail["calls"] if call["conversation_id"]})
+    if conversations > 1:
+        said.append(f"{conversations} conversations: agents of their own are told apart")
     if run["end_rule"]:
         said.append(f"ended by {run['end_rule']}")
     for outcome in detail["outcomes"]:

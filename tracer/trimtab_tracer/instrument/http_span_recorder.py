@@ -22,6 +22,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
+from .. import context
 from ..guard import guarded, swallow
 from ..records import HttpSpan
 from ..redact import redact_url
@@ -29,7 +30,7 @@ from ..tracer import Tracer
 
 Active = Callable[[], Tracer | None]
 
-RUN_ID, SITE_ID = "trimtab.run.id", "trimtab.site.id"
+RUN_ID, SITE_ID, AFTER_CALL_ID = "trimtab.run.id", "trimtab.site.id", "trimtab.after_call.id"
 
 
 class SpoolSpans(SpanProcessor):
@@ -45,6 +46,8 @@ class SpoolSpans(SpanProcessor):
         if tracer is not None:
             span.set_attribute(RUN_ID, tracer.run_id())
             span.set_attribute(SITE_ID, tracer.sites.here(sys._getframe(1)).site_id)
+            if (call_id := context.last_call()[0]) is not None:
+                span.set_attribute(AFTER_CALL_ID, call_id)
 
     @guarded()
     def on_end(self, span: ReadableSpan) -> None:
@@ -69,6 +72,7 @@ class SpoolSpans(SpanProcessor):
                 http_status=attributes.get("http.response.status_code") or attributes.get("http.status_code"),
                 error_type=str((error.attributes or {}).get("exception.type")) if error is not None else None,
                 site_id=attributes.get(SITE_ID),
+                after_call_id=attributes.get(AFTER_CALL_ID),
             )
         )
 

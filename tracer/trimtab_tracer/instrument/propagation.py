@@ -84,21 +84,24 @@ def _create_task(active: Active, original: Any) -> Any:
 class Carried:
     """A function together with the scope it was handed over in."""
 
-    __slots__ = ("_function", "_scope")
+    __slots__ = ("_function", "_last", "_scope")
 
     def __init__(self, function: Any, scope: Scope) -> None:
         self._function = function
         self._scope = scope
+        self._last = context.last_attempt.get()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function in its scope."""
         token = context.scope.set(self._scope)
+        last = context.last_attempt.set(self._last)  # not what the thread's work before this did last
         before = context.carried.spawned
         context.carried.spawned = self._scope.spawned
         try:
             return self._function(*args, **kwargs)
         finally:
             context.carried.spawned = before
+            context.last_attempt.reset(last)
             context.scope.reset(token)
 
 
@@ -130,7 +133,7 @@ def _start(active: Active, original: Any) -> Any:
 def _note_scope(active: Active, thread: Any) -> None:
     scope = spawn_scope(active)
     if scope is not None:
-        thread.__dict__["_trimtab_scope"] = scope  # past a subclass's own __setattr__
+        thread.__dict__["_trimtab_scope"] = scope, context.last_attempt.get()  # past a subclass's own __setattr__
 
 
 def _bootstrap(original: Any) -> Any:
@@ -145,12 +148,14 @@ def _bootstrap(original: Any) -> Any:
 
 @guarded()
 def _enter_scope(thread: Any) -> None:
-    scope = thread.__dict__.pop("_trimtab_scope", None)
-    if scope is None:
+    noted = thread.__dict__.pop("_trimtab_scope", None)
+    if noted is None:
         return
+    scope, last = noted
     context.carried.spawned = scope.spawned
     own = thread.__dict__.get("_context")  # from Python 3.14 on a thread runs in a context made when it was started
     if isinstance(own, contextvars.Context):
         hand_over(own, scope)
     else:
         context.scope.set(scope)
+        context.last_attempt.set(last)

@@ -12,12 +12,15 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import fields
+from types import FrameType
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
+from ..context import call_before, scope
 from ..digests import digest
+from ..executions import Execution, is_name_of
 from ..guard import guarded
 from ..records import GenAiSpan, ToolRun
 from ..redact import redact
@@ -42,6 +45,10 @@ class _Start(NamedTuple):
 
     run_id: str
     site_id: str
+    after_call_id: str | None
+    """The LLM call made last in the context it began in."""
+    inside: Execution | None
+    """The tool execution that we saw begin around it."""
 
 
 class SpanReader(SpanProcessor):
@@ -67,8 +74,7 @@ class SpanReader(SpanProcessor):
             return
         if len(self._starts) >= MAX_OPEN:
             self._starts.pop(next(iter(self._starts)), None)
-        site = tracer.sites.here(sys._getframe(1))
-        self._starts[span.context.trace_id, span.context.span_id] = _Start(tracer.run_id(), site.site_id)
+        self._starts[span.context.trace_id, span.context.span_id] = _here(tracer, sys._getframe(1))
 
     @guarded()
     def on_end(self, span: ReadableSpan) -> None:
@@ -81,11 +87,11 @@ class SpanReader(SpanProcessor):
         facts = otel.read(span.name, attributes, span.kind is SpanKind.SERVER)
         if facts is None:
             return
-        start = noted or _Start(tracer.run_id(), tracer.sites.here(sys._getframe(1)).site_id)
+        start = noted or _here(tracer, sys._getframe(1))
         record = _record(tracer, span, span.context, facts, start)
         tracer.write(record)
-        if facts.subject == otel.TOOL:
-            tracer.write(_tool_run(record, facts))
+        if facts.subject == otel.TOOL and not _is_seen(start, record.tool_name or record.name):
+            tracer.write(_tool_run(record, facts, start))
 
 
 def add_to(provider: Any, processor: SpanProcessor) -> None:
@@ -142,7 +148,17 @@ def _error(span: ReadableSpan, facts: SpanFacts) -> tuple[str | None, str | None
     return str(error_type) if error_type else None, str(message) if message else None
 
 
-def _tool_run(span: GenAiSpan, facts: SpanFacts) -> ToolRun:
+def _here(tracer: Tracer, frame: FrameType) -> _Start:
+    return _Start(tracer.run_id(), tracer.sites.here(frame).site_id, call_before(), scope.get().tool)
+
+
+def _is_seen(start: _Start, name: str) -> bool:
+    """Whether an execution that we saw is this one under a longer name, which no join of names would find."""
+    told = start.inside.told if start.inside is not None else None
+    return told is not None and told.name != name and is_name_of(told.name, name)
+
+
+def _tool_run(span: GenAiSpan, facts: SpanFacts, start: _Start) -> ToolRun:
     """The execution that a tool's span tells of. Its id is the span's, so that the two stay together."""
     is_ok = span.status == "ok"
     return ToolRun(
@@ -160,6 +176,7 @@ def _tool_run(span: GenAiSpan, facts: SpanFacts) -> ToolRun:
         error_message=span.error_message,
         provider_id=span.tool_call_id,
         span_scope=span.scope,
+        after_call_id=start.after_call_id,
     )
 
 

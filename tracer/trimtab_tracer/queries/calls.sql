@@ -104,8 +104,14 @@ SELECT
     summed.tools_offered,
     summed.params,
     rejections.rejected_by_call_id,
-    rejections.rejection_text
+    rejections.rejection_text,
+    places.conversation_id,
+    places.parent AS continues_call_id,
+    places.rule AS linked_by
 FROM summed
 JOIN ordered AS last USING (call_id)
 LEFT JOIN rejections USING (call_id)
+LEFT JOIN (
+    SELECT call_id, conversation_id, parent, rule FROM call_places WHERE call_id IN (SELECT call_id FROM batch_calls)
+) AS places USING (call_id)
 WHERE last.position = last.last_position

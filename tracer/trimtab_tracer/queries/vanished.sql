@@ -10,10 +10,12 @@ FROM (
         FROM runs
         SEMI JOIN batch_processes USING (process_id)
         LEFT JOIN processes USING (process_id)
-        WHERE ended_ns IS NULL AND origin != 'import'
+        WHERE ended_ns IS NULL AND origin NOT IN ('import', 'rebuilt')
     ) AS open
     LEFT JOIN (
         SELECT run_id, ended_ns AS ts_ns FROM attempts
+        UNION ALL
+        SELECT home, ended_ns FROM call_places
         UNION ALL
         SELECT run_id, ended_ns FROM tool_runs
         UNION ALL

@@ -3,7 +3,8 @@
 --   success | failure | unknown; $since_ns, $until_ns BIGINT: started in [since, until); $site, $model VARCHAR: made a
 --   request from this site or asked for or got this model; $after_ns BIGINT and $after_id VARCHAR: continue behind this
 --   run; $limit BIGINT.
--- One row per run. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts the rest;
+-- One row per run, without those of processes whose calls are in runs of their own (is_split), unless they are asked for by
+--   id or something is known of the process's run itself: an outcome, or an exception that none of those runs ended in. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts the rest;
 --   total is the number of runs that match, NULL on later pages.
 WITH best AS (
     SELECT run_id, success, score, source
@@ -18,6 +19,12 @@ matching AS (
     FROM runs AS r
     LEFT JOIN best USING (run_id)
     WHERE ($run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCHAR[])))
+      AND (
+        $run_ids::VARCHAR[] IS NOT NULL
+        OR r.is_split IS NOT true
+        OR best.run_id IS NOT NULL
+        OR (r.status = 'error' AND r.run_id NOT IN (SELECT parent_run_id FROM runs WHERE origin = 'rebuilt' AND status = 'error'))
+      )
       AND ($service IS NULL OR r.service = $service)
       AND ($status IS NULL OR coalesce(r.status, 'running') = $status)
       AND ($outcome IS NULL OR CASE WHEN best.success IS NULL THEN 'unknown'

@@ -1,6 +1,7 @@
 -- Purpose: the runs of a report with what they did and cost.
 -- Parameters: $run_ids VARCHAR[] or NULL for all runs.
--- One row per run, oldest first. *_ns nanoseconds since the epoch, cost_musd micro-USD over attempts of known cost (unpriced
+-- One row per run, oldest first, without those of processes whose calls are in runs of their own, unless something is known
+--   of the process's run itself: an outcome, or an exception that none of those runs ended in. *_ns nanoseconds since the epoch, cost_musd micro-USD over attempts of known cost (unpriced
 --   counts the others), tokens 0 where no attempt says them (untold counts the attempts that do not).
 WITH spent AS (
     SELECT
@@ -61,5 +62,11 @@ FROM runs AS r
 LEFT JOIN spent AS s USING (run_id)
 LEFT JOIN called AS c USING (run_id)
 LEFT JOIN tools AS t USING (run_id)
-WHERE $run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCHAR[]))
+WHERE ($run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCHAR[])))
+  AND (
+    $run_ids::VARCHAR[] IS NOT NULL
+    OR r.is_split IS NOT true
+    OR r.run_id IN (SELECT run_id FROM outcomes)
+    OR (r.status = 'error' AND r.run_id NOT IN (SELECT parent_run_id FROM runs WHERE origin = 'rebuilt' AND status = 'error'))
+  )
 ORDER BY r.started_ns, r.run_id
