@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-IN_THE_WRITER = ("ExchangeBuilder.build", "redact", "decode", "SpoolWriter._put", "Writer._handle")
+IN_THE_WRITER = ("ExchangeBuilder.build", "redact", "decode", "SpoolWriter._append_all", "Writer._handle")
 """Functions that our own thread calls, from one end of its work to the other."""
 
 

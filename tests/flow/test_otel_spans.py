@@ -104,7 +104,7 @@ def test_tools_of_the_tool_runner_are_seen_running(flow: Any, runs: Any) -> None
     assert asked == {t["provider_id"]: t["name"] for t in tools}
     assert len(asked) == len(tools) == 3
     assert {("observed", False)} == {(t["origin"], t["is_upper_bound"]) for t in tools}
-    assert ["tool_error"] == [t["error_type"] for t in tools if t["status"] == "error"]
+    assert ["ValueError"] == [t["error_type"] for t in tools if t["status"] == "error"]
     agents = records.rows("SELECT span_id FROM gen_ai_spans WHERE operation = 'invoke_agent'")
     parents = records.rows("SELECT parent_span_id FROM gen_ai_spans WHERE subject = 'tool'")
     assert {a["span_id"] for a in agents} == {p["parent_span_id"] for p in parents}

@@ -9,7 +9,7 @@ from trimtab_tracer.wire.chat import OpenAIChat
 from trimtab_tracer.wire.embeddings import OpenAIEmbeddings
 from trimtab_tracer.wire.facts import INCOMPLETE, ToolAnswer, ToolCall, Usage
 from trimtab_tracer.wire.sse import ServerSentEvent
-from trimtab_tracer.wire.usage import usage
+from trimtab_tracer.wire.tokens import usage
 
 CHAT = OpenAIChat()
 

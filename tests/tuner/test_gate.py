@@ -136,9 +136,10 @@ def agent(sidecar: Sidecar) -> str:
 
 
 def operations(sidecar: Sidecar, bearer: str) -> list[tuple[str, str]]:
-    """Method and path of everything that is published, ids filled in."""
+    """Method and path of everything that is published, ids and names filled in."""
     paths = get(sidecar, "/openapi.json", authorization=bearer).json()["paths"]
-    return [(method.upper(), re.sub(r"\{\w+\}", "1", path)) for path, methods in paths.items() for method in methods]
+    filled = {path: re.sub(r"\{\w+\}", "1", path.replace("{table}", "runs")) for path in paths}
+    return [(method.upper(), filled[path]) for path, methods in paths.items() for method in methods]
 
 
 def ask(sidecar: Sidecar, method: str, path: str, bearer: str) -> httpx.Response:

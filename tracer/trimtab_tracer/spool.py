@@ -141,8 +141,15 @@ class SpoolWriter:
                 self.write(record)
             return
         try:
-            with self._lock:
-                kept = self._append_all(records, lines)
+            if self._take_turn():
+                try:
+                    kept = self._append_all(records, lines)
+                finally:
+                    self._lock.release()
+            else:
+                kept = False
+                for record, line in zip(records, lines, strict=True):
+                    self._lose(record, "disk hangs", len(line))
             if not kept:
                 self._warn()
         except Exception as error:

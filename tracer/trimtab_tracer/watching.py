@@ -118,6 +118,7 @@ async def _next(items: AsyncGenerator[Any, None], execution: Execution) -> Any:
         execution.leave()
 
 
+@guarded()
 def _end(result: Any, execution: Execution, judge: Judge | None) -> None:
     execution.end(result, reported=judge(result) if judge is not None else None)
 

@@ -126,7 +126,7 @@ def long_history(url: str) -> dict[str, list[float]]:
     messages = [{"role": ("user", "assistant")[n % 2], "content": f"message number {n}"} for n in range(100_000)]
     times: dict[str, list[float]] = {"bare": [], "traced": []}
     with httpx2.Client(timeout=60, trust_env=False) as client:
-        for turn in range(10):
+        for turn in range(6):
             if turn % 2:
                 trimtab.instrument()
             started = time.perf_counter()
