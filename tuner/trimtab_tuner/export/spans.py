@@ -2,8 +2,9 @@
 
 In: rows of the store (:mod:`.source`). Out: finished :class:`~opentelemetry.sdk.trace.ReadableSpan` objects in the
 newest GenAI conventions (:mod:`.genai_attributes`): a run is ``invoke_agent``, a call ``chat MODEL`` below it with one
-HTTP span per attempt, a tool call ``execute_tool``, an outcome a ``gen_ai.evaluation.result`` event. Ids derive from
-ours and from nothing else, so exporting twice gives the same spans. Nothing here does I/O.
+HTTP span per attempt, a tool call ``execute_tool``, an outcome a ``gen_ai.evaluation.result`` event. A rebuilt run is a
+trace of its own that links to its process's run. Ids derive from ours and from nothing else, so exporting twice gives
+the same spans. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from trimtab_tracer import __version__
@@ -97,15 +98,17 @@ class _RunSpans:
             **self._decisions(None),
         }
         attributes |= self._code(run["error_site_id"]) if run["error_site_id"] else {}
-        parent = run["parent_run_id"]
+        parents = self._source.parents
+        parent = parents[run["run_id"]]
         return self._span(
             f"{name.INVOKE_AGENT} {run['name']}",
             self._own,
             (run["started_ns"], run["ended_ns"]),
             attributes,
-            parent=span_id("run", parent) if parent in self._source.parents else None,
+            parent=span_id("run", parent) if parent in parents else None,
             error=run["error_message"] or "" if run["status"] == "error" else None,
             events=[_outcome(row) for row in self._of["outcomes"]],
+            links=[_link(run["parent_run_id"], parents)] if run["origin"] == "rebuilt" else None,
         )
 
     def _call(self, call: Row, asked: list[Row]) -> ReadableSpan:
@@ -252,14 +255,16 @@ class _RunSpans:
         kind: SpanKind = SpanKind.INTERNAL,
         error: str | None = None,
         events: list[Event] | None = None,
+        links: list[Link] | None = None,
     ) -> ReadableSpan:
         return ReadableSpan(
             title,
-            self._context(own),
-            self._context(parent) if parent is not None else None,
+            _context(self._trace, own),
+            _context(self._trace, parent) if parent is not None else None,
             self._resource,
             _plain(attributes),
             events or [],
+            links or [],
             kind=kind,
             status=Status(StatusCode.ERROR, error or None) if error is not None else Status(StatusCode.UNSET),
             start_time=times[0],
@@ -267,8 +272,14 @@ class _RunSpans:
             instrumentation_scope=SCOPE,
         )
 
-    def _context(self, own: int) -> SpanContext:
-        return SpanContext(self._trace, own, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+def _context(trace: int, own: int) -> SpanContext:
+    return SpanContext(trace, own, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+
+def _link(run_id: str, parents: dict[str, str | None]) -> Link:
+    """To a run's span, whether or not that is exported by now."""
+    return Link(_context(trace_id(run_id, parents), span_id("run", run_id)))
 
 
 def _resource(run: Row, process: Row) -> Resource:
