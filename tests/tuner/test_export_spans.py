@@ -72,3 +72,13 @@ def test_each_task_of_a_server_is_a_trace(exported: list[ReadableSpan]) -> None:
     calls = named(exported, "chat")
     assert 5 == len(calls)
     assert all(c.parent is not None and c.parent.span_id == roots[c.context.trace_id] for c in calls)
+
+
+def test_a_call_of_which_only_a_span_tells_has_no_request(exported: list[ReadableSpan]) -> None:
+    """It is one span without a request below it, and no convention's attribute is there with nothing in it."""
+    (call,) = [span for span in named(exported, "chat") if (span.attributes or {})["trimtab.call.api"] == "otel"]
+    assert {"POST"} == {s.name for s in exported if not s.name.startswith(("chat", "invoke_agent"))}
+    assert 4 == len(named(exported, "POST"))
+    assert "server.address" not in (call.attributes or {})
+    empty = {key for span in exported for key, value in (span.attributes or {}).items() if value == ""}
+    assert set() == {key for key in empty if not key.startswith("trimtab.")}

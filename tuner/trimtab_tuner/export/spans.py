@@ -82,7 +82,8 @@ class _RunSpans:
         for call in self._of["calls"]:
             yield self._call(call, asked.get(call["call_id"], []))
         for attempt in self._of["attempts"]:
-            yield self._attempt(attempt)
+            if attempt["api"] != "otel":  # that is a span of others standing in: no request was seen
+                yield self._attempt(attempt)
         for span in self._of["spans"]:
             yield self._http(span)
 
@@ -335,10 +336,13 @@ def _usd(musd: int | None) -> float | None:
 
 
 def _plain(attributes: Row) -> dict[str, Any]:
-    """Values that OpenTelemetry takes; those that are not there are left out, and what has parts becomes JSON."""
+    """Values that OpenTelemetry takes; those that are not there are left out, and what has parts becomes JSON.
+
+    Of ours an empty text is a value; under a name of the conventions it is one that is not known.
+    """
     plain: dict[str, Any] = {}
     for key, value in attributes.items():
-        if value is None:
+        if value is None or (value == "" and not key.startswith(name.OWN)):
             continue
         is_texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
         plain[key] = value if isinstance(value, str | bool | int | float) or is_texts else json.dumps(value)
