@@ -82,3 +82,14 @@ def test_a_call_of_which_only_a_span_tells_has_no_request(exported: list[Readabl
     assert "server.address" not in (call.attributes or {})
     empty = {key for span in exported for key, value in (span.attributes or {}).items() if value == ""}
     assert set() == {key for key in empty if not key.startswith("trimtab.")}
+
+
+def test_calls_name_their_conversation(exported: list[ReadableSpan]) -> None:
+    """Calls that continue each other carry one conversation's id, and so does the run that was rebuilt of them."""
+    conversations: dict[int, set[object]] = {}
+    tasks = [span for span in exported if span.links]
+    assert 2 == len(tasks)
+    for span in (*tasks, *named(exported, "chat gpt-4o")):
+        conversation = (span.attributes or {}).get("gen_ai.conversation.id")
+        conversations.setdefault(span.context.trace_id, set()).add(conversation)
+    assert [{"c1"}, {"c3"}] == [conversations[task.context.trace_id] for task in tasks]

@@ -93,6 +93,7 @@ class _RunSpans:
             name.OPERATION_NAME: name.INVOKE_AGENT,
             name.AGENT_NAME: run["name"],
             name.AGENT_VERSION: run["harness"],
+            name.CONVERSATION_ID: run["conversation_id"],
             name.ERROR_TYPE: (run["error_type"] or "error") if run["status"] == "error" else None,
             **_own("run", run, "run_id", "task", "origin", "end_rule"),
             **{f"{name.OWN}run.attributes.{key}": value for key, value in (run["attributes"] or {}).items()},
@@ -118,6 +119,7 @@ class _RunSpans:
         attributes = {
             name.OPERATION_NAME: operation,
             name.PROVIDER_NAME: name.PROVIDERS.get(call["provider"], call["provider"]),
+            name.CONVERSATION_ID: call["conversation_id"],
             name.REQUEST_MODEL: call["model"],
             name.REQUEST_STREAM: call["stream"] or None,
             name.RESPONSE_ID: call["response_id"],
