@@ -9,7 +9,7 @@ from typing import get_args
 import httpx
 import polars as pl
 
-from trimtab_tracer.records import Record
+from trimtab_tracer.records import GenAiSpan, Record
 from trimtab_tracer.spool import SpoolWriter
 from trimtab_tuner.export.parquet import TABLES
 from trimtab_tuner.table_routes import Table
@@ -22,7 +22,8 @@ def flat(union: object) -> set[str]:
 
 def test_every_table_is_a_file(api: httpx.Client, spool: SpoolWriter, some_run: Callable[..., list[Record]]) -> None:
     """Each table is served, filters choose runs and what belongs to them, and the export writes all of them."""
-    for record in (*some_run(1), *some_run(2)):
+    told = GenAiSpan("e" * 32, "f" * 16, "r002", "p1", "agent", "invoke_agent", "shop", 0, 1, "framework")
+    for record in (*some_run(1), told, *some_run(2)):
         spool.write(record)
     spool.close()
     while api.get("/v1/runs").json()["total"] < 2:
@@ -33,6 +34,7 @@ def test_every_table_is_a_file(api: httpx.Client, spool: SpoolWriter, some_run: 
         for table in flat(Table)
     }
     assert {"r002"} == {run for name in ("runs", "calls", "attempts", "content") for run in frames[name]["run_id"]}
+    assert [("f" * 16, "r002")] == frames["gen_ai_spans"].select("span_id", "run_id").rows()
     assert 1 == frames["sites"].height
     since = {"since_ns": int(frames["runs"]["started_ns"][0])}
     assert ["r002"] == pl.read_parquet(io.BytesIO(api.get("/v1/tables/runs", params=since).content))["run_id"].to_list()

@@ -76,8 +76,11 @@ class Source:
 
     @cached_property
     def parents(self) -> dict[str, str | None]:
-        """The run that each run belongs to, also of runs that are not exported."""
-        return {row["run_id"]: row["parent_run_id"] for row in self._all_runs}
+        """The run that each run is told as a part of, also of runs that are not exported.
+
+        A rebuilt run is part of none: its process may go on for weeks and hold the tasks of everybody.
+        """
+        return {r["run_id"]: None if r["origin"] == "rebuilt" else r["parent_run_id"] for r in self._all_runs}
 
     @cached_property
     def running(self) -> int:

@@ -2,8 +2,9 @@
 
 In: rows of the store (:mod:`.source`). Out: finished :class:`~opentelemetry.sdk.trace.ReadableSpan` objects in the
 newest GenAI conventions (:mod:`.genai_attributes`): a run is ``invoke_agent``, a call ``chat MODEL`` below it with one
-HTTP span per attempt, a tool call ``execute_tool``, an outcome a ``gen_ai.evaluation.result`` event. Ids derive from
-ours and from nothing else, so exporting twice gives the same spans. Nothing here does I/O.
+HTTP span per attempt, a tool call ``execute_tool``, an outcome a ``gen_ai.evaluation.result`` event. A rebuilt run is a
+trace of its own that links to its process's run. Ids derive from ours and from nothing else, so exporting twice gives
+the same spans. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
 from trimtab_tracer import __version__
@@ -81,7 +82,8 @@ class _RunSpans:
         for call in self._of["calls"]:
             yield self._call(call, asked.get(call["call_id"], []))
         for attempt in self._of["attempts"]:
-            yield self._attempt(attempt)
+            if attempt["api"] != "otel":  # that is a span of others standing in: no request was seen
+                yield self._attempt(attempt)
         for span in self._of["spans"]:
             yield self._http(span)
 
@@ -91,21 +93,24 @@ class _RunSpans:
             name.OPERATION_NAME: name.INVOKE_AGENT,
             name.AGENT_NAME: run["name"],
             name.AGENT_VERSION: run["harness"],
+            name.CONVERSATION_ID: run["conversation_id"],
             name.ERROR_TYPE: (run["error_type"] or "error") if run["status"] == "error" else None,
             **_own("run", run, "run_id", "task", "origin", "end_rule"),
             **{f"{name.OWN}run.attributes.{key}": value for key, value in (run["attributes"] or {}).items()},
             **self._decisions(None),
         }
         attributes |= self._code(run["error_site_id"]) if run["error_site_id"] else {}
-        parent = run["parent_run_id"]
+        parents = self._source.parents
+        parent = parents[run["run_id"]]
         return self._span(
             f"{name.INVOKE_AGENT} {run['name']}",
             self._own,
             (run["started_ns"], run["ended_ns"]),
             attributes,
-            parent=span_id("run", parent) if parent in self._source.parents else None,
+            parent=span_id("run", parent) if parent in parents else None,
             error=run["error_message"] or "" if run["status"] == "error" else None,
             events=[_outcome(row) for row in self._of["outcomes"]],
+            links=[_link(run["parent_run_id"], parents)] if run["origin"] == "rebuilt" else None,
         )
 
     def _call(self, call: Row, asked: list[Row]) -> ReadableSpan:
@@ -114,6 +119,7 @@ class _RunSpans:
         attributes = {
             name.OPERATION_NAME: operation,
             name.PROVIDER_NAME: name.PROVIDERS.get(call["provider"], call["provider"]),
+            name.CONVERSATION_ID: call["conversation_id"],
             name.REQUEST_MODEL: call["model"],
             name.REQUEST_STREAM: call["stream"] or None,
             name.RESPONSE_ID: call["response_id"],
@@ -252,14 +258,16 @@ class _RunSpans:
         kind: SpanKind = SpanKind.INTERNAL,
         error: str | None = None,
         events: list[Event] | None = None,
+        links: list[Link] | None = None,
     ) -> ReadableSpan:
         return ReadableSpan(
             title,
-            self._context(own),
-            self._context(parent) if parent is not None else None,
+            _context(self._trace, own),
+            _context(self._trace, parent) if parent is not None else None,
             self._resource,
             _plain(attributes),
             events or [],
+            links or [],
             kind=kind,
             status=Status(StatusCode.ERROR, error or None) if error is not None else Status(StatusCode.UNSET),
             start_time=times[0],
@@ -267,8 +275,14 @@ class _RunSpans:
             instrumentation_scope=SCOPE,
         )
 
-    def _context(self, own: int) -> SpanContext:
-        return SpanContext(self._trace, own, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+def _context(trace: int, own: int) -> SpanContext:
+    return SpanContext(trace, own, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+
+def _link(run_id: str, parents: dict[str, str | None]) -> Link:
+    """To a run's span, whether or not that is exported by now."""
+    return Link(_context(trace_id(run_id, parents), span_id("run", run_id)))
 
 
 def _resource(run: Row, process: Row) -> Resource:
@@ -324,10 +338,13 @@ def _usd(musd: int | None) -> float | None:
 
 
 def _plain(attributes: Row) -> dict[str, Any]:
-    """Values that OpenTelemetry takes; those that are not there are left out, and what has parts becomes JSON."""
+    """Values that OpenTelemetry takes; those that are not there are left out, and what has parts becomes JSON.
+
+    Of ours an empty text is a value; under a name of the conventions it is one that is not known.
+    """
     plain: dict[str, Any] = {}
     for key, value in attributes.items():
-        if value is None:
+        if value is None or (value == "" and not key.startswith(name.OWN)):
             continue
         is_texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
         plain[key] = value if isinstance(value, str | bool | int | float) or is_texts else json.dumps(value)
