@@ -101,20 +101,20 @@ def langchain(url: str) -> list[Any]:
         return [chunk.model_dump() for chunk in model.stream("hi")]
 
 
-def raw(module: Any) -> Callable[[str], list[Any]]:
+def raw(module: Any, kind: str = "raw") -> Callable[[str], list[Any]]:
     def ask(url: str) -> list[Any]:
         with module.Client() as http, http.stream("POST", url + "/chat/completions", json=ASK) as response:
-            return list(response.iter_raw())
+            return list(getattr(response, f"iter_{kind}")())
 
     return ask
 
 
-def awaited_raw(module: Any) -> Callable[[str], list[Any]]:
+def awaited_raw(module: Any, kind: str = "lines") -> Callable[[str], list[Any]]:
     def ask(url: str) -> list[Any]:
         async def run() -> list[Any]:
             where = url + "/chat/completions"
             async with module.AsyncClient() as http, http.stream("POST", where, json=ASK) as response:
-                return [line async for line in response.aiter_lines()]
+                return [part async for part in getattr(response, f"aiter_{kind}")()]
 
         return asyncio.run(run())
 
@@ -163,6 +163,25 @@ def test_answer_that_is_compressed_all_the_same(asking: Callable[..., Asking], w
     assert [("complete", 3)] == [
         (a.end, e.output_tokens) for a, e in zip(one.records(Attempt), one.records(Exchange), strict=True)
     ]
+
+
+@pytest.mark.parametrize("module", [httpx, httpx2])
+@pytest.mark.parametrize("make", [raw, awaited_raw])
+def test_compression_that_breaks_raises_what_the_library_raises(
+    asking: Callable[..., Asking], module: Any, make: Any
+) -> None:
+    """An answer that says gzip and is none raises the library's error, with the same words as without us."""
+    one = asking()
+    errors = []
+    with Squeezing(one.provider.url, pack=lambda body: gzip.compress(body)[:10] + b"\xff" * 20) as url:
+        for _ in range(2):
+            with pytest.raises(module.DecodingError) as caught:
+                make(module, "text")(url + "/v1")
+            errors.append((str(caught.value), caught.value.request.method))
+            one.on()
+    assert errors[0] == errors[1]
+    assert [None, OPTION] == one.asked()
+    assert 1 == len(one.records(Attempt))
 
 
 @pytest.mark.parametrize("fault", [REFUSES, {"status": 422, "message": "Extra inputs are not permitted", "times": 1}])
@@ -265,18 +284,19 @@ def test_holds_for_what_a_policy_makes_of_a_call(asking: Callable[..., Asking], 
 class Squeezing:
     """A proxy that compresses every answer, whatever the client accepts."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pack: Callable[[bytes], bytes] = gzip.compress) -> None:
         self._url = url
+        self._pack = pack
 
     def __enter__(self) -> str:
-        upstream = self._url
+        upstream, pack = self._url, self._pack
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 request = urllib.request.Request(upstream + self.path, body, {"content-type": "application/json"})
                 with urllib.request.urlopen(request) as response:
-                    packed = gzip.compress(response.read())
+                    packed = pack(response.read())
                 self.send_response(200)
                 self.send_header("content-type", "text/event-stream")
                 self.send_header("content-encoding", "gzip")
