@@ -217,6 +217,19 @@ def test_request_that_fails_either_way_raises_its_own_error(asking: Callable[...
     assert [OPTION, None] == one.asked()
 
 
+def test_request_that_fails_either_way_says_nothing_about_the_server(asking: Callable[..., Asking]) -> None:
+    """A first request that is wrong by itself turns the option off for none after it."""
+    one = asking({"contains": "long", "fault": {"status": 400, "message": "maximum context length exceeded"}})
+    one.on()
+    with openai.OpenAI(base_url=one.provider.url + "/v1", api_key="k") as client:
+        with pytest.raises(openai.BadRequestError, match="context length"):
+            client.chat.completions.create(**{**ASK, "messages": [{"role": "user", "content": "long"}]})
+        for _ in range(2):
+            list(client.chat.completions.create(**ASK))
+    assert [OPTION, None, OPTION, OPTION] == one.asked()
+    assert [2, 1, 1] == [a.number for a in one.records(Attempt)][1:]
+
+
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
