@@ -230,6 +230,20 @@ def test_request_that_fails_either_way_says_nothing_about_the_server(asking: Cal
     assert [2, 1, 1] == [a.number for a in one.records(Attempt)][1:]
 
 
+def test_retry_of_the_sdk_goes_on_from_ours(asking: Callable[..., Asking]) -> None:
+    """A request refused, sent without the option and failed, is one call with what the SDK sends after that."""
+    failing = {"status": 500, "times": 2, "retry_after_ms": 5}
+    one = asking({**ANSWER, "faults": [REFUSES, failing]})
+    one.on()
+    with openai.OpenAI(base_url=one.provider.url + "/v1", api_key="k", max_retries=3) as client:
+        list(client.chat.completions.create(**ASK))
+    attempts = one.records(Attempt)
+    assert [(400, 1, 0), (500, 2, 0), (500, 3, 1), (200, 4, 2)] == [
+        (a.http_status, a.number, a.sdk_retry) for a in attempts
+    ]
+    assert 1 == len({a.call_id for a in attempts})
+
+
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
