@@ -23,7 +23,7 @@ from .guard import guarded
 from .headers import picked
 from .otel_context import current_span_ids
 from .records import Attempt, Site
-from .redact import redact_url
+from .redact import redact_name, redact_url
 from .resending import Resending, Sending, sdk_retry_of
 from .retries import retry_after
 from .steered import Steered
@@ -270,7 +270,7 @@ class Capture:
             request_id=headers.get("x-request-id") or headers.get("request-id"),
             retry_after_s=retry_after(headers, time.time()),
             sdk_retry=self.sdk_retry,
-            model=self.model,
+            model=redact_name(self.model) if self.model is not None else None,
             # A stream that was left brings no final count: Anthropic's begins with a placeholder.
             usage_fragment=self._usage() if end == "complete" else None,
             timeout_s=self._timeout_s(),
