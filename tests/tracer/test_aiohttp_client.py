@@ -333,6 +333,29 @@ def test_bodies_are_seen_and_never_consumed(recorded: Recorded, serve: Any) -> N
     assert [None, "gpt-4o"] == [a.model for a in attempts[4:]]
 
 
+@pytest.mark.parametrize("option", ["json_serialize", "json_serialize_bytes"])
+@pytest.mark.parametrize("path", [PATH, "/other"])
+def test_json_is_serialised_once(recorded: Recorded, serve: Any, option: str, path: str) -> None:
+    """A caller's serializer runs once and reads once, so what can be read only once reaches the provider whole."""
+    provider = serve({})
+    made: list[str] = []
+
+    def dumps(value: Any) -> Any:
+        made.append(json.dumps(value, default=list))
+        return made[-1].encode() if option == "json_serialize_bytes" else made[-1]
+
+    async def ask(session: aiohttp.ClientSession, url: str) -> str:
+        body = {**ASK, "stop": (word for word in ("a", "b"))}
+        async with session.post(url.removesuffix(PATH) + path, json=body) as response:
+            return response.request_info.headers["content-type"]
+
+    assert within(provider, ask, **{option: dumps}) == "application/json"
+    assert [{**ASK, "stop": ["a", "b"]}] == [json.loads(text) for text in made]
+    known = [made[0].encode()] if path == PATH else []
+    assert [len(body) for body in known] == [a.request_bytes for a in recorded(Attempt)]
+    assert [{**ASK, "stop": ["a", "b"]} if known else None] == [entry.body for entry in provider.log.entries]
+
+
 def test_what_aiohttp_refuses_is_refused_by_aiohttp(recorded: Recorded) -> None:
     """Arguments that can't be sent raise what they raise without us, and are no attempt."""
 
@@ -342,6 +365,8 @@ def test_what_aiohttp_refuses_is_refused_by_aiohttp(recorded: Recorded) -> None:
                 await session.post("http://127.0.0.1:9" + PATH, json={"model": object()})
             with pytest.raises(aiohttp.InvalidURL):
                 await session.post("http:///", json=ASK)
+            with pytest.raises(ValueError, match="data and json"):
+                await session.post("http://127.0.0.1:9" + PATH, json=ASK, data=b"{}")
 
     asyncio.run(ask())
     assert [] == recorded(Attempt)

@@ -53,6 +53,15 @@ def test_call_is_one_attempt_with_its_usage(recorded: Recorded, serve: Any) -> N
     assert '"prompt_tokens"' in attempt.usage_fragment
 
 
+def test_secret_in_a_name_is_not_kept(recorded: Recorded, serve: Any) -> None:
+    """A key where a model's name belongs goes to the provider, and nowhere else."""
+    key = "sk-proj-" + "Qz7a" * 6
+    provider = serve({})
+    client(provider).chat.completions.create(**{**ASK, "model": f"gpt-4o:{key}"})
+    (attempt,), (entry,) = recorded(Attempt), provider.log.entries
+    assert (f"gpt-4o:{key}", "gpt-4o:[REDACTED]") == (entry.body["model"], attempt.model)
+
+
 def test_retried_call_is_one_call(recorded: Recorded, serve: Any) -> None:
     """429 and then 200 are two attempts of one call, with the wait between them."""
     provider = serve({"rules": [{"text": "ok", "fault": {"status": 429, "retry_after_ms": 80, "times": 1}}]})

@@ -101,20 +101,20 @@ def langchain(url: str) -> list[Any]:
         return [chunk.model_dump() for chunk in model.stream("hi")]
 
 
-def raw(module: Any) -> Callable[[str], list[Any]]:
+def raw(module: Any, kind: str = "raw") -> Callable[[str], list[Any]]:
     def ask(url: str) -> list[Any]:
         with module.Client() as http, http.stream("POST", url + "/chat/completions", json=ASK) as response:
-            return list(response.iter_raw())
+            return list(getattr(response, f"iter_{kind}")())
 
     return ask
 
 
-def awaited_raw(module: Any) -> Callable[[str], list[Any]]:
+def awaited_raw(module: Any, kind: str = "lines") -> Callable[[str], list[Any]]:
     def ask(url: str) -> list[Any]:
         async def run() -> list[Any]:
             where = url + "/chat/completions"
             async with module.AsyncClient() as http, http.stream("POST", where, json=ASK) as response:
-                return [line async for line in response.aiter_lines()]
+                return [part async for part in getattr(response, f"aiter_{kind}")()]
 
         return asyncio.run(run())
 
@@ -165,6 +165,25 @@ def test_answer_that_is_compressed_all_the_same(asking: Callable[..., Asking], w
     ]
 
 
+@pytest.mark.parametrize("module", [httpx, httpx2])
+@pytest.mark.parametrize("make", [raw, awaited_raw])
+def test_compression_that_breaks_raises_what_the_library_raises(
+    asking: Callable[..., Asking], module: Any, make: Any
+) -> None:
+    """An answer that says gzip and is none raises the library's error, with the same words as without us."""
+    one = asking()
+    errors = []
+    with Squeezing(one.provider.url, pack=lambda body: gzip.compress(body)[:10] + b"\xff" * 20) as url:
+        for _ in range(2):
+            with pytest.raises(module.DecodingError) as caught:
+                make(module, "text")(url + "/v1")
+            errors.append((str(caught.value), caught.value.request.method))
+            one.on()
+    assert errors[0] == errors[1]
+    assert [None, OPTION] == one.asked()
+    assert 1 == len(one.records(Attempt))
+
+
 @pytest.mark.parametrize("fault", [REFUSES, {"status": 422, "message": "Extra inputs are not permitted", "times": 1}])
 def test_server_that_refuses_gets_the_request_as_it_was(asking: Callable[..., Asking], fault: Any) -> None:
     """A refused option costs one request, both are told, and this server is not asked again."""
@@ -196,6 +215,33 @@ def test_request_that_fails_either_way_raises_its_own_error(asking: Callable[...
     with pytest.raises(openai.BadRequestError, match="no such thing"):
         sdk(one.provider.url + "/v1")
     assert [OPTION, None] == one.asked()
+
+
+def test_request_that_fails_either_way_says_nothing_about_the_server(asking: Callable[..., Asking]) -> None:
+    """A first request that is wrong by itself turns the option off for none after it."""
+    one = asking({"contains": "long", "fault": {"status": 400, "message": "maximum context length exceeded"}})
+    one.on()
+    with openai.OpenAI(base_url=one.provider.url + "/v1", api_key="k") as client:
+        with pytest.raises(openai.BadRequestError, match="context length"):
+            client.chat.completions.create(**{**ASK, "messages": [{"role": "user", "content": "long"}]})
+        for _ in range(2):
+            list(client.chat.completions.create(**ASK))
+    assert [OPTION, None, OPTION, OPTION] == one.asked()
+    assert [2, 1, 1] == [a.number for a in one.records(Attempt)][1:]
+
+
+def test_retry_of_the_sdk_goes_on_from_ours(asking: Callable[..., Asking]) -> None:
+    """A request refused, sent without the option and failed, is one call with what the SDK sends after that."""
+    failing = {"status": 500, "times": 2, "retry_after_ms": 5}
+    one = asking({**ANSWER, "faults": [REFUSES, failing]})
+    one.on()
+    with openai.OpenAI(base_url=one.provider.url + "/v1", api_key="k", max_retries=3) as client:
+        list(client.chat.completions.create(**ASK))
+    attempts = one.records(Attempt)
+    assert [(400, 1, 0), (500, 2, 0), (500, 3, 1), (200, 4, 2)] == [
+        (a.http_status, a.number, a.sdk_retry) for a in attempts
+    ]
+    assert 1 == len({a.call_id for a in attempts})
 
 
 @pytest.mark.parametrize(
@@ -265,18 +311,19 @@ def test_holds_for_what_a_policy_makes_of_a_call(asking: Callable[..., Asking], 
 class Squeezing:
     """A proxy that compresses every answer, whatever the client accepts."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pack: Callable[[bytes], bytes] = gzip.compress) -> None:
         self._url = url
+        self._pack = pack
 
     def __enter__(self) -> str:
-        upstream = self._url
+        upstream, pack = self._url, self._pack
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 request = urllib.request.Request(upstream + self.path, body, {"content-type": "application/json"})
                 with urllib.request.urlopen(request) as response:
-                    packed = gzip.compress(response.read())
+                    packed = pack(response.read())
                 self.send_response(200)
                 self.send_header("content-type", "text/event-stream")
                 self.send_header("content-encoding", "gzip")

@@ -244,3 +244,18 @@ def test_hot_path_is_cheap() -> None:
     model_of(b'"model"' * 200_000)
     fragment(b'"usage":{' * 1000)
     assert time.thread_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"service_tier": "sk-proj-" + "Qz7a" * 6},
+        {"details": [{"tiers": ["standard", "ghp_" + "a1B2" * 6]}]},
+        {"password": "hunter2"},
+    ],
+)
+def test_fragment_with_a_secret_is_refused(extra: dict[str, Any]) -> None:
+    """A usage object is kept with its short enums, and not with what looks like a key or is called one."""
+    enums = {"prompt_tokens": 9, "service_tier": "standard", "modalities": ["TEXT"]}
+    assert fragment(json.dumps({"usage": enums}).encode()) == json.dumps(enums)
+    assert fragment(json.dumps({"usage": {**enums, **extra}}).encode()) is None

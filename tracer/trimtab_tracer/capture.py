@@ -23,7 +23,7 @@ from .guard import guarded
 from .headers import picked
 from .otel_context import current_span_ids
 from .records import Attempt, Site
-from .redact import redact_url
+from .redact import redact_name, redact_url
 from .resending import Resending, Sending, sdk_retry_of
 from .retries import retry_after
 from .steered import Steered
@@ -110,7 +110,7 @@ class Capture:
 
     def _call(self, before: Capture | None) -> tuple[str, int]:
         """The call this attempt belongs to: the SDK's retries of the same body in this context make one call."""
-        asked, plan = (self.digest, None) if self.steered is None else (self.steered.asked_digest, self.steered.plan)
+        asked, plan = self._asked_digest(), self.steered.plan if self.steered is not None else None
         last = context.continued(self.sdk_retry, asked) if self.sdk_retry else None
         if before is not None:
             call_id, number = before.call_id, before.number + 1
@@ -120,9 +120,18 @@ class Capture:
         else:
             # A retry whose first attempt was made out of sight keeps its number.
             call_id, number = new_id(), (self.sdk_retry or 0) + 1
-        context.last_attempt.set(context.LastAttempt(call_id, asked, number, plan, context.scope.get().spawned))
+        self.sdk_count: int = (self.sdk_retry or 0) if before is None else before.sdk_count
+        spawned = context.scope.get().spawned
+        context.last_attempt.set(context.LastAttempt(call_id, asked, number, plan, spawned, self.sdk_count))
         context.note_call(call_id)
         return call_id, number
+
+    def _asked_digest(self) -> str | None:
+        """Of the body as the agent made it."""
+        if self.steered is not None:
+            return self.steered.asked_digest
+        plain = self.sending.plain
+        return self.digest if plain is None or plain.body is None else digest(plain.body)
 
     def answered(self) -> None:
         """Nothing of the call is sent again: let go of what that would need, for a stream may be read for long."""
@@ -261,7 +270,7 @@ class Capture:
             request_id=headers.get("x-request-id") or headers.get("request-id"),
             retry_after_s=retry_after(headers, time.time()),
             sdk_retry=self.sdk_retry,
-            model=self.model,
+            model=redact_name(self.model) if self.model is not None else None,
             # A stream that was left brings no final count: Anthropic's begins with a placeholder.
             usage_fragment=self._usage() if end == "complete" else None,
             timeout_s=self._timeout_s(),

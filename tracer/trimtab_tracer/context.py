@@ -84,6 +84,8 @@ class LastAttempt(NamedTuple):
     """What a policy orders for the call."""
     spawned: Spawned | None = None
     """What created the task or thread it was made in; one that inherits it was created by something else."""
+    sdk_retry: int = 0
+    """The SDK's own count of the request that this attempt served; what we send again by ourselves is not in it."""
 
 
 EMPTY = Scope()
@@ -130,7 +132,7 @@ def run_here() -> str | None:
 def continued(sdk_retry: int | None, body_digest: str | None) -> LastAttempt | None:
     """The attempt made last, where an SDK's retry number ``sdk_retry`` of the same body goes on from it."""
     last = last_attempt.get()
-    if sdk_retry and last is not None and last.body_digest == body_digest and last.number == sdk_retry:
+    if sdk_retry and last is not None and last.body_digest == body_digest and last.sdk_retry + 1 == sdk_retry:
         return last
     return None
 

@@ -15,7 +15,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .decisions import Order, choice, obeyed
@@ -24,7 +23,7 @@ from .estimate import estimated
 from .links import Links, links
 from .memory import RunMemory, Setup
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
-from .redact import redact
+from .redact import redact, redact_name
 from .rejections import rejection
 from .shapes import value_class
 from .verdicts import tool_status
@@ -227,12 +226,7 @@ class ExchangeBuilder:
 
 def _name(said: str | None) -> str | None:
     """A short text that is a name by its place, and may be anything: without secrets, cut to 200 characters."""
-    return _redacted_name(said[:2000]) if said else said
-
-
-@lru_cache(maxsize=1024)  # a process asks few models for few tools, again and again
-def _redacted_name(said: str) -> str:
-    return redact(said)[:NAME_CHARS]
+    return redact_name(said[:2000])[:NAME_CHARS] if said else said
 
 
 def _bounded(value: Any, depth: int = 0) -> Any:

@@ -7,7 +7,8 @@ it (:mod:`.wire.usage_chunk`). A module of its own because this observes and ste
 holds for what a policy makes of the request, too.
 
 Not every server knows the option. One that refuses the request (400 or 422) before it ever answered one gets it once
-more as the agent made it, and is not asked again, nor is one whose refusal names the option later.
+more as the agent made it. It is not asked again where it takes that, or where the refusal names the option, whenever
+that comes; else the request was wrong by itself, and says nothing about the server.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class UsageOption:
 
     @guarded()
     def _ask(self, fmt: WireFormat, sending: Sending) -> Sending | None:
-        if fmt is not formats.CHAT or sending.body is None or b'"stream_options"' in sending.body:
+        if sending.was_refused or fmt is not formats.CHAT:
+            return None
+        if sending.body is None or b'"stream_options"' in sending.body:
             return None
         request = sending.request
         if request.url.host.endswith(ALWAYS_TELL) or self._accepts.get(_asked(sending)) is False:
@@ -62,18 +65,20 @@ class UsageOption:
         return sending._replace(request=asked, body=content, plain=sending)
 
     def answered(self, sending: Sending) -> None:
-        """The server took the request."""
-        if len(self._accepts) > MAX_KNOWN:
-            self._accepts.clear()
-        self._accepts[_asked(sending)] = True
+        """The server took the request, with the question or, where it has just refused it so, without."""
+        self._note(sending, is_accepted=not sending.was_refused)
 
     def refused(self, sending: Sending, body: bytes) -> bool:
         """Whether the option may be what the server refused, so that the request is to be sent without it."""
-        asked = _asked(sending)
-        if asked in self._accepts and b"stream_options" not in body:
-            return False
-        self._accepts[asked] = False
-        return True
+        if b"stream_options" in body:
+            self._note(sending, is_accepted=False)
+            return True
+        return self._accepts.get(_asked(sending)) is not True
+
+    def _note(self, sending: Sending, is_accepted: bool) -> None:
+        if len(self._accepts) > MAX_KNOWN:
+            self._accepts.clear()
+        self._accepts[_asked(sending)] = is_accepted
 
 
 def _asked(sending: Sending) -> Asked:

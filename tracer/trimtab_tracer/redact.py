@@ -153,6 +153,12 @@ def redact(text: str) -> str:
     return _replaced(text, "earer", _BEARER, _mark_bearer, -1)
 
 
+@lru_cache(maxsize=1024)
+def redact_name(name: str) -> str:
+    """:func:`redact` for what is a name by its place and may be anything: a process says few, again and again."""
+    return redact(name)
+
+
 def _pause() -> None:
     """Let other threads run, if they had to wait for a while."""
     global _paused_at  # noqa: PLW0603 - of whichever thread: one that paused let all others run

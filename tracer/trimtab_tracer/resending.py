@@ -42,6 +42,8 @@ class Sending(NamedTuple):
     """Whether it may cost more than what the agent would have sent, so that its tokens are counted."""
     plain: Sending | None = None
     """The same without our question for its usage (:mod:`.include_usage`); None where there is none in it."""
+    was_refused: bool = False
+    """Whether the server has just refused the same with that question."""
 
 
 class Again(NamedTuple):

@@ -5,6 +5,9 @@ google-genai's asynchronous client, voyageai and others, and many hand-written a
 ``instrument()``. A client of httpx that sends through aiohttp (LiteLLM, the SDKs' aiohttp extras) has its call captured
 above, and comes by here within it.
 
+What a caller passes as ``json`` is serialised once, as without us, and only then looked at; other traffic is let by
+after a look at its path.
+
 aiohttp hands a response over before its body, and the reader of that body has slots and is fed by a parser that knows
 it: it can be neither wrapped nor extended. It gets another class of the same layout (:func:`reader_class`) for as long
 as its body is being read. Should aiohttp's private parts change so that this fails, the attempt is recorded without its
@@ -14,7 +17,6 @@ body.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +24,7 @@ from .. import context
 from ..calls import begin
 from ..capture import Capture
 from ..guard import guarded
+from ..wire import formats
 from .exchanges import Reading, RequestView, ResponseView, UrlView
 from .http_clients import Active
 from .patches import Patches
@@ -68,24 +71,37 @@ def _begin(
 
 
 def _view(module: ModuleType, session: Any, str_or_url: Any, kwargs: dict[str, Any]) -> RequestView | None:
-    """The request; None where aiohttp itself will not make one of it."""
-    build_url = session._build_url
-    dumps = getattr(session, "_json_serialize_bytes", None) or session._json_serialize
+    """The request; None where it is no LLM call, or aiohttp itself will not make one of it."""
     try:
-        url = build_url(str_or_url)
-        body = _body(dumps, kwargs.get("data"), kwargs.get("json"))
+        url = session._build_url(str_or_url)
+        if session.closed or formats.match("POST", url.path) is None:
+            return None
+        _serialise(module, session, kwargs)
     except Exception:
         return None
     netloc = url.raw_authority.rpartition("@")[2].encode()
     timeout = {"read": _timeout_s(kwargs.get("timeout", session.timeout), module.ClientTimeout)}
-    return RequestView("POST", UrlView(netloc, url.path), body, extensions={"timeout": timeout})
+    return RequestView("POST", UrlView(netloc, url.path), _body(kwargs.get("data")), extensions={"timeout": timeout})
 
 
-def _body(dumps: Callable[[Any], str | bytes], data: Any, json: Any) -> bytes | None:
+def _serialise(module: ModuleType, session: Any, kwargs: dict[str, Any]) -> None:
+    """Put the payload that aiohttp would make of ``json`` in its place: what it is made of may be read only once."""
+    value = kwargs.get("json")
+    if value is None:
+        return
+    if kwargs.get("data") is not None:
+        raise ValueError("aiohttp refuses data beside json")
+    as_bytes = getattr(session, "_json_serialize_bytes", None)  # not in every version
+    if as_bytes is not None:
+        payload = module.payload.JsonBytesPayload(value, dumps=as_bytes)
+    else:
+        payload = module.JsonPayload(value, dumps=session._json_serialize)
+    kwargs["data"] = payload
+    del kwargs["json"]
+
+
+def _body(data: Any) -> bytes | None:
     """The request's body, or None where reading it would consume it."""
-    if json is not None:
-        text = dumps(json)
-        return text.encode() if isinstance(text, str) else text
     if isinstance(data, str):
         return data.encode()
     data = getattr(data, "_value", data)  # aiohttp's own wrapper around bytes

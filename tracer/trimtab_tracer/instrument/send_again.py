@@ -137,13 +137,13 @@ def _after_response(capture: Capture, response: Any) -> Next | None:
 @guarded()
 def _without_usage(capture: Capture, response: Any) -> Sending | None:
     """What to send instead where a server refuses the question for the usage."""
-    plain, option = capture.sending.plain, capture.tracer.usage_option
-    if plain is None or option is None:
+    sending, option = capture.sending, capture.tracer.usage_option
+    if option is None or (sending.plain is None and not sending.was_refused):
         return None
     if response.status_code < 400:
-        option.answered(plain)
-    elif response.status_code in REFUSALS and option.refused(plain, response.content):
-        return plain
+        option.answered(sending)
+    elif sending.plain is not None and response.status_code in REFUSALS and option.refused(sending, response.content):
+        return sending.plain._replace(was_refused=True)
     return None
 
 

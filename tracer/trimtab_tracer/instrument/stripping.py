@@ -2,7 +2,8 @@
 
 A tee (:mod:`.tees`) notes a stream as it came; what stands here hands on what is left of it by
 :mod:`..wire.usage_chunk`. Such a request asks for an answer that is not compressed. A server that sends gzip all the
-same has it undone here; with other encodings the stream passes with its chunk more, as the format allows.
+same has it undone here, and where that fails the caller gets the library's own error; with other encodings the stream
+passes with its chunk more, as the format allows.
 """
 
 from __future__ import annotations
@@ -22,9 +23,22 @@ def strip(response: Any, tee: Any, capture: Any) -> None:
         return
     response.stream = tee.stripped(response.stream, capture)
     if encoding == "gzip":
-        response.stream.undo = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress
+        response.stream.undo = _gunzip(tee.decoding_error)
         response.headers = response.headers.copy()  # those that the capture has tell what came
         del response.headers["content-encoding"]
+
+
+def _gunzip(decoding_error: type[Exception]) -> Callable[[bytes], bytes]:
+    """Undoes gzip, chunk by chunk."""
+    undo = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress
+
+    def gunzip(data: bytes) -> bytes:
+        try:
+            return undo(data)
+        except zlib.error as error:
+            raise decoding_error(str(error)) from error
+
+    return gunzip
 
 
 def sync_stripped(tee: Any) -> type:

@@ -37,6 +37,8 @@ class Tee:
 
     stripped: type
     """The same that keeps the usage we asked for from the caller."""
+    decoding_error: type[Exception]
+    """What the library raises where a body's compression can't be undone."""
 
     def __init__(self, inner: Any, capture: Capture) -> None:
         self._inner = inner
@@ -56,6 +58,8 @@ def sync_tee(module: ModuleType) -> type:
 
     class SyncTee(Tee, base):  # type: ignore[misc]
         """Passes chunks on."""
+
+        decoding_error = module.DecodingError
 
         def __iter__(self) -> Iterator[bytes]:
             try:
@@ -86,6 +90,8 @@ def async_tee(module: ModuleType) -> type:
 
     class AsyncTee(Tee, base):  # type: ignore[misc]
         """Passes chunks on."""
+
+        decoding_error = module.DecodingError
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             inner = self._inner.__aiter__()

@@ -10,6 +10,8 @@ import json
 import re
 from typing import Any, NoReturn
 
+from ..redact import redact_name
+
 FRAGMENT_BYTES = 2048
 """Longest usage object that :func:`fragment` returns."""
 
@@ -40,7 +42,7 @@ def fragment(tail: bytes, head: bytes = b"") -> str | None:
     """The raw usage object in the end of a response body or stream, as JSON text of at most 2 kB.
 
     The last ``"usage"`` or ``"usageMetadata"`` key whose value is not null counts. Holds numbers and short enums only:
-    an object with longer text is refused, whatever its key says. A few microseconds; never raises.
+    an object with longer text or a secret is refused, whatever its key says. A few microseconds; never raises.
 
     Args:
         tail: The last bytes of the decoded body; 8 kB is plenty.
@@ -91,13 +93,17 @@ def _usage_at(body: bytes, at: int) -> str | None:
     return text[:stop]
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a usage value holds only numbers, flags and short enums."""
+def _is_plain(value: Any, key: str = "") -> bool:
+    """Whether the usage value behind ``key`` holds only numbers, flags and short enums."""
     if isinstance(value, dict):
-        return all(len(k) <= _MAX_TEXT and _is_plain(v) for k, v in value.items())
+        return all(len(k) <= _MAX_TEXT and _is_plain(v, k) for k, v in value.items())
     if isinstance(value, list):
-        return all(_is_plain(v) for v in value)
-    return not isinstance(value, str) or len(value) <= _MAX_TEXT
+        return all(_is_plain(v, key) for v in value)
+    return not isinstance(value, str) or (len(value) <= _MAX_TEXT and _is_no_secret(f'"{key}":"{value}"'))
+
+
+def _is_no_secret(said: str) -> bool:
+    return redact_name(said) == said
 
 
 def _ollama_counts(tail: bytes) -> str | None:
