@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -166,6 +167,22 @@ def test_a_returned_awaitable_ends_the_run(recorded: Recorded) -> None:
     assert [digest("coroutine"), digest("task")] == [one.result_digest, two.result_digest]
     assert min(one.duration_ns, two.duration_ns) >= 15e6
     assert ("error", "KeyError") == (failed.status, failed.error_type)
+
+
+class Shy:
+    """An object that answers to no name at all, and says so in a way of its own."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_a_result_is_asked_nothing(recorded: Recorded) -> None:
+    """Objects that answer to every name, or to none, are results like others: nothing of theirs is called."""
+    mock = MagicMock()
+    assert mock is trimtab.tool(name="mocked")(lambda: mock)()
+    assert [] == mock.mock_calls
+    trimtab.tool(name="shy")(lambda: Shy())()
+    assert [("mocked", "ok"), ("shy", "ok")] == [(run.name, run.status) for run in recorded(ToolRun)]
 
 
 def test_large_and_foreign_results_are_not_read(recorded: Recorded) -> None:
