@@ -181,7 +181,8 @@ def test_a_result_is_asked_nothing(recorded: Recorded) -> None:
     mock = MagicMock()
     assert mock is trimtab.tool(name="mocked")(lambda: mock)()
     assert [] == mock.mock_calls
-    trimtab.tool(name="shy")(lambda: Shy())()
+    shy = Shy()
+    assert shy is trimtab.tool(name="shy")(lambda: shy)()
     assert [("mocked", "ok"), ("shy", "ok")] == [(run.name, run.status) for run in recorded(ToolRun)]
 
 
