@@ -195,22 +195,27 @@ def test_the_ini_file_can_ask_for_it(pytester: pytest.Pytester, rows: Any, monke
 
 
 def test_an_agent_that_instruments_itself_is_counted_once(pytester: pytest.Pytester, rows: Any) -> None:
-    """Settings that the code under test names win, those of the session stay, and each call is recorded once."""
+    """Settings that the code under test names win, those of the session stay, and each call is recorded once.
+
+    With content ``off`` the outcome does not quote what an assertion compared.
+    """
     pytester.makepyfile(
         test_desk="""
         import trimtab
         from asking import ask
 
         def test_it():
-            trimtab.instrument(service="desk")
+            trimtab.instrument(service="desk", content="off")
             ask()
 
         def test_again():
             ask()
+            assert "a model's words" == ""
         """
     )
     home = pytester.path / "there"
-    pytester.runpytest("--trimtab-home", str(home)).assert_outcomes(passed=2)
+    pytester.runpytest("--trimtab-home", str(home)).assert_outcomes(passed=1, failed=1)
+    assert [("call: AssertionError",)] == rows("SELECT comment FROM outcomes WHERE NOT success", home)
     assert [("desk", 2)] == rows(
         "SELECT service, count(*) FROM calls JOIN processes USING (process_id) GROUP BY service", home
     )
