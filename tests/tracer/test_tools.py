@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import pickle
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import trimtab
 from trimtab_tracer.digests import canonical, digest
+from trimtab_tracer.instrument.switch import switch
 from trimtab_tracer.records import Site, ToolRun
 
 Recorded = Callable[[type], list[Any]]
@@ -167,6 +169,11 @@ def test_a_returned_awaitable_ends_the_run(recorded: Recorded) -> None:
     assert [digest("coroutine"), digest("task")] == [one.result_digest, two.result_digest]
     assert min(one.duration_ns, two.duration_ns) >= 15e6
     assert ("error", "KeyError") == (failed.status, failed.error_type)
+
+
+def test_the_switch_is_pickled_by_name() -> None:
+    """What a tool holds of us travels with it: libraries that send functions by value send a name for it."""
+    assert pickle.loads(pickle.dumps(switch.active)) == switch.active
 
 
 class Shy:

@@ -45,6 +45,10 @@ class Switch:
         self._lock = threading.Lock()
         self._injected: dict[str, Any] | None = None
 
+    def __reduce__(self) -> str:
+        """Pickled by name: functions that we wrap hold it, and are sent to other processes, which have their own."""
+        return "switch"
+
     def active(self) -> Tracer | None:
         """The tracer of this process, or None while tracing is off."""
         return self._tracer
