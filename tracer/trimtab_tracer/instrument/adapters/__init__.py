@@ -58,8 +58,8 @@ MARKS: dict[str, tuple[str, ...]] = {
     "agents.tool": ("FunctionTool", "FileSearchTool", "ComputerTool"),
     "workflows.workflow": ("Workflow", "WorkflowMeta"),
 }
-"""Names that users give to modules of their own, and what the library's module holds in all its versions. Where its
-file lies tells nothing: some deployments put libraries beside the user's code."""
+"""Names that users give to modules of their own, and what the library's module holds in the versions that are hooked.
+Where its file lies tells nothing: some deployments put libraries beside the user's code."""
 
 
 def install(when_imported: WhenImported, patches: Patches, active: Active) -> None:
