@@ -105,6 +105,41 @@ def test_libraries_that_have_changed_are_left_alone(tmp_path: Path) -> None:
     assert f"{len(adapters.ADAPTERS)}\n" == done.stdout
 
 
+OWN = {
+    "agents/run.py": "class AgentRunner:\n    def run(self): return 1\n",
+    "agents/tool.py": "def invoke_function_tool(name): return name\n",
+    "workflows/workflow.py": "class Workflow:\n    def __init__(self): pass\n    def run(self): return 1\n",
+}
+
+
+def test_modules_of_the_users_own_are_none_of_a_library(tmp_path: Path) -> None:
+    """Packages of the user's that share a library's name are neither hooked nor complained about."""
+    for name, text in OWN.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        (tmp_path / name).with_name("__init__.py").touch()
+    code = """if True:
+        import trimtab
+        trimtab.instrument()
+        from agents.run import AgentRunner
+        from agents.tool import invoke_function_tool
+        from workflows.workflow import Workflow
+        theirs = (AgentRunner.run, invoke_function_tool, Workflow.__init__, Workflow.run)
+        assert AgentRunner().run() == invoke_function_tool(1) == Workflow().run() == 1
+        print(sum(hasattr(function, "__trimtab_original__") for function in theirs))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"TRIMTAB_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ("0\n", "") == (done.stdout, done.stderr)
+
+
 class Team:
     """An object of a framework that holds a limit."""
 

@@ -24,7 +24,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 import trimtab
-from trimtab_tracer.records import Attempt, GenAiSpan, Record, Site, ToolRun
+from trimtab_tracer.instrument.switch import switch
+from trimtab_tracer.records import Attempt, Decision, GenAiSpan, Record, Site, ToolRun
 from trimtab_tracer.redact import MARK
 from trimtab_tracer.spool import list_segments, read_segment
 from trimtab_tuner.provider import Provider, Scenario
@@ -152,6 +153,30 @@ def test_attach_before_instrument(strict: None, provider: TracerProvider, tmp_pa
         assert ["SimpleSpanProcessor", "SpanReader"] == processors(provider)
     finally:
         trimtab.uninstrument()
+
+
+def test_an_injected_start_hands_on(strict: None, provider: TracerProvider, tmp_path: Path) -> None:
+    """What was attached, and knobs that were read, before the code's own settings hold in what these start."""
+    switch.on_injected(home=tmp_path / "first", flush_interval_s=0.001)
+    trimtab.attach(provider)
+    trimtab.attach()
+    trimtab.knob("top_k", 5)
+    trimtab.instrument(home=tmp_path / "second", service="desk")
+    try:
+        assert processors(provider).count("SpanReader") == 1
+        assert hasattr(trace._set_tracer_provider, "__trimtab_original__")  # waits for the global one
+        chat(provider)
+    finally:
+        trimtab.uninstrument()
+    assert "SpanReader" not in processors(provider)
+    lines = [line.record for path in list_segments(tmp_path / "second" / "spool") for line in read_segment(path)]
+    assert 2 == sum(isinstance(record, GenAiSpan) for record in lines)
+    decision = next(record for record in lines if isinstance(record, Decision))
+    assert ("top_k", 5) == (decision.knob, decision.value)
+    assert decision.site_id in {record.site_id for record in lines if isinstance(record, Site)}
+    trimtab.instrument(home=tmp_path / "second")
+    assert "SpanReader" not in processors(provider)  # the last `uninstrument()` forgot it
+    trimtab.uninstrument()
 
 
 def test_a_subclass_that_replaces_processors_keeps_its_own(recorded: Recorded) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from trimtab_tracer.digests import digest
 from trimtab_tracer.exchange import Captured, ExchangeBuilder
+from trimtab_tracer.instrument.adapters.tool_calls import reported
 from trimtab_tracer.records import (
     Attempt,
     CallDecisions,
@@ -155,6 +156,20 @@ def test_results_are_reported_once() -> None:
     )
     assert [r.tool_id for r in second] == ["c2:0"]
     assert run.exchange(asks(*history, tool("t3", "9"), user("more")), says("ok")).tool_results == ()
+
+
+def test_a_tools_error_is_cleaned_before_it_is_cut() -> None:
+    """A key that stands where the message is cut leaves no half of itself."""
+    run = Run()
+    run.call(asks(user("x")), says(None, ("t1", "add", "{}")))
+    text = "ValueError: " + "no " * 58 + KEY
+    (result,) = run.exchange(asks(user("x"), tool("t1", text)), says("done")).tool_results
+    assert result.error_message is not None
+    assert (True, False) == (result.error_message.startswith("ValueError: no"), KEY[:9] in result.error_message)
+    assert len(result.error_message) <= 200
+    message = reported(text).message
+    assert message is not None
+    assert (False, True) == (KEY[:9] in message, len(message) <= 200)
 
 
 def test_repeated_ids_mean_the_latest_call() -> None:

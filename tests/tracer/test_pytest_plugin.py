@@ -33,7 +33,7 @@ def ask():
 @pytest.fixture(autouse=True)
 def provider(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
     """A scripted provider, and a module that asks it; nothing of ours in the environment."""
-    scenario = Scenario.from_dict({"rules": [{"text": "Hello."}]})
+    scenario = Scenario.from_dict({"rules": [{"text": "Hello. " * 40, "usage": False}]})
     with Provider(scenario) as running:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{running.url}/v1")
         monkeypatch.setenv("TRIMTAB_STRICT", "1")
@@ -107,10 +107,11 @@ def test_each_test_is_a_run_with_its_outcome(pytester: pytest.Pytester, rows: An
     result.assert_outcomes(passed=2, failed=3, skipped=1, xfailed=1, xpassed=1)
     result.stdout.fnmatch_lines(
         [
-            "trimtab: 8 runs (4 passed, 3 failed), 7 calls, $0.00*",
+            "trimtab: 8 runs (4 passed, 3 failed), 7 calls, $0.00*[1-9]*",
             f"trimtab: recorded in {pytester.path}/.trimtab; look with `trimtab report`",
         ]
     )
+    result.stdout.no_fnmatch_line("*of unknown cost*")
     told = rows("SELECT task, name, success, comment FROM runs LEFT JOIN outcomes USING (run_id) ORDER BY started_ns")
     at = "test_desk.py::test_"
     assert [
@@ -194,22 +195,27 @@ def test_the_ini_file_can_ask_for_it(pytester: pytest.Pytester, rows: Any, monke
 
 
 def test_an_agent_that_instruments_itself_is_counted_once(pytester: pytest.Pytester, rows: Any) -> None:
-    """Settings that the code under test names win, those of the session stay, and each call is recorded once."""
+    """Settings that the code under test names win, those of the session stay, and each call is recorded once.
+
+    With content ``off`` the outcome does not quote what an assertion compared.
+    """
     pytester.makepyfile(
         test_desk="""
         import trimtab
         from asking import ask
 
         def test_it():
-            trimtab.instrument(service="desk")
+            trimtab.instrument(service="desk", content="off")
             ask()
 
         def test_again():
             ask()
+            assert "a model's words" == ""
         """
     )
     home = pytester.path / "there"
-    pytester.runpytest("--trimtab-home", str(home)).assert_outcomes(passed=2)
+    pytester.runpytest("--trimtab-home", str(home)).assert_outcomes(passed=1, failed=1)
+    assert [("call: AssertionError",)] == rows("SELECT comment FROM outcomes WHERE NOT success", home)
     assert [("desk", 2)] == rows(
         "SELECT service, count(*) FROM calls JOIN processes USING (process_id) GROUP BY service", home
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import pickle
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 import trimtab
 from trimtab_tracer.digests import canonical, digest
+from trimtab_tracer.instrument.switch import switch
 from trimtab_tracer.records import Site, ToolRun
 
 Recorded = Callable[[type], list[Any]]
@@ -166,6 +169,28 @@ def test_a_returned_awaitable_ends_the_run(recorded: Recorded) -> None:
     assert [digest("coroutine"), digest("task")] == [one.result_digest, two.result_digest]
     assert min(one.duration_ns, two.duration_ns) >= 15e6
     assert ("error", "KeyError") == (failed.status, failed.error_type)
+
+
+def test_the_switch_is_pickled_by_name() -> None:
+    """What a tool holds of us travels with it: libraries that send functions by value send a name for it."""
+    assert pickle.loads(pickle.dumps(switch.active)) == switch.active
+
+
+class Shy:
+    """An object that answers to no name at all, and says so in a way of its own."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_a_result_is_asked_nothing(recorded: Recorded) -> None:
+    """Objects that answer to every name, or to none, are results like others: nothing of theirs is called."""
+    mock = MagicMock()
+    assert mock is trimtab.tool(name="mocked")(lambda: mock)()
+    assert [] == mock.mock_calls
+    shy = Shy()
+    assert shy is trimtab.tool(name="shy")(lambda: shy)()
+    assert [("mocked", "ok"), ("shy", "ok")] == [(run.name, run.status) for run in recorded(ToolRun)]
 
 
 def test_large_and_foreign_results_are_not_read(recorded: Recorded) -> None:

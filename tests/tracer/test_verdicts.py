@@ -165,11 +165,11 @@ def test_tool_status(text: str, is_error: bool | None, status: str, kind: str | 
         ("Traceback (most recent call last):\n  x\nValueError: boom\n", "ValueError: boom"),
         ("Traceback (most recent call last):\n  x\np.DataError: 2\na\n  Field required", "p.DataError: 2"),
         ('{"error": {"message": "no such city"}}', "no such city"),
-        ("Error: " + "x" * 500, "Error: " + "x" * (MESSAGE_CHARS - 7)),
+        ("Error: " + "x" * 5000, "Error: " + "x" * (MESSAGE_CHARS - 7)),
     ],
 )  # fmt: skip
 def test_message_is_the_line_that_says_it(text: str, message: str) -> None:
-    """The message is the line with the reason, without tags, at most 200 characters."""
+    """The message is the line with the reason, without tags, at most 2000 characters."""
     assert tool_status(text).message == message
 
 

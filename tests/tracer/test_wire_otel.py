@@ -189,6 +189,23 @@ def test_server_status_and_first_chunk() -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("user:hunter2Zq9x@h", "h"),
+        ("https://user:pw@h:8080/v1?key=a@b", "h:8080"),
+        ("https://user:p/w@h/v1", None),
+        ("https://h:443", "h"),
+        ("/run/model.sock", "/run/model.sock"),
+    ],
+)
+def test_a_host_is_without_its_password(address: str, host: str | None) -> None:
+    """What stands before the host, and behind it in a URL, is no part of it; what can't be told apart is not kept."""
+    facts = read("chat", {"server.address": address, "gen_ai.operation.name": "chat"})
+    assert facts is not None
+    assert host == facts.host
+
+
+@pytest.mark.parametrize(
     ("scope", "attributes", "may_be"),
     [
         ("com.anthropic.sdk.python", {}, True),

@@ -140,6 +140,26 @@ def test_what_is_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
+def test_the_end_waits_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that does not come to its end is waited for as long as was asked, and not again for the thread."""
+    kit, go, waited = Kit(tmp_path, 0.0), threading.Event(), []
+    join = threading.Thread.join
+
+    def stuck() -> list[Record]:
+        go.wait(10)
+        return []
+
+    def noted(thread: threading.Thread, timeout: float | None = None) -> None:
+        waited.append(timeout)
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", noted)
+    kit.writer.run(stuck)
+    kit.writer.close(0.1)
+    go.set()
+    assert [0.0] == waited
+
+
 def attempt(**facts: Any) -> Attempt:
     """An attempt of 400 bytes there and 800 back."""
     facts = {"http_status": 200, "request_bytes": 400, "response_bytes": 800, **facts}

@@ -70,7 +70,8 @@ class TestRuns:
 
     @guarded()
     def _close(self, run: Run) -> None:
-        success, comment = outcome_of(self._phases)
+        tracer = switch.active()
+        success, comment = outcome_of(self._phases, says=tracer is not None and tracer.settings.content != "off")
         if success is not None:
             run.outcome(success, comment=comment)
         error = _error_of(self._phases)
@@ -121,27 +122,35 @@ class TestRuns:
             switch.off(keeps_empty=False)
 
 
-def outcome_of(phases: dict[str, Phase]) -> tuple[bool | None, str | None]:
+def outcome_of(phases: dict[str, Phase], says: bool) -> tuple[bool | None, str | None]:
     """Whether the tested task was done, and why not, from how a test's phases ended; None where that is not known.
 
     An expected failure is one all the same, and an unexpected pass means that the task was done, also where pytest is
     told to treat it as a failure.
+
+    Args:
+        phases: By name: ``setup``, ``call``, ``teardown``.
+        says: Whether the comment may hold the words of an exception: those of an assertion quote what it compared.
     """
     for when, (report, error) in phases.items():
         expected = getattr(report, "wasxfail", None)
         if report.failed and str(report.longrepr).startswith("[XPASS(strict)]"):
             return True, "unexpected pass"
         if report.failed:
-            return False, f"{when}: {_first_line(error, report)}"[:MAX_COMMENT]
+            return False, f"{when}: {_reason(error, report, says)}"[:MAX_COMMENT]
         if report.skipped and expected is not None:
-            return False, f"expected failure: {expected or _first_line(error, report)}"[:MAX_COMMENT]
+            reason = expected if expected and says else _reason(error, report, says)
+            return False, f"expected failure: {reason}"[:MAX_COMMENT]
     call = phases.get("call")
     if call is None or not call.report.passed:
         return None, None
     return True, "unexpected pass" if hasattr(call.report, "wasxfail") else None
 
 
-def _first_line(error: BaseException | None, report: pytest.TestReport) -> str:
+def _reason(error: BaseException | None, report: pytest.TestReport, says: bool) -> str:
+    """The exception's type and the first line of what it says, as far as that may be kept."""
+    if not says:
+        return type_name(error) if error is not None else report.outcome
     text = f"{type_name(error)}: {message_of(error)}" if error is not None else report.longreprtext
     return text.strip().partition("\n")[0]
 

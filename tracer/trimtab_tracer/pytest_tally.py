@@ -9,7 +9,7 @@ about pytest and nothing about money.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +39,20 @@ class Tally:
             return
         self._watched = tracer.spool
         tracer.spool.write = self._counting(tracer.spool.write)  # type: ignore[assignment, method-assign]
+        tracer.spool.write_all = self._counting_all(tracer.spool.write_all)  # type: ignore[assignment, method-assign]
 
     def _counting(self, write: Callable[[Record], bool]) -> Callable[[Record], bool]:
         def counting(record: Record) -> bool:
             self._see(record)
             return write(record)
+
+        return counting
+
+    def _counting_all(self, write_all: Callable[[Sequence[Record]], None]) -> Callable[[Sequence[Record]], None]:
+        def counting(records: Sequence[Record]) -> None:
+            for record in records:  # exchanges among them: where they come to `write` as well, once more is no more
+                self._see(record)
+            write_all(records)
 
         return counting
 
@@ -56,7 +65,7 @@ class Tally:
                 self._attempts[record.attempt_id] = record
             else:
                 self.counts["unknown"] += 1
-        elif isinstance(record, Exchange):
+        elif isinstance(record, Exchange) and record.attempt_id in self._attempts:
             self._exchanges[record.attempt_id] = record
 
     def end(self, success: bool | None) -> None:

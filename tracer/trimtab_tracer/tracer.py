@@ -209,9 +209,19 @@ class Tracer:
     def child(self) -> Tracer:
         """The tracer of a forked child of this process."""
         child = Tracer(self.settings, parent_run_id=self._run_id if self._run_open else None, is_child=True)
-        child._standing = dict(self._standing)
-        child._harness = self._harness
+        child._inherit(self)
         return child
+
+    def replace(self, before: Tracer) -> None:
+        """Go on from the tracer that had this place in the process until now, perhaps with another home."""
+        self._inherit(before)
+        for decided in self._standing.values():
+            self.spool.write(decided.site)
+
+    def _inherit(self, before: Tracer) -> None:
+        self._standing = dict(before._standing)
+        if self._harness is None:
+            self._harness = before._harness
 
     def _open_process_run(self) -> None:
         self._run_open = True

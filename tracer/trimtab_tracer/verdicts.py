@@ -18,8 +18,8 @@ from typing import Any
 from .patterns import lazy_pattern
 from .shapes import value_class
 
-MESSAGE_CHARS = 200
-"""Longest message of a verdict."""
+MESSAGE_CHARS = 2000
+"""Longest message of a verdict: more than is ever kept, so that it is redacted before it is cut."""
 
 _HEAD_CHARS = 400
 _JSON_CHARS = 65_536
@@ -35,7 +35,7 @@ class ToolVerdict:
     error_type: str | None = None
     """Exception class where one is named, else ``exit_code | validation | timeout | unknown_tool | error``."""
     message: str | None = None
-    """First line that says what went wrong, at most 200 characters."""
+    """First line that says what went wrong, at most 2000 characters: redact it, then cut it."""
 
 
 # Groups: in a tag, on a line of its own, in a sentence.

@@ -126,7 +126,7 @@ def _end(result: Any, execution: Execution, judge: Judge | None) -> None:
 @guarded()
 def _follow(result: Any, execution: Execution, judge: Judge | None) -> None:
     """End an execution with what a plain function returned; a future ends it when it is done."""
-    if getattr(result, "_asyncio_future_blocking", None) is not None:  # asyncio's own mark of a future
+    if _is_future(result):
         execution.leave()
         result.add_done_callback(functools.partial(_done, execution))
     elif not inspect.isawaitable(result):
@@ -134,6 +134,13 @@ def _follow(result: Any, execution: Execution, judge: Judge | None) -> None:
     else:
         execution.leave()
         _warn(execution.told.name, type(result).__name__)
+
+
+def _is_future(result: Any) -> bool:
+    """Whether it is an asyncio future of any kind; told by its class, for an object may answer to every name."""
+    kind = type(result)
+    has_mark = hasattr(kind, "_asyncio_future_blocking")  # asyncio's own
+    return has_mark and callable(getattr(kind, "add_done_callback", None))
 
 
 @functools.lru_cache(maxsize=1000)

@@ -98,13 +98,14 @@ class Writer:
     @guarded()
     def close(self, timeout_s: float) -> None:
         """Handle what is queued, for at most ``timeout_s`` seconds; count what is left. Later work is done at once."""
+        deadline = time.monotonic() + timeout_s
         self.flush(timeout_s)
         with self._starting:
             self._closed = True
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self._queue.put(Mark())  # wakes it up to end
-            thread.join(timeout_s)
+            thread.join(max(0.0, deadline - time.monotonic()))
         elif timeout_s > 0:
             self._drain()
         left = [item for item in self._waiting() if isinstance(item, Caught)]

@@ -1,8 +1,11 @@
 """What is known about packages that call models: by which transport, whether we see it, and what to do where not.
 
 One table, in the order in which it is printed. A package has one row per range of versions that behaves differently;
-the first row that fits counts. A module of its own because it changes with the world and not with the code: a row is
-added when a package was tried against the scripted provider, or its transport read in its source.
+the first row that fits counts. A module of its own because it changes with the world and not with the code.
+
+Tried against the scripted provider were the packages that ``--selftest`` and the programs of ``benchmarks/agents``
+call. The other rows hold what is known of a package's transport: they were not tried, and a release can prove one
+wrong.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ _HTTP = "httpx"
 _HTTP2 = "httpx2"
 _RUNS_HERE = "runs models inside this process; serve them over HTTP and call that with the openai SDK"
 _CLI = "a program of its own makes the requests, in a process that is no Python; its calls can't be seen from here"
+_SERVER = "a client's tool calls are seen; calls that a server makes are only where its own process is traced, too"
 _BESIDE = "both record each call, each once, in places of their own"
 
 TABLE: tuple[Known, ...] = (
@@ -116,8 +120,8 @@ TABLE: tuple[Known, ...] = (
     Known("google-adk", FRAMEWORK, "google-genai, litellm", SEEN),
     Known("strands-agents", FRAMEWORK, "botocore by default", PARTLY, f"{_BEDROCK}, or choose another model class"),
     Known("aider-chat", FRAMEWORK, "litellm", SEEN),
-    Known("mcp", FRAMEWORK, "httpx2, pipes", SEEN, "tool calls over pipes are known by what the model is told of them"),
-    Known("fastmcp", FRAMEWORK, "httpx2, pipes", SEEN, "tool calls over pipes are known by what the model is told"),
+    Known("mcp", FRAMEWORK, "httpx2, pipes", SEEN, _SERVER),
+    Known("fastmcp", FRAMEWORK, "httpx2, pipes", SEEN, _SERVER),
     Known("httpx2", TRANSPORT, _HTTP2, SEEN),
     Known("httpx", TRANSPORT, _HTTP, SEEN),
     Known("aiohttp", TRANSPORT, "aiohttp", SEEN),

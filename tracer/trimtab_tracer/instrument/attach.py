@@ -40,6 +40,7 @@ class Attachments:
         self._lock = threading.Lock()
         self._wanted: list[weakref.ref[Any]] = []
         self._wants_global = False
+        self._watches_global = False
         self._read: list[tuple[weakref.ref[Any], Any]] = []
         """Provider and our processor in it."""
         self._imports = ImportHooks()
@@ -66,14 +67,21 @@ class Attachments:
             if (provider := known()) is not None:
                 self._add(provider)
         if self._wants_global:
-            self._wants_global = False
+            self._wants_global, self._watches_global = False, True
             self._imports.when_imported(API, self._watch_global)
+
+    @guarded()
+    def keep(self) -> None:
+        """Read the same providers again after the next :meth:`off`."""
+        self._wants_global |= self._watches_global
+        self._wanted += [known for known, _ in self._read]
 
     @guarded()
     def off(self) -> None:
         """Take our processors out and forget every provider."""
         self._imports.remove()
         self._patches.undo()
+        self._watches_global = False
         with self._lock:
             read, self._read = self._read, []
         for known, processor in read:

@@ -45,6 +45,10 @@ class Switch:
         self._lock = threading.Lock()
         self._injected: dict[str, Any] | None = None
 
+    def __reduce__(self) -> str:
+        """Pickled by name: functions that we wrap hold it, and are sent to other processes, which have their own."""
+        return "switch"
+
     def active(self) -> Tracer | None:
         """The tracer of this process, or None while tracing is off."""
         return self._tracer
@@ -62,8 +66,7 @@ class Switch:
                 self._begin(arguments)
             elif self._injected is not None and arguments:
                 # What the agent's code says wins over how it was started, as an argument wins over a variable.
-                self._end(keeps_empty=False)
-                self._begin(self._injected | arguments)
+                self._restart(self._tracer, self._injected | arguments)
             self._injected = None
 
     def on_injected(self, **arguments: Any) -> None:
@@ -88,6 +91,13 @@ class Switch:
         """
         with self._lock:
             self._end(keeps_empty)
+
+    def _restart(self, before: Tracer, arguments: dict[str, Any]) -> None:
+        self._attachments.keep()
+        self._end(keeps_empty=False)
+        self._begin(arguments)
+        if self._tracer is not None:
+            self._tracer.replace(before)
 
     def _begin(self, arguments: dict[str, Any]) -> None:
         is_child = os.environ.get(ORIGIN, "") not in ("", str(os.getpid()))

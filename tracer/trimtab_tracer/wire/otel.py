@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ..digests import canonical
 from .otel_names import (
@@ -289,8 +290,17 @@ def _provider(name: str | None) -> str | None:
 
 def _host(attributes: Mapping[str, Any]) -> str | None:
     address, port = _text(attributes.get(General.SERVER_ADDRESS)), attributes.get(General.SERVER_PORT)
-    if address is None or port in _DEFAULT_PORTS or not isinstance(port, int):
-        return address
+    if address is None:
+        return None
+    if "://" in address:  # a whole URL, perhaps with a password
+        try:
+            url = urlsplit(address)
+            address, port = url.hostname or "", port if url.port is None else url.port
+        except ValueError:
+            return None
+    address = address.rpartition("@")[2]
+    if port in _DEFAULT_PORTS or not isinstance(port, int):
+        return address or None
     return f"{address}:{port}"
 
 

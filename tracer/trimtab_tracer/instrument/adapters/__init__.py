@@ -53,6 +53,14 @@ ADAPTERS: tuple[tuple[str, str, str], ...] = (
 )
 """Module of a library, the adapter that hooks it, and that adapter's function."""
 
+MARKS: dict[str, tuple[str, ...]] = {
+    "agents.run": ("AgentRunner", "DEFAULT_MAX_TURNS"),
+    "agents.tool": ("FunctionTool", "FileSearchTool", "ComputerTool"),
+    "workflows.workflow": ("Workflow", "WorkflowMeta"),
+}
+"""Names that users give to modules of their own, and what the library's module holds in the versions that are hooked.
+Where its file lies tells nothing: some deployments put libraries beside the user's code."""
+
 
 def install(when_imported: WhenImported, patches: Patches, active: Active) -> None:
     """Wait for every library of the table.
@@ -67,4 +75,6 @@ def install(when_imported: WhenImported, patches: Patches, active: Active) -> No
 
 
 def _apply(adapter: str, function: str, patches: Patches, active: Active, module: ModuleType) -> None:
+    if not all(hasattr(module, mark) for mark in MARKS.get(module.__name__, ())):
+        return
     getattr(importlib.import_module(f".{adapter}", __name__), function)(patches, module, active)

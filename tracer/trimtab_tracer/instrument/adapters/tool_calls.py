@@ -18,6 +18,9 @@ from ...verdicts import tool_status
 from ...watching import Judge, watched
 from ..patches import Patches
 
+MESSAGE_CHARS = 200
+"""How much of a tool's error is kept."""
+
 Tell = Callable[..., Told | None]
 """What a call with these arguments is."""
 
@@ -66,5 +69,5 @@ def watch_caught(patches: Patches, owner: Any, name: str, at: int | str) -> None
 def reported(text: str) -> Failure:
     """The failure that a result of ``text`` tells of, which its library marks as an error."""
     verdict = tool_status(text, is_error=True)
-    message = redact(verdict.message) if verdict.message is not None else None
+    message = redact(verdict.message)[:MESSAGE_CHARS] if verdict.message is not None else None
     return Failure(verdict.error_type or "error", message, True)
