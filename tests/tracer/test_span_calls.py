@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
 from trimtab_tracer.ingest import ingest
+from trimtab_tracer.prices import PriceList
+from trimtab_tracer.reprice import reprice
+from trimtab_tracer.setting_values import PriceOverride
 from trimtab_tracer.span_calls import MAX_STRETCHES, stretches
 from trimtab_tracer.store import Store
 
@@ -249,6 +252,36 @@ def test_a_span_without_a_server_is_priced_by_its_provider(
     ingest(store, [span("x", provider=provider, model=model)])
     ((found, source),) = rows(store, "SELECT provider, cost_source FROM calls")
     assert (priced_by, "unknown" if provider == "someone" else "estimated") == (found, source)
+
+
+def test_pricing_again_changes_nothing(store: Store) -> None:
+    """What only spans tell of costs the same when it is priced again: by the provider that the span named, under each
+    name that the price list spells otherwise, with a server or without."""
+    models = {
+        "aws.bedrock": ("anthropic.claude-haiku-4-5-20251001-v1:0", "bedrock-runtime.us-east-1.amazonaws.com"),
+        "azure.ai.inference": ("gpt-4o", "x.services.ai.azure.com"),
+        "azure.ai.openai": ("gpt-4o", "x.openai.azure.com"),
+        "gcp.gemini": ("gemini-2.5-flash", "generativelanguage.googleapis.com"),
+        "gcp.gen_ai": ("gemini-2.5-flash", "10.0.0.1"),
+        "gcp.vertex_ai": ("gemini-2.5-pro", "us-central1-aiplatform.googleapis.com"),
+        "mistral_ai": ("mistral-large-latest", "api.mistral.ai"),
+        "moonshot_ai": ("kimi-k2-0905-preview", "api.moonshot.ai"),
+        "x_ai": ("grok-3", "api.x.ai"),
+        "openai": ("gpt-4o", "10.0.0.1"),
+        "someone": ("their-model", "10.0.0.1"),
+    }
+    told: list[r.Record] = []
+    for number, (provider, (model, host)) in enumerate(models.items()):
+        named = {"provider": provider, "model": model}
+        told += [span(f"{number}{at}", len(told) * 9 + at, host=host if at else None, **named) for at in (0, 4)]
+    ingest(store, [START, *told])
+    priced = "SELECT call_id, provider, cost_musd, cost_source FROM {} ORDER BY ALL"
+    before = [rows(store, priced.format(table)) for table in ("attempts", "calls")]
+    assert 2 == sum(cost is None for *_, cost, _ in before[1])
+    assert 0 == reprice(store, PriceList()).changed
+    assert 2 == reprice(store, PriceList([PriceOverride("their-model", input=1.0, output=1.0)])).changed
+    assert 2 == reprice(store, PriceList()).changed
+    assert before == [rows(store, priced.format(table)) for table in ("attempts", "calls")]
 
 
 def test_the_attempt_comes_later(store: Store) -> None:

@@ -15,7 +15,7 @@ from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from .ingest_rows import Row, attempt_row, finish_attempt
+from .ingest_rows import ONLY_SPANS, Row, attempt_row, finish_attempt
 from .records import Attempt
 from .span_joins import SLACK_NS, Inside, Sent, Told, Views
 from .store import execute_for, replace_rows
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from .prices import PriceList
-
-API: Final = "otel"
-"""``attempts.api`` of a call that only spans tell of."""
 
 ALONE: Final = "alone"
 """``joined_by`` of a span that stands in for its call."""
@@ -193,7 +190,7 @@ def _attempt(span: Row, prices: PriceList) -> Row:
             number=1,
             ts_ns=span["started_ns"],
             duration_ns=span["ended_ns"] - span["started_ns"],
-            api=API,
+            api=ONLY_SPANS,
             method="",
             host=span["host"] or "",
             path="",
@@ -214,14 +211,8 @@ def _attempt(span: Row, prices: PriceList) -> Row:
     row |= {"parsed": True, "usage_source": "unknown" if span["input_tokens"] is None else "reported"}
     if span["operation"] == "embeddings" and row["output_tokens"] is None:
         row["output_tokens"] = 0
-    # Without a host the provider that the span names says whose price it is.
-    model = row["response_model"] or row["model"]
-    home = _PRICED_AS.get(span["provider"], span["provider"])
-    priced = row | {"response_model": model, "model": f"{home}/{model}" if home and model else model}
-    finish_attempt(priced, prices)
-    row |= {name: priced[name] for name in priced.keys() - {"response_model", "model"}}
-    if row["provider"] == row["host"]:
-        row["provider"] = home or row["host"]
+    row["provider"] = _PRICED_AS.get(span["provider"], span["provider"])
+    finish_attempt(row, prices)
     return row
 
 
