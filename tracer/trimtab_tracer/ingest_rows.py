@@ -242,7 +242,7 @@ def span_row(span: HttpSpan) -> Row:
 def gen_ai_span_row(span: GenAiSpan) -> Row:
     """A span of another tracer, not joined to a call yet."""
     joined = dict.fromkeys(("call_id", "joined_by", "joined_to"))
-    return _timed(span) | {"span_key": span.trace_id + span.span_id} | joined
+    return _timed(span) | {"span_key": span.trace_id + span.span_id, "home": span.run_id} | joined
 
 
 def process_row(process: Process) -> Row:
