@@ -71,7 +71,7 @@ def attempt(call: str, start: float = 1, number: int = 1, **more: Any) -> r.Atte
 def exchange(call: str, number: int = 1, **more: Any) -> r.Exchange:
     """What that attempt said: 100 tokens in, 10 out, which is 350 micro-USD."""
     said = USAGE | {"usage_source": "reported", "finish_reason": "stop"} | more
-    return r.Exchange(f"{call}/{number}", call, "run", "openai.chat", "gpt-4o", **said)
+    return r.Exchange(f"{call}/{number}", call, "run", "openai.chat", **{"model": "gpt-4o"} | said)
 
 
 def span(key: str, start: float = 0.9, length: float = 1.2, **more: Any) -> r.GenAiSpan:
@@ -183,7 +183,8 @@ def test_any_set_in_any_batches(opened: Store, drawn: list[Any], chance: random.
             records.append(span(str(n), start, length, parent_span_id=other, process_id=process, **facts))
         else:
             sent = attempt(f"c{n}", start, request_id=request_id, trace_id="t", span_id=other)
-            said = exchange(f"c{n}", response_id=response_id, input_tokens=tokens)
+            source = "estimated" if length == 1 else "reported"
+            said = exchange(f"c{n}", response_id=response_id, input_tokens=tokens, usage_source=source)
             records += [replace(sent, duration_ns=length * SECOND, process_id=process), said]
     ingest(emptied(opened), records)
     whole = dump(opened)
@@ -336,6 +337,25 @@ def test_estimated_tokens_compare_with_nothing(store: Store) -> None:
     guessed = exchange("c", usage_source="estimated")
     ingest(store, [START, attempt("c"), guessed, span("s"), span("t", input_tokens=None, output_tokens=None)])
     assert [("s", "ts", "alone"), ("t", "c", "containment")] == joins(store)
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "expected"),
+    [
+        ({"usage_source": "estimated"}, [], ["containment", "c"]),
+        ({"usage_source": "estimated"}, [span("frame", 0.8, 1.5)], ["containment", "c"]),
+        ({"usage_source": "estimated", "model": "gpt-4o-mini"}, [], ["alone", "ts"]),
+        ({"usage_source": "estimated"}, [span("t", 0.8, 1.5, input_tokens=7)], ["alone", "ts"]),
+        ({"usage_source": "estimated"}, [attempt("d", 1.1, model="gpt-4o-mini")], ["alone", "ts"]),
+        ({"usage_source": "unknown", "input_tokens": None, "output_tokens": None}, [], ["alone", "ts"]),
+    ],
+)
+def test_a_call_whose_tokens_nobody_reported(
+    store: Store, said: dict[str, Any], more: list[r.Record], expected: list[str]
+) -> None:
+    """A span with tokens is of the one call within it whose tokens we estimated, unless that may be another span's."""
+    ingest(store, [START, attempt("c"), exchange("c", **said), *more, span("s")])
+    assert [expected] == [[rule, call] for key, call, rule in joins(store) if key == "s"]
 
 
 def test_a_framework_that_tries_two_models(store: Store) -> None:
