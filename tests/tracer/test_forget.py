@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,30 @@ def test_nothing_of_a_forgotten_run_stays(store: Store) -> None:
     ingest(store, [], replace_runs=["r2", "unknown"])
     assert _rows(store) == before
     assert filled == {*OF_A_RUN, "tool_results", "waiting_exchanges"}
+
+
+def test_another_runs_span_stays_when_its_call_goes(store: Store) -> None:
+    """A span that told of a forgotten run's call is joined again when that comes again; else it stands for its call."""
+    told = ("p", "call", "chat", "n", 1, 1, "scope")
+    span = GenAiSpan("trace", "span", "r2", *told, response_id="x", model="m")
+    around = replace(span, span_id="around", duration_ns=9)
+    call = [RunStart("r1", "q", 1, "n", "import"), Attempt("a", "c", "r1", "q", 1, 1, 1, *API, "complete")]
+    call.append(Exchange("a", "c", "r1", "openai.chat", "m", response_id="x"))
+    ingest(store, [RunStart("r2", "p", 1, "n", "process"), around, span])
+    alone = _rows(store)
+    ingest(store, call)
+    joined = _rows(store)
+    assert {("c", "r1", "r2")} == _joined(store)
+    ingest(store, call, replace_runs=["r1"])
+    assert joined == _rows(store)
+    ingest(store, [], replace_runs=["r1"])
+    assert alone == _rows(store)
+    assert {("tracespan", "r2", "r2")} == _joined(store)
+
+
+def _joined(store: Store) -> set[tuple[str, ...]]:
+    with closing(store.cursor()) as con:
+        return set(con.execute("SELECT call_id, run_id, home FROM gen_ai_spans").fetchall())
 
 
 def test_a_replacement_that_fails_changes_nothing(store: Store) -> None:

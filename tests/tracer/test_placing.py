@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
@@ -169,6 +169,40 @@ def test_any_order_and_any_batches(opened: Store, expected: dict[str, list[Any]]
     for at in range(batches):
         ingest(opened, records[at::batches])
     assert expected == dump(opened)
+
+
+def spans() -> list[r.Record]:
+    """Spans of another tracer in and around those tasks; two tell of calls that were not seen otherwise."""
+
+    def span(key: str, at: float, length: float, run: str = "run-p", **more: Any) -> r.GenAiSpan:
+        said = {"model": "gpt-4o", "provider": "openai"} | more
+        times = (int(at * SECOND), int(length * SECOND))
+        return r.GenAiSpan(f"trace-{key}", key, run, "p", "call", "chat", "chat", *times, "x", **said)
+
+    tokens = {"input_tokens": 100, "output_tokens": 10}
+    return [
+        span("seen", 1.9, 1, **tokens),
+        span("without", 7.9, 1),  # looks like a2's until a2's answer says how many tokens it had
+        span("inner", 30, 1, "mine", **tokens),
+        span("outer", 29.9, 2, **tokens),
+    ]
+
+
+@given(st.integers(0, 10**9), st.integers(1, 8))
+@example(0, 30)
+@settings(max_examples=2, deadline=None)
+def test_spans_are_in_the_runs_of_their_calls(opened: Store, seed: int, batches: int) -> None:
+    """Spans around calls that come to be in rebuilt and declared runs are there too, in any order and any batches."""
+    records = two_tasks() + spans()
+    ingest(emptied(opened), records)
+    whole = dump(opened)
+    found = rows(opened, "SELECT span_id, run_id FROM gen_ai_spans ORDER BY ALL")
+    assert [("inner", "mine"), ("outer", "mine"), ("seen", RUN_A), ("without", "run-p")] == found
+    random.Random(seed).shuffle(records)
+    emptied(opened)
+    for at in range(batches):
+        ingest(opened, records[at::batches])
+    assert whole == dump(opened)
 
 
 def test_a_script_keeps_the_run_of_its_process(store: Store) -> None:

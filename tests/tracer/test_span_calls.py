@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
 from trimtab_tracer.ingest import ingest
+from trimtab_tracer.prices import PriceList
+from trimtab_tracer.reprice import reprice
+from trimtab_tracer.setting_values import PriceOverride
 from trimtab_tracer.span_calls import MAX_STRETCHES, stretches
 from trimtab_tracer.store import Store
 
@@ -68,7 +71,7 @@ def attempt(call: str, start: float = 1, number: int = 1, **more: Any) -> r.Atte
 def exchange(call: str, number: int = 1, **more: Any) -> r.Exchange:
     """What that attempt said: 100 tokens in, 10 out, which is 350 micro-USD."""
     said = USAGE | {"usage_source": "reported", "finish_reason": "stop"} | more
-    return r.Exchange(f"{call}/{number}", call, "run", "openai.chat", "gpt-4o", **said)
+    return r.Exchange(f"{call}/{number}", call, "run", "openai.chat", **{"model": "gpt-4o"} | said)
 
 
 def span(key: str, start: float = 0.9, length: float = 1.2, **more: Any) -> r.GenAiSpan:
@@ -180,7 +183,8 @@ def test_any_set_in_any_batches(opened: Store, drawn: list[Any], chance: random.
             records.append(span(str(n), start, length, parent_span_id=other, process_id=process, **facts))
         else:
             sent = attempt(f"c{n}", start, request_id=request_id, trace_id="t", span_id=other)
-            said = exchange(f"c{n}", response_id=response_id, input_tokens=tokens)
+            source = "estimated" if length == 1 else "reported"
+            said = exchange(f"c{n}", response_id=response_id, input_tokens=tokens, usage_source=source)
             records += [replace(sent, duration_ns=length * SECOND, process_id=process), said]
     ingest(emptied(opened), records)
     whole = dump(opened)
@@ -251,6 +255,36 @@ def test_a_span_without_a_server_is_priced_by_its_provider(
     assert (priced_by, "unknown" if provider == "someone" else "estimated") == (found, source)
 
 
+def test_pricing_again_changes_nothing(store: Store) -> None:
+    """What only spans tell of costs the same when it is priced again: by the provider that the span named, under each
+    name that the price list spells otherwise, with a server or without."""
+    models = {
+        "aws.bedrock": ("anthropic.claude-haiku-4-5-20251001-v1:0", "bedrock-runtime.us-east-1.amazonaws.com"),
+        "azure.ai.inference": ("gpt-4o", "x.services.ai.azure.com"),
+        "azure.ai.openai": ("gpt-4o", "x.openai.azure.com"),
+        "gcp.gemini": ("gemini-2.5-flash", "generativelanguage.googleapis.com"),
+        "gcp.gen_ai": ("gemini-2.5-flash", "10.0.0.1"),
+        "gcp.vertex_ai": ("gemini-2.5-pro", "us-central1-aiplatform.googleapis.com"),
+        "mistral_ai": ("mistral-large-latest", "api.mistral.ai"),
+        "moonshot_ai": ("kimi-k2-0905-preview", "api.moonshot.ai"),
+        "x_ai": ("grok-3", "api.x.ai"),
+        "openai": ("gpt-4o", "10.0.0.1"),
+        "someone": ("their-model", "10.0.0.1"),
+    }
+    told: list[r.Record] = []
+    for number, (provider, (model, host)) in enumerate(models.items()):
+        named = {"provider": provider, "model": model}
+        told += [span(f"{number}{at}", len(told) * 9 + at, host=host if at else None, **named) for at in (0, 4)]
+    ingest(store, [START, *told])
+    priced = "SELECT call_id, provider, cost_musd, cost_source FROM {} ORDER BY ALL"
+    before = [rows(store, priced.format(table)) for table in ("attempts", "calls")]
+    assert 2 == sum(cost is None for *_, cost, _ in before[1])
+    assert 0 == reprice(store, PriceList()).changed
+    assert 2 == reprice(store, PriceList([PriceOverride("their-model", input=1.0, output=1.0)])).changed
+    assert 2 == reprice(store, PriceList()).changed
+    assert before == [rows(store, priced.format(table)) for table in ("attempts", "calls")]
+
+
 def test_the_attempt_comes_later(store: Store) -> None:
     """A span that was alone gives up its call when the attempt arrives, and its tokens are not counted twice."""
     ingest(store, [START, span("s", response_id="msg")])
@@ -303,6 +337,25 @@ def test_estimated_tokens_compare_with_nothing(store: Store) -> None:
     guessed = exchange("c", usage_source="estimated")
     ingest(store, [START, attempt("c"), guessed, span("s"), span("t", input_tokens=None, output_tokens=None)])
     assert [("s", "ts", "alone"), ("t", "c", "containment")] == joins(store)
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "expected"),
+    [
+        ({"usage_source": "estimated"}, [], ["containment", "c"]),
+        ({"usage_source": "estimated"}, [span("frame", 0.8, 1.5)], ["containment", "c"]),
+        ({"usage_source": "estimated", "model": "gpt-4o-mini"}, [], ["alone", "ts"]),
+        ({"usage_source": "estimated"}, [span("t", 0.8, 1.5, input_tokens=7)], ["alone", "ts"]),
+        ({"usage_source": "estimated"}, [attempt("d", 1.1, model="gpt-4o-mini")], ["alone", "ts"]),
+        ({"usage_source": "unknown", "input_tokens": None, "output_tokens": None}, [], ["alone", "ts"]),
+    ],
+)
+def test_a_call_whose_tokens_nobody_reported(
+    store: Store, said: dict[str, Any], more: list[r.Record], expected: list[str]
+) -> None:
+    """A span with tokens is of the one call within it whose tokens we estimated, unless that may be another span's."""
+    ingest(store, [START, attempt("c"), exchange("c", **said), *more, span("s")])
+    assert [expected] == [[rule, call] for key, call, rule in joins(store) if key == "s"]
 
 
 def test_a_framework_that_tries_two_models(store: Store) -> None:

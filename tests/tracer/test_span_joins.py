@@ -82,6 +82,7 @@ ATTEMPTS = st.builds(
     response_id=SMALL,
     request_id=SMALL,
     input_tokens=TOKENS,
+    is_estimated=st.booleans(),
 )
 
 

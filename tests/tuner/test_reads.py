@@ -6,13 +6,26 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import resources
+from typing import Any
 
 import duckdb
 import pytest
 
 from trimtab_analyzer import load
+from trimtab_analyzer.report import build
 from trimtab_tracer.ingest import ingest
-from trimtab_tracer.records import Decision, Loss, Outcome, Process, Record, RunStart
+from trimtab_tracer.records import (
+    Attempt,
+    Decision,
+    Exchange,
+    GenAiSpan,
+    Loss,
+    Outcome,
+    Process,
+    Record,
+    RunStart,
+    ToolRun,
+)
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 from trimtab_tuner import reads
@@ -86,6 +99,50 @@ def test_api_and_analysis_agree_on_ties(
     (run,) = reads.runs(con, limit=1)
     frame = load.outcomes(con)
     assert [(run["success"], run["score"], run["outcome_source"])] == frame.select("success", "score", "source").rows()
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        (ToolRun("t", "r", "p", "look", 50, 5, "error"), ({"rebuilt", "process"}, 4, 1)),
+        (
+            GenAiSpan(
+                *("t", "s", "r", "p", "call", "chat", "chat", 10**12, 1, "x"),
+                **{"model": "gpt-4o", "provider": "openai", "input_tokens": 10, "output_tokens": 1},
+            ),
+            ({"rebuilt", "process"}, 5, 0),
+        ),
+    ],
+    ids=["tool", "call"],
+)
+def test_what_is_left_in_a_split_run_is_counted(
+    store: Store, con: duckdb.DuckDBPyConnection, left: Record, expected: tuple[set[str], int, int]
+) -> None:
+    """A process's run whose tasks are runs of their own is listed while a call or tool is left in it, and the report's
+    totals are those of its ledger; with nothing left it is not listed."""
+
+    def call(name: str, at: int, in_links: tuple[str, ...], out: tuple[str, ...], **context: Any) -> list[Record]:
+        ids, wire = (name, name, "r", "p", 1, at, 1), ("openai.chat", "POST", "api.openai.com", "/", "s", "complete")
+        more = {"finish_reason": "tool_calls" if out else "stop", "usage_source": "reported", "input_tokens": 10}
+        said = Exchange(
+            name, name, "r", "openai.chat", "gpt-4o", output_tokens=1, links_in=in_links, links_out=out, **more
+        )
+        return [Attempt(*ids, *wire, model="gpt-4o", **context), said]
+
+    tasks = [RunStart("r", "p", 1, "n", "process"), *call("a", 10, (), ("tX",)), *call("b", 20, ("tX",), ())]
+    tasks += call("c", 30, (), ("tY",), after_call_id="b", is_branch=True)
+    ingest(store, [*tasks, *call("d", 40, ("tY",), (), after_call_id="c")])
+
+    def counted() -> tuple[set[str], int, int]:
+        report, listed = build(con), {run["origin"] for run in reads.runs(con, limit=9)}
+        assert sum(line.cost_musd for line in report.ledger) == report.totals.cost_musd
+        assert sum(line.attempts for line in report.ledger) == report.totals.attempts
+        assert load.outcomes(con).height == report.totals.runs == len(reads.runs(con, limit=9))
+        return listed, report.totals.calls, report.totals.tool_errors
+
+    assert ({"rebuilt"}, 4, 0) == counted()
+    ingest(store, [left])
+    assert expected == counted()
 
 
 def test_losses_are_added_up(store: Store, con: duckdb.DuckDBPyConnection, process: Process) -> None:

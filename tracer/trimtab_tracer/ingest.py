@@ -112,8 +112,8 @@ def ingest(
             groups[type(part)].append(part)
         count += 1
     with store.transaction() as con:
-        forget_runs(con, replace_runs)
-        batch = _Batch(con, groups, prices or bundled_prices())
+        left = forget_runs(con, replace_runs)
+        batch = _Batch(con, groups, prices or bundled_prices(), left)
         calls = batch.write()
         sources = [*segments, *([] if segment is None else [Segment(*segment)])]
         _write_content(store, con, batch.content_rows(), sources)
@@ -131,10 +131,11 @@ def bundled_prices() -> PriceList:
 class _Batch:
     """One batch inside its transaction."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, groups: Groups, prices: PriceList) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, groups: Groups, prices: PriceList, left: list[Row]) -> None:
         self._con = con
         self._groups = groups
         self._prices = prices
+        self._left = left  # spans whose calls were forgotten
         self._places = Places(con)
 
     def write(self) -> int:
@@ -159,7 +160,7 @@ class _Batch:
         self._places.write_runs()
         calls = {row["call_id"] for row in touched} | {row["rejects_call_id"] for row in touched}
         calls.discard(None)
-        spans = [ingest_rows.gen_ai_span_row(span) for span in of[GenAiSpan]]
+        spans = self._left + [ingest_rows.gen_ai_span_row(span) for span in of[GenAiSpan]]
         calls |= join_spans(self._con, touched, spans, self._prices)
         if calls:
             execute_for(self._con, query("calls"), batch_calls=calls)

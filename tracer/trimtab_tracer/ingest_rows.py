@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = dict[str, Any]
 
+ONLY_SPANS = "otel"
+"""``attempts.api`` of a call that only spans tell of."""
+
 NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"})
 """Exceptions of the HTTP libraries that say the request never reached a server: nothing can have been billed."""
 
@@ -145,18 +148,18 @@ def finish_attempt(row: Row, prices: PriceList) -> None:
 
 
 def price_attempt(row: Row, prices: PriceList) -> None:
-    """Give an attempt's row its provider and cost, in place, by ``prices``."""
+    """Give an attempt's row its provider and cost, in place, by ``prices``.
+
+    Of a call that only spans tell of, the row has a provider already: without a host it says whose price it is.
+    """
+    told = row.get("provider") if row["api"] == ONLY_SPANS else None
+    models = [name for name in (row["response_model"], row["model"]) if name]
+    if told:
+        models = [spelling for name in models for spelling in (name, f"{told}/{name}")]
     tokens = _tokens(row)
-    cost = prices.cost(
-        row["api"],
-        row["host"],
-        row["path"],
-        (row["response_model"], row["model"]),
-        row["started_ns"],
-        tokens,
-        _terms(row),
-    )
-    row |= {"provider": cost.provider, "cost_computed_musd": cost.musd, "price_version": cost.version}
+    cost = prices.cost(row["api"], row["host"], row["path"], models, row["started_ns"], tokens, _terms(row))
+    provider = told if told and cost.provider == row["host"] else cost.provider
+    row |= {"provider": provider, "cost_computed_musd": cost.musd, "price_version": cost.version}
     if row["cost_reported_musd"] is not None:
         row |= {"cost_musd": row["cost_reported_musd"], "cost_source": "reported"}
     elif cost.musd is not None:
@@ -239,7 +242,7 @@ def span_row(span: HttpSpan) -> Row:
 def gen_ai_span_row(span: GenAiSpan) -> Row:
     """A span of another tracer, not joined to a call yet."""
     joined = dict.fromkeys(("call_id", "joined_by", "joined_to"))
-    return _timed(span) | {"span_key": span.trace_id + span.span_id} | joined
+    return _timed(span) | {"span_key": span.trace_id + span.span_id, "home": span.run_id} | joined
 
 
 def process_row(process: Process) -> Row:

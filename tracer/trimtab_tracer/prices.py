@@ -173,7 +173,7 @@ class PriceList:
         api: str,
         host: str,
         path: str,
-        models: tuple[str | None, ...],
+        models: Iterable[str | None],
         ts_ns: int,
         tokens: Tokens | None,
         terms: Terms = STANDARD,

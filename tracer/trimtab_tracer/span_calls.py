@@ -15,7 +15,7 @@ from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from .ingest_rows import Row, attempt_row, finish_attempt
+from .ingest_rows import ONLY_SPANS, Row, attempt_row, finish_attempt
 from .records import Attempt
 from .span_joins import SLACK_NS, Inside, Sent, Told, Views
 from .store import execute_for, replace_rows
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from .prices import PriceList
-
-API: Final = "otel"
-"""``attempts.api`` of a call that only spans tell of."""
 
 ALONE: Final = "alone"
 """``joined_by`` of a span that stands in for its call."""
@@ -40,6 +37,12 @@ _KEPT: Final = (
     *("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"),
 )
 """Columns that a span's attempt has from the span, beyond those of an attempt's record."""
+
+_RUNS_OF_CALLS: Final = """
+    UPDATE gen_ai_spans SET run_id = a.run_id FROM attempts AS a
+    WHERE gen_ai_spans.call_id = a.call_id AND gen_ai_spans.run_id != a.run_id
+      AND span_key IN (SELECT span_key FROM batch_joined)
+"""
 
 _PRICED_AS: Final = {
     "azure.ai.inference": "azure",
@@ -82,7 +85,8 @@ def join_spans(
     )
     found = {key: views.inside(_told(row)) for key, row in near.items()}
     outer = _outer(con, found)
-    _write_joins(con, near | outer, found, _calls(found, outer, around))
+    changed = _changed(near | outer, found, _calls(found, outer, around))
+    replace_rows(con, "gen_ai_spans", changed, ("span_key",))
     alone = {key: near[key] for key, inside in found.items() if inside is None}
     gone = {key for key in near.keys() - alone.keys() if near[key]["joined_by"] == ALONE or key in written}
     if gone:
@@ -90,6 +94,8 @@ def join_spans(
         execute_for(con, sql, batch_gone=gone)
     new = {key for key, row in alone.items() if row["joined_by"] != ALONE or key in written}
     replace_rows(con, "attempts", [_attempt(alone[key], prices) for key in sorted(new)], ("attempt_id",))
+    if changed or new:  # a span is in the run of its call, which may be a rebuilt one
+        execute_for(con, _RUNS_OF_CALLS, batch_joined=near.keys() | outer.keys())
     return gone | new
 
 
@@ -157,12 +163,12 @@ def _calls(
     return calls
 
 
-def _write_joins(
-    con: duckdb.DuckDBPyConnection,
+def _changed(
     rows: Mapping[str, Row],
     found: Mapping[str, Inside | None],
     calls: Mapping[str, str | None],
-) -> None:
+) -> list[Row]:
+    """The spans whose joins are others now."""
     changed = []
     for key, call_id in calls.items():
         row = rows[key]
@@ -173,13 +179,7 @@ def _write_joins(
             joined = (row["joined_by"], row["joined_to"])
         if (row["call_id"], row["joined_by"], row["joined_to"]) != (call_id, *joined):
             changed.append(row | {"call_id": call_id, "joined_by": joined[0], "joined_to": joined[1]})
-    replace_rows(con, "gen_ai_spans", changed, ("span_key",))
-    if changed:  # a span is in the run of its call, which may be a rebuilt one
-        sql = (
-            "UPDATE gen_ai_spans SET run_id = a.run_id FROM attempts AS a WHERE gen_ai_spans.call_id = a.call_id"
-            " AND gen_ai_spans.run_id != a.run_id AND span_key IN (SELECT span_key FROM batch_joined)"
-        )
-        execute_for(con, sql, batch_joined=[row["span_key"] for row in changed])
+    return changed
 
 
 def _attempt(span: Row, prices: PriceList) -> Row:
@@ -188,12 +188,12 @@ def _attempt(span: Row, prices: PriceList) -> Row:
         Attempt(
             attempt_id=span["span_key"],
             call_id=span["span_key"],
-            run_id=span["run_id"],
+            run_id=span["home"],
             process_id=span["process_id"],
             number=1,
             ts_ns=span["started_ns"],
             duration_ns=span["ended_ns"] - span["started_ns"],
-            api=API,
+            api=ONLY_SPANS,
             method="",
             host=span["host"] or "",
             path="",
@@ -214,14 +214,8 @@ def _attempt(span: Row, prices: PriceList) -> Row:
     row |= {"parsed": True, "usage_source": "unknown" if span["input_tokens"] is None else "reported"}
     if span["operation"] == "embeddings" and row["output_tokens"] is None:
         row["output_tokens"] = 0
-    # Without a host the provider that the span names says whose price it is.
-    model = row["response_model"] or row["model"]
-    home = _PRICED_AS.get(span["provider"], span["provider"])
-    priced = row | {"response_model": model, "model": f"{home}/{model}" if home and model else model}
-    finish_attempt(priced, prices)
-    row |= {name: priced[name] for name in priced.keys() - {"response_model", "model"}}
-    if row["provider"] == row["host"]:
-        row["provider"] = home or row["host"]
+    row["provider"] = _PRICED_AS.get(span["provider"], span["provider"])
+    finish_attempt(row, prices)
     return row
 
 

@@ -12,7 +12,9 @@ The rules, the surest first. Each looks only at what overlaps the span in time:
 4. the same among spans: another span with its id, and what is known of that; the call span around it, if that has the
    same tokens and model;
 5. *containment*: an attempt, then a span, of the same process that lies within it in time, has exactly its tokens
-   and no other model.
+   and no other model;
+6. the same with an attempt whose tokens are estimated, where it is of the only call within the span, and no other span
+   may tell of it but those around this one.
 
 A span around several (a framework that tries a second model) tells of the last one. What is inside is always later
 or shorter than what is around it, so following it ends.
@@ -48,6 +50,8 @@ class Sent(NamedTuple):
     response_model: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    is_estimated: bool = False
+    """Whether its tokens were, and are not given here."""
 
 
 class Told(NamedTuple):
@@ -103,6 +107,7 @@ class Views:
             or self._parents_attempt(span)
             or _found("containment", _within(span, self._attempts))
             or _found("containment", _within(span, self._spans))
+            or _found("containment", self._uncounted_in(span))
         )
 
     def _attempt_in(self, span: Told) -> Inside | None:
@@ -118,6 +123,20 @@ class Views:
         if attempt is not None:
             return attempt._replace(rule=rule)
         return _found(rule, [s for s in same if _in(span, s)])
+
+    def _uncounted_in(self, span: Told) -> list[Sent]:
+        """The attempt that can only be this span's, though its tokens are estimated."""
+        held = [a for a in _begun_in(span, self._attempts) if _lies_within(span, a)]
+        if len({a.call_id for a in held}) != 1:
+            return []
+        sent = held[-1]
+        if not (sent.is_estimated and _may_agree(span, sent)):
+            return []
+        last = bisect_right(self._spans, sent.started_ns + LEAD_NS, key=lambda view: view.started_ns)
+        others = (s for s in self._spans[:last] if sent.started_ns <= s.ended_ns and s.span_key != span.span_key)
+        current = (sent.trace_id, sent.span_id)
+        claims = (s for s in others if _lies_within(s, sent) or (s.trace_id, s.span_id) == current)
+        return [sent] if all(_within(s, [span]) for s in claims) else []
 
     def _parents_attempt(self, span: Told) -> Inside | None:
         """The attempt that the call span around this one tells of, where both say the same."""
@@ -164,9 +183,13 @@ def _of_trace(span: Told, views: Iterable[Any]) -> list[Any]:
 
 def _within(span: Told, views: Sequence[Any]) -> list[Any]:
     """Those that lie within the span and agree with it; ``views`` are in the order of their start."""
+    return [v for v in _begun_in(span, views) if _in(span, v) and _lies_within(span, v) and _agree(span, v)]
+
+
+def _begun_in(span: Told, views: Sequence[Any]) -> Sequence[Any]:
     first = bisect_left(views, span.started_ns - LEAD_NS, key=lambda view: view.started_ns)
     last = bisect_right(views, span.ended_ns, key=lambda view: view.started_ns)
-    return [v for v in views[first:last] if _in(span, v) and _lies_within(span, v) and _agree(span, v)]
+    return views[first:last]
 
 
 def _in(span: Told, view: Sent | Told) -> bool:
@@ -188,9 +211,12 @@ def _lies_within(span: Told, view: Sent | Told) -> bool:
 
 
 def _agree(span: Told, view: Sent | Told) -> bool:
-    """Whether two views have the same tokens, and models that may be the same."""
-    if (span.input_tokens, span.output_tokens) != (view.input_tokens, view.output_tokens):
-        return False
+    """Whether two views have the same tokens, and ids and models that may be the same."""
+    tokens = (span.input_tokens, span.output_tokens)
+    return tokens == (view.input_tokens, view.output_tokens) and _may_agree(span, view)
+
+
+def _may_agree(span: Told, view: Sent | Told) -> bool:
     if span.response_id is not None and view.response_id is not None:
         return False  # different ones, or the rules before had found them
     ours, theirs = {span.model, span.response_model} - {None}, {view.model, view.response_model} - {None}

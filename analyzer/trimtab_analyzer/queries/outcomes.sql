@@ -1,7 +1,7 @@
 -- What came of each run: the effective outcome.
 -- Parameters: $run_ids VARCHAR[] or NULL for all runs.
--- One row per run, without those of processes whose calls are in runs of their own, unless something is known of the
--- process's run itself: an outcome, or an exception that none of those runs ended in.
+-- One row per run, without those of processes whose calls are in runs of their own, unless something is left in the
+-- process's run itself: a call or tool of no other run, an outcome, or an exception that none of those runs ended in.
 --   success, score, source  of the outcome that counts: explicit before evaluator before inferred, the latest of the same
 --                           source; NULL where the run has none
 --   failed                  that outcome says no; where no outcome says yes or no, an exception ended the run
@@ -26,6 +26,7 @@ WHERE ($run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCH
   AND (
     $run_ids::VARCHAR[] IS NOT NULL
     OR r.is_split IS NOT true
+    OR r.run_id IN (SELECT run_id FROM attempts UNION ALL SELECT run_id FROM tool_calls)
     OR e.run_id IS NOT NULL
     OR (r.status = 'error' AND r.run_id NOT IN (SELECT parent_run_id FROM runs WHERE origin = 'rebuilt' AND status = 'error'))
   )

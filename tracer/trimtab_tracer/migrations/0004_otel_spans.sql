@@ -11,7 +11,8 @@ CREATE TABLE gen_ai_spans (
     trace_id VARCHAR NOT NULL,
     span_id VARCHAR NOT NULL,
     parent_span_id VARCHAR,             -- in the same trace
-    run_id VARCHAR NOT NULL,
+    home VARCHAR NOT NULL,              -- the run it was recorded in
+    run_id VARCHAR NOT NULL,            -- of a call span: the run of its call; else home
     process_id VARCHAR NOT NULL,
     subject VARCHAR NOT NULL,           -- call | tool | agent
     operation VARCHAR NOT NULL,         -- gen_ai.operation.name

@@ -13,6 +13,7 @@ SELECT
     model,
     response_model,
     CASE WHEN usage_source != 'estimated' THEN input_tokens END AS input_tokens,
-    CASE WHEN usage_source != 'estimated' THEN output_tokens END AS output_tokens
+    CASE WHEN usage_source != 'estimated' THEN output_tokens END AS output_tokens,
+    usage_source = 'estimated' AS is_estimated
 FROM attempts
 WHERE api != 'otel' AND started_ns <= $to_ns AND ended_ns >= $from_ns

@@ -16,7 +16,7 @@ FROM (
         UNION ALL
         SELECT run_id, started_ns, process_id FROM spans
         UNION ALL
-        SELECT run_id, started_ns, process_id FROM gen_ai_spans
+        SELECT home, started_ns, process_id FROM gen_ai_spans
         UNION ALL
         SELECT run_id, decided_ns, NULL FROM decisions
         UNION ALL

@@ -21,7 +21,7 @@ FROM (
         UNION ALL
         SELECT run_id, ended_ns FROM spans
         UNION ALL
-        SELECT run_id, ended_ns FROM gen_ai_spans
+        SELECT home, ended_ns FROM gen_ai_spans
         UNION ALL
         SELECT run_id, decided_ns FROM decisions
         UNION ALL

@@ -4,8 +4,9 @@
 --   request from this site or asked for or got this model; $after_ns BIGINT and $after_id VARCHAR: continue behind this
 --   run; $limit BIGINT.
 -- One row per run, without those of processes whose calls are in runs of their own (is_split), unless they are asked for by
---   id or something is known of the process's run itself: an outcome, or an exception that none of those runs ended in. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts the rest;
---   total is the number of runs that match, NULL on later pages.
+--   id or something is left in the process's run itself: a call or tool of no other run, an outcome, or an exception that
+--   none of those runs ended in. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts
+--   the rest; total is the number of runs that match, NULL on later pages.
 WITH best AS (
     SELECT run_id, success, score, source
     FROM outcomes
@@ -22,6 +23,7 @@ matching AS (
       AND (
         $run_ids::VARCHAR[] IS NOT NULL
         OR r.is_split IS NOT true
+        OR r.run_id IN (SELECT run_id FROM attempts UNION ALL SELECT run_id FROM tool_calls)
         OR best.run_id IS NOT NULL
         OR (r.status = 'error' AND r.run_id NOT IN (SELECT parent_run_id FROM runs WHERE origin = 'rebuilt' AND status = 'error'))
       )

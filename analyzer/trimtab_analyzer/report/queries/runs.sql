@@ -1,8 +1,9 @@
 -- Purpose: the runs of a report with what they did and cost.
 -- Parameters: $run_ids VARCHAR[] or NULL for all runs.
--- One row per run, oldest first, without those of processes whose calls are in runs of their own, unless something is known
---   of the process's run itself: an outcome, or an exception that none of those runs ended in. *_ns nanoseconds since the epoch, cost_musd micro-USD over attempts of known cost (unpriced
---   counts the others), tokens 0 where no attempt says them (untold counts the attempts that do not).
+-- One row per run, oldest first, without those of processes whose calls are in runs of their own, unless something is left
+--   in the process's run itself: a call or tool of no other run, an outcome, or an exception that none of those runs ended
+--   in (the same runs as in ../../queries/outcomes.sql). *_ns nanoseconds since the epoch, cost_musd micro-USD over attempts
+--   of known cost (unpriced counts the others), tokens 0 where no attempt says them (untold counts the attempts that do not).
 WITH spent AS (
     SELECT
         run_id,
@@ -66,6 +67,7 @@ WHERE ($run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCH
   AND (
     $run_ids::VARCHAR[] IS NOT NULL
     OR r.is_split IS NOT true
+    OR r.run_id IN (SELECT run_id FROM attempts UNION ALL SELECT run_id FROM tool_calls)
     OR r.run_id IN (SELECT run_id FROM outcomes)
     OR (r.status = 'error' AND r.run_id NOT IN (SELECT parent_run_id FROM runs WHERE origin = 'rebuilt' AND status = 'error'))
   )
