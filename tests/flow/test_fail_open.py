@@ -15,7 +15,7 @@ import pytest
 SHARES = 2
 """Processes that share the walk."""
 IS_WHOLE = os.environ.get("TRIMTAB_WALK") == "whole"
-"""Whether every function is walked, which takes minutes; else every third one."""
+"""Whether every function is walked, which takes minutes; else every sixth one."""
 
 SCENARIO: dict[str, Any] = {
     "rules": [
@@ -144,7 +144,7 @@ def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
     """Functions of ours that run during an agent's work raise in turn: results and exceptions stay the same."""
 
     def walk(share: int) -> list[dict[str, Any]]:
-        shares = SHARES if IS_WHOLE else 3 * SHARES
+        shares = SHARES if IS_WHOLE else 6 * SHARES
         ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(shares), limit_s=500, **SETTINGS)
         assert ran.returncode == 0, ran.stderr[-3000:]
         return [json.loads(line) for line in ran.stdout.splitlines()]
@@ -158,5 +158,5 @@ def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
     assert {name: results for name, results in changed.items() if results} == {}
     assert [o["function"] for o in outcomes if not o["fired"]] == []
     files = {o["function"].partition(":")[0] for o in outcomes}
-    assert len(files) >= 30
+    assert len(files) >= 25
     assert FILES <= files or not IS_WHOLE

@@ -17,7 +17,7 @@ import faults
 from policies import INACTIVE
 
 SEED = int(os.environ.get("TRIMTAB_DIFFERENTIAL_SEED", "3"))
-COUNT = int(os.environ.get("TRIMTAB_DIFFERENTIAL_CASES", "180"))
+COUNT = int(os.environ.get("TRIMTAB_DIFFERENTIAL_CASES", "132"))
 CANDIDATES = 150
 """Drawn for each case that is kept."""
 DUE = 10
