@@ -3,8 +3,8 @@
 The program `differential/compare.py` uses SDKs and HTTP clients in a hundred and more generated ways while the provider
 misbehaves, each without trimtab, with it under a policy that is not active, and without it again. What is compared is
 everything that the program and the provider saw: `differential/seeing.py` lists it. One case is looked at with
-`python tests/flow/differential/compare.py --case NUMBER`; `TRIMTAB_DIFFERENTIAL_CASES=600 TRIMTAB_DIFFERENTIAL_SEED=4`
-plays more, and others.
+`python tests/flow/differential/compare.py --case NUMBER`; `TRIMTAB_DIFFERENTIAL_CASES=600` plays
+more, `TRIMTAB_DIFFERENTIAL_SEED=4` others.
 """
 
 from __future__ import annotations
