@@ -70,6 +70,9 @@ class _Nothing:
     def split(self, *_: object) -> set[str]:
         return set()
 
+    def wide(self, *_: object) -> set[str]:
+        return set()
+
 
 def samples(folder: Path) -> Iterator[dict[str, Any]]:
     """The recorded LLM calls of a folder, with ids of their own."""
