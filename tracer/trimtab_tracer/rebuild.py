@@ -62,6 +62,7 @@ class _Settling:
         offers = {key for i in touched for key in graph.offers(i)}
         graph.meet(offers | {key for i in touched for key in graph.wants(i)})
         self._open = {*touched, *(call.call_id for call in graph.wanting(sorted(offers)))}
+        self._open |= {i for i in traced if not graph.calls[i].trace_id}
         news = set(touched)
         for _ in range(LOOK_BACK):  # who looks back upon a call to choose
             news = {call.call_id for call in graph.find("after", news)} - self._open
@@ -156,9 +157,10 @@ class _Settling:
         equals = ranked[best]
         context = self._context(call) if len(equals) > 1 else {}
 
-        def nearness(other: Call) -> tuple[int, bool, int, str]:
+        def nearness(other: Call) -> tuple[int, bool, bool, int, str]:
+            is_beside = not call.trace_id or other.trace_id != call.trace_id
             is_foreign = other.process_id != call.process_id
-            return context.get(other.call_id, LOOK_BACK), is_foreign, -other.started_ns, other.call_id
+            return context.get(other.call_id, LOOK_BACK), is_beside, is_foreign, -other.started_ns, other.call_id
 
         return min(equals, key=nearness).call_id, list(RULES.values())[best[0]], False
 
