@@ -11,6 +11,7 @@ import pytest
 
 SCENARIO = {
     "rules": [
+        {"model": "plain", "text": "Done."},
         {"step": [0, 1], "tool_calls": [{"name": "lookup_order", "arguments": {"order_id": "A-17"}}], "delay_s": 0.05},
         {"text": "It is in Oslo."},
     ]
@@ -49,7 +50,7 @@ def cases(flow: Any) -> dict[str, Case]:
         assert (0, "") == (ran.returncode, ran.stderr)
         return Case(json.loads(ran.stdout), flow.records(ran.home))
 
-    modes = ("server", "tasks", "script", "workers")
+    modes = ("server", "tasks", "script", "workers", "traced")
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(modes, pool.map(case, modes), strict=True))
 
@@ -77,8 +78,9 @@ def test_an_outcome_belongs_to_the_task_that_said_it(cases: dict[str, Case]) -> 
 
 def test_what_belongs_to_a_call_is_in_its_run(cases: dict[str, Case]) -> None:
     """Attempts, decisions, tool calls and texts are in the run of their call."""
-    for case in cases.values():
-        for table in ("attempts", "decisions", "tool_calls", "content"):
+    for name, case in cases.items():
+        tools = ["tool_calls"] if name != "traced" else []
+        for table in ("attempts", "decisions", "content", *tools):
             same = "count_if(t.run_id = c.run_id) AS same"
             (row,) = case.rows(f"SELECT count(*) AS n, {same} FROM {table} AS t JOIN calls AS c USING (call_id)")
             assert row["n"] == row["same"] > 0, table
@@ -108,6 +110,13 @@ def test_workers_go_on_with_each_others_conversation(cases: dict[str, Case]) -> 
     assert parts(*case.made.values()) == case.by("run_id")
     assert {"tool call id"} == {r["linked_by"] for r in case.rows("SELECT * FROM calls WHERE linked_by IS NOT NULL")}
     assert len(case.rows("SELECT DISTINCT process_id FROM attempts")) > 3
+
+
+def test_tasks_without_links_are_told_apart_by_their_traces(cases: dict[str, Case]) -> None:
+    """Prompts that name no earlier one, in threads and a process that work on many tasks, are runs by their spans."""
+    case = cases["traced"]
+    assert parts(*case.made.values()) == case.by("run_id")
+    assert len(case.rows("SELECT DISTINCT process_id FROM attempts")) == 2
 
 
 def test_every_call_is_pinned_to_its_line(cases: dict[str, Case]) -> None:

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
+from trimtab_tracer import traces
 from trimtab_tracer.ingest import close_silent, close_vanished, ingest
 from trimtab_tracer.rebuild import rebuilt_run_id
 from trimtab_tracer.rebuilt_ends import SILENCE_S
@@ -211,6 +212,39 @@ def test_a_script_keeps_the_run_of_its_process(store: Store) -> None:
     assert [("run-p", "process", False)] == rows(store, "SELECT run_id, origin, is_split FROM runs")
     told = "SELECT call_id, run_id, conversation_id, continues_call_id, linked_by FROM calls ORDER BY ALL"
     assert [("a0", "run-p", "a0", None, None), ("a1", "run-p", "a0", "a0", "messages and answer")] == rows(store, told)
+
+
+def traced_tasks() -> list[r.Record]:
+    """Prompts without links in two processes: of two tasks with a span each, and within a worker's span."""
+    steps = [("T", "abc"), ("U", "xyz"), ("worker", "klmn")]
+    calls = [
+        turn(name, 0, 2 + at, last=0, run=f"run-{'pq'[at % 2]}", of="pq"[at % 2], trace_id=trace_id)
+        for trace_id, names in steps
+        for at, name in enumerate(names)
+    ]
+    return [*process(), *process("q"), *(record for call in calls for record in call)]
+
+
+@given(st.integers(0, 10**9), st.integers(1, 8))
+@settings(max_examples=3, deadline=None)
+def test_traces_tie_in_any_order_and_any_batches(opened: Store, seed: int, batches: int) -> None:
+    """Calls are in the run of their trace, unless very many share it, however they come."""
+    records = traced_tasks()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traces, "MAX_CALLS", 3)
+        ingest(emptied(opened), records)
+        whole = dump(opened)
+        random.Random(seed).shuffle(records)
+        emptied(opened)
+        for at in range(batches):
+            ingest(opened, records[at::batches])
+    assert whole == dump(opened)
+    runs = dict(rows(opened, "SELECT call_id, run_id FROM calls"))
+    assert {rebuilt_run_id("a0"): 3, rebuilt_run_id("x0"): 3} == {
+        run: list(runs.values()).count(run) for run in (runs["c0"], runs["z0"])
+    }
+    assert 4 == len({runs[f"{name}0"] for name in "klmn"})
+    assert [("worker",)] == rows(opened, "SELECT trace_id FROM wide_traces")
 
 
 def open_tasks() -> list[r.Record]:

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trimtab_tracer import traces
 from trimtab_tracer.call_graph import Call, Column, Graph, Link, Near
-from trimtab_tracer.rebuild import AGAIN_WITHIN_NS, rebuilt_run_id, settle
+from trimtab_tracer.link_rules import AGAIN_WITHIN_NS
+from trimtab_tracer.rebuild import rebuilt_run_id, settle
+from trimtab_tracer.traces import MAX_CALLS
 
 SECOND = 10**9
 DERIVED = ("parent", "rule", "conversation_id", "top_id", "nested_in", "run_id")
@@ -24,6 +27,7 @@ class World:
     kept: dict[str, Call] = field(default_factory=dict)
     ties: set[Link] = field(default_factory=set)
     is_split: set[str] = field(default_factory=set)
+    widened: set[str] = field(default_factory=set)
     is_looking_around: bool = False
 
     def near(self, call_ids: Collection[str], keys: Collection[str]) -> Near:
@@ -41,6 +45,9 @@ class World:
     def split(self, homes: Collection[str]) -> set[str]:
         return self.is_split & set(homes)
 
+    def wide(self, trace_ids: Collection[str]) -> set[str]:
+        return self.widened & set(trace_ids)
+
     def add(self, *news: tuple[Call, list[Link]]) -> World:
         """Take in calls, as one batch."""
         graph = Graph(self)
@@ -51,6 +58,7 @@ class World:
             graph.put(replace(call), links)
         settle(graph, [call.call_id for call, _ in news])
         self.kept |= {i: replace(call) for i, call in graph.calls.items()}
+        self.widened |= graph.widened
         self.is_split = (self.is_split | {h for h, yes in graph.homes.items() if yes}) - {
             h for h, yes in graph.homes.items() if not yes
         }
@@ -239,6 +247,96 @@ def test_declared_runs_are_never_moved() -> None:
     assert ids("a", "b c", "d0 d1", "e0 e1") == world.groups("conversation_id")
 
 
+def traced(trace_id: str, *calls: tuple[Call, list[Link]]) -> list[tuple[Call, list[Link]]]:
+    """Calls that were sent within one span."""
+    return [(replace(made, trace_id=trace_id), links) for made, links in calls]
+
+
+def test_a_trace_ties_what_nothing_else_does() -> None:
+    """Calls without links whose contexts are lost, of two processes even, are one run where they share a trace."""
+    one = traced("T", call("a", 0), call("b", 2, process="q"), call("c", 4))
+    other = traced("U", call("x", 1), call("y", 3, process="q"), call("z", 5))
+    world = World().add(*one, *other)
+    assert ids("a b c", "x y z") == world.groups("run_id") == world.groups("conversation_id")
+    assert {None, "trace"} == {c.rule for c in world.kept.values()}
+
+
+def test_a_loop_with_a_trace_for_each_task_is_a_run_per_task() -> None:
+    """Tasks of one context that no link tells apart are apart where each has a span around it."""
+    names = "abcdef"
+    calls = [call(name, n, after=names[n - 1] if n else None) for n, name in enumerate(names)]
+    whole = World().add(*calls)
+    assert ids("a b c d e f") == whole.groups("conversation_id")
+    world = World().add(*traced("T", *calls[:3]), *traced("U", *calls[3:]))
+    assert ids("a b c", "d e f") == world.groups("run_id")
+
+
+def test_a_trace_for_each_request_says_nothing() -> None:
+    """Where every call is a trace of its own, as without any span around, its context counts as ever."""
+    names = "abcd"
+    calls = [call(name, n, after=names[n - 1] if n else None) for n, name in enumerate(names)]
+    world = World().add(*[one for n, made in enumerate(calls) for one in traced(f"T{n}", made)])
+    assert ids("a b c d") == world.groups("conversation_id")
+    assert {None, "context"} == {c.rule for c in world.kept.values()}
+
+
+def test_a_span_around_a_worker_ties_nothing() -> None:
+    """Agents that share a trace and did not wait for each other are apart, and so are calls beside them."""
+    one, other = agent("a", (0, 4, 8)), agent("b", (2, 6, 10))
+    world = World().add(*traced("T", *one, *other, call("c", 5)))
+    assert ids("a0 a1 a2", "b0 b1 b2", "c") == world.groups("run_id")
+    later = World().add(*traced("T", *agent("a", (0, 1)), *agent("b", (2, 3))))
+    assert ids("a0 a1", "b0 b1") == later.groups("run_id")
+
+
+@pytest.mark.parametrize("calls", [MAX_CALLS, MAX_CALLS + 1])
+def test_a_trace_of_very_many_calls_ties_nothing(calls: int) -> None:
+    """A trace that goes on and on is a worker's; what it had tied is apart again, and later calls of it are, too."""
+    world = World().add(*agent("y", (0, 2)), *agent("z", (1, 3)))
+    for n in range(calls):
+        world.add(*traced("T", call(f"c{n:03}", 10 + n)))
+    is_tied = calls <= MAX_CALLS
+    assert 2 + (1 if is_tied else calls) == len(world.groups("run_id"))
+    assert {None if calls > MAX_CALLS else "T"} == {c.trace_id for i, c in world.kept.items() if i.startswith("c")}
+
+
+def test_an_agent_of_another_process_is_nested_by_its_trace() -> None:
+    """A tool that asks a service whose agent takes part in the trace: conversations of their own, one run."""
+    outer = agent("a", (0, 10), tools_digest="outer")
+    inner = agent("n", (2, 4), process="q", tools_digest="inner")
+    world = World().add(*traced("T", *outer, *inner), *agent("b", (1, 20)))
+    assert ids("a0 a1", "n0 n1", "b0 b1") == world.groups("conversation_id")
+    assert ids("a0 a1 n0 n1", "b0 b1") == world.groups("run_id")
+    assert "a0" == world.kept["n0"].nested_in
+
+
+def test_agents_at_once_in_a_trace_without_links() -> None:
+    """Calls of one trace that overlap are of two conversations, in the run of the first one."""
+    calls = [call("a0", 0), replace_times(call("b0", 0), 0.2), call("a1", 1), replace_times(call("b1", 1), 0.2)]
+    world = World().add(*traced("T", *calls), *agent("y", (0, 2)), *agent("z", (1, 3)))
+    assert ids("a0 b0 a1 b1", "y0 y1", "z0 z1") == world.groups("run_id")
+    assert world.kept["a0"].conversation_id != world.kept["b0"].conversation_id
+    assert "a0" == world.kept["b0"].nested_in
+
+
+def replace_times(made: tuple[Call, list[Link]], later_s: float) -> tuple[Call, list[Link]]:
+    """A call that began a little later."""
+    shift = int(later_s * SECOND)
+    return replace(made[0], started_ns=made[0].started_ns + shift, ended_ns=made[0].ended_ns + shift), made[1]
+
+
+def test_links_are_surer_than_traces() -> None:
+    """A chat whose turns are traces of their own is one conversation, and what is beside a turn belongs to it."""
+    chat = agent("a", (0, 2, 4, 6))
+    world = World().add(
+        *traced("T", chat[0], chat[1]),
+        *traced("U", call("guard", 3), chat[2], chat[3]),
+        *agent("z", (1, 7)),
+    )
+    assert ids("a0 a1 a2 a3 guard", "z0 z1") == world.groups("run_id")
+    assert ["a0", "a1", "a2"] == [world.kept[f"a{n}"].parent for n in (1, 2, 3)]
+
+
 @st.composite
 def stories(draw: st.DrawFn) -> list[tuple[Call, list[Link]]]:
     """Agents that nest, overlap, follow each other, share processes and call once, in any mixture."""
@@ -259,14 +357,25 @@ def stories(draw: st.DrawFn) -> list[tuple[Call, list[Link]]]:
                 for i, (c, links) in enumerate(turns)
             ]
         made += turns
+    spans = draw(st.lists(st.sampled_from([None, "T", "U"]), min_size=len(made), max_size=len(made)))
+    made = [(replace(c, trace_id=trace_id), links) for (c, links), trace_id in zip(made, spans, strict=True)]
     common = draw(st.sampled_from(["", "s1", "a1", "f1", "k1"]))
     return [(c, [*links, *(Link(c.call_id, common, yes) for yes in (True, False) if common)]) for c, links in made]
 
 
-@given(stories(), st.integers(0, 2**32), st.integers(1, 6))
+@given(stories(), st.integers(0, 2**32), st.integers(1, 6), st.sampled_from([4, MAX_CALLS]))
 @settings(max_examples=80, deadline=None)
-def test_any_order_and_any_batches(story: list[tuple[Call, list[Link]]], seed: int, batches: int) -> None:
+def test_any_order_and_any_batches(
+    story: list[tuple[Call, list[Link]]], seed: int, batches: int, max_calls: int
+) -> None:
     """However calls are shuffled and cut into batches, the same follows in the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traces, "MAX_CALLS", max_calls)
+        compare_orders(story, seed, batches)
+
+
+def compare_orders(story: list[tuple[Call, list[Link]]], seed: int, batches: int) -> None:
+    """Take in calls at once, and shuffled in batches, and look for a difference."""
     whole = World().add(*story)
     chance = random.Random(seed)
     shuffled = chance.sample(story, len(story))

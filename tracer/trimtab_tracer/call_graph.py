@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
-Column: TypeAlias = Literal["call_id", "after", "parent", "conversation_id", "nested_in", "top_id", "home"]
+Column: TypeAlias = Literal["call_id", "after", "parent", "conversation_id", "nested_in", "top_id", "home", "trace_id"]
 
 
 @dataclass(slots=True, eq=False)
@@ -35,14 +35,16 @@ class Call:
     """``answered | waiting | failed | abandoned | unknown``: waiting where its answer asks for tools' results, unknown
     where nobody has read it yet."""
     tools_digest: str | None = None
+    trace_id: str | None = None
+    """The OpenTelemetry trace that was current when it was sent; None also where too many calls share it."""
     first_number: int = 1
-    """The attempt that ``after`` and ``is_branch`` are from."""
+    """The attempt that ``after``, ``is_branch`` and ``trace_id`` are from."""
     last_seen: int = 0
     """What ``state`` and ``tools_digest`` are from: twice the attempt's number, and one more once it was read."""
     parent: str | None = None
     """The call that it continues."""
     rule: str | None = None
-    """How that is known: a value of :data:`.rebuild.RULES`, or :data:`.rebuild.CONTEXT`."""
+    """How that is known: a value of :data:`.link_rules.RULES`, or one of :data:`.link_rules.UNLINKED`."""
     is_opening: bool = False
     """Nothing but unlinked calls lead to it: a conversation that begins after it in its context may be theirs."""
     conversation_id: str = ""
@@ -68,7 +70,7 @@ class Link(NamedTuple):
 
     call_id: str
     key: str
-    """The kind's letter (:data:`.rebuild.RULES`) and a digest."""
+    """The kind's letter (:data:`.link_rules.RULES`) and a digest."""
     is_offer: bool
 
 
@@ -101,6 +103,10 @@ class Known(Protocol):
         """Those of these recorded runs that are split."""
         ...
 
+    def wide(self, trace_ids: Collection[str]) -> set[str]:
+        """Those of these traces that too many calls share."""
+        ...
+
 
 class Graph:
     """The calls that a change touches, fetched as they are asked for.
@@ -108,9 +114,18 @@ class Graph:
     Attributes:
         calls: All that were fetched or put.
         homes: Recorded runs whose split state was decided: whether each is split.
+        widened: Traces that are found to be shared by too many calls.
     """
 
-    _COLUMNS: Final[tuple[Column, ...]] = ("after", "parent", "conversation_id", "nested_in", "top_id", "home")
+    _COLUMNS: Final[tuple[Column, ...]] = (
+        "after",
+        "parent",
+        "conversation_id",
+        "nested_in",
+        "top_id",
+        "home",
+        "trace_id",
+    )
 
     _FOLLOWING: Final[tuple[Column, ...]] = ("parent", "conversation_id", "nested_in", "top_id")
 
@@ -118,6 +133,7 @@ class Graph:
         self._known = known
         self.calls: dict[str, Call] = {}
         self.homes: dict[str, bool] = {}
+        self.widened: set[str] = set()
         self._index: dict[Column, dict[str, set[str]]] = {column: defaultdict(set) for column in self._COLUMNS}
         self._asked: set[tuple[str, str]] = set()
         self._wants: dict[str, set[str]] = defaultdict(set)
@@ -182,7 +198,11 @@ class Graph:
         """The calls with these values."""
         values = list(values)
         self.fetch(column, values)
-        return [self.calls[i] for value in values for i in sorted(self._index[column].get(value, ()))]
+        return [call for value in values for call in self.here(column, value)]
+
+    def here(self, column: Column, value: str) -> list[Call]:
+        """The calls with this value that were fetched or put already."""
+        return [self.calls[i] for i in sorted(self._index[column].get(value, ()))]
 
     def links_of(self, call_ids: Collection[str]) -> None:
         """Make sure that the links of these calls are here."""
@@ -228,6 +248,10 @@ class Graph:
         """Whether a recorded run is split, as far as is known yet."""
         self.fetch_split([home])
         return self.homes[home]
+
+    def wide(self, trace_ids: Collection[str]) -> set[str]:
+        """Those of these traces that too many calls share already."""
+        return self._known.wide(trace_ids)
 
     def _unasked(self, what: str, values: Iterable[str]) -> list[str]:
         new = [value for value in dict.fromkeys(values) if (what, value) not in self._asked]

@@ -38,7 +38,7 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 
 
 class Links(NamedTuple):
-    """Keys, each the letter of its kind (:data:`.rebuild.RULES`) and 16 hex digits."""
+    """Keys, each the letter of its kind (:data:`.link_rules.RULES`) and 16 hex digits."""
 
     wanted: tuple[str, ...]
     offered: tuple[str, ...]

@@ -147,6 +147,7 @@ class Places:
             call.first_number = number
             self._graph.change(call, "after", row.get("after_call_id"))
             call.is_branch = bool(row.get("is_branch"))
+            self._graph.change(call, "trace_id", row.get("trace_id"))
         if seen >= call.last_seen:
             call.last_seen, call.state, call.tools_digest = seen, _state(row), row["tools_digest"]
 
@@ -172,6 +173,9 @@ class Places:
             rows = [_row(call) for call in changed]
             con.register("batch_places_found", arrow_table(rows, table_schema(con, "call_places")))
             con.execute("INSERT INTO call_places BY NAME SELECT * FROM batch_places_found")
+        if graph.widened:
+            rows = [{"trace_id": trace_id} for trace_id in sorted(graph.widened)]
+            replace_rows(con, "wide_traces", rows, ("trace_id",))
         late = new & stored.awaited
         if late:
             execute_for(
@@ -280,6 +284,10 @@ class _Stored:
         """Recorded runs that are split."""
         self.origins(homes)
         return self.was_split & set(homes)
+
+    def wide(self, trace_ids: Collection[str]) -> set[str]:
+        """Traces that too many calls share."""
+        return {row["trace_id"] for row in rows_where(self._con, "wide_traces", "trace_id", trace_ids)}
 
     def is_known(self, run_id: str) -> bool:
         """Whether the start of a recorded run is here, as far as was asked."""

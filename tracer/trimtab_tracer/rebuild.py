@@ -19,22 +19,8 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 from .call_graph import Call, Graph
-
-RULES: Final = {
-    "r": "response id",
-    "k": "conversation key",
-    "t": "tool call id",
-    "s": "messages and answer",
-    "f": "sent again",
-    "a": "messages",
-}
-"""What a link is (its first letter), the surest first: a call continues the one that the surest link names."""
-
-CONTEXT: Final = "context"
-"""The rule of calls that follow each other in one context of the process and share no link."""
-
-AGAIN_WITHIN_NS: Final = 90 * 10**9
-"""How soon a failed request is sent again by a loop around the SDK; later it is another attempt at the task."""
+from .link_rules import CONTEXT, RULES, TRACE, UNLINKED, is_linked, linked_children, may_follow, sound_kinds, waits
+from .traces import Traces
 
 LOOK_BACK: Final = 8
 """Calls of a context that are looked back upon to choose between equal candidates."""
@@ -60,6 +46,7 @@ class _Settling:
 
     def __init__(self, graph: Graph, touched: list[str]) -> None:
         self._graph = graph
+        self._traces = Traces(graph)
         self._touched = touched
         self._open: set[str] = set()
         """Calls whose links may say otherwise now."""
@@ -70,10 +57,12 @@ class _Settling:
 
     def settle(self) -> None:
         graph, touched = self._graph, self._touched
+        traced = self._traces.heed(touched)
         graph.links_of(touched)
         offers = {key for i in touched for key in graph.offers(i)}
         graph.meet(offers | {key for i in touched for key in graph.wants(i)})
         self._open = {*touched, *(call.call_id for call in graph.wanting(sorted(offers)))}
+        self._open |= {i for i in traced if not graph.calls[i].trace_id}
         news = set(touched)
         for _ in range(LOOK_BACK):  # who looks back upon a call to choose
             news = {call.call_id for call in graph.find("after", news)} - self._open
@@ -83,8 +72,11 @@ class _Settling:
         graph.links_of(sorted(self._open))
         named = {i for c in [*graph.calls.values()] for i in (c.after, c.conversation_id, c.top_id) if i}
         graph.fetch("call_id", named)
-        graph.fetch("parent", self._open)
-        moved = self._link(graph.calls[i] for i in self._open)
+        graph.fetch("trace_id", {t for i in self._open if (t := graph.calls[i].trace_id)})
+        concerned = {*self._open, *traced, *(call.call_id for call in graph.find("after", sorted(traced)))}
+        graph.fetch("parent", concerned)
+        self._shaken |= traced
+        moved = self._link(graph.calls[i] for i in concerned)
         moved |= {i for i in touched if not graph.calls[i].conversation_id}
         self._gather(moved)
         self._nest()
@@ -107,41 +99,57 @@ class _Settling:
             graph.change(call, "parent", parent)
             call.rule, call.is_opening = rule, is_opening
             moved.add(call.call_id)
-            for other in {before[0], parent}:
-                if (near := graph.get(other)) is not None:
-                    self._shaken.add(near.call_id)
-                    heappush(waiting, near.position)
-            for follower in graph.find("after", [call.call_id]):
-                heappush(waiting, follower.position)
+            near = [other for i in {before[0], parent} if (other := graph.get(i)) is not None]
+            self._shaken |= {other.call_id for other in near}
+            later = [*near, *graph.find("after", [call.call_id])]
+            if is_linked(call) or before[1] not in (None, *UNLINKED):
+                mates = self._traces.changed([call, *near])
+                self._shaken |= {mate.call_id for mate in mates}
+                later += [*mates, *graph.find("after", [mate.call_id for mate in mates])]
+            else:
+                later += [mate for mate in self._traces.mates(call) if mate.position > call.position]
+            for other in later:
+                heappush(waiting, other.position)
         self._shaken |= moved
         return moved
 
     def _continued(self, call: Call) -> tuple[str | None, str | None, bool]:
         """The call that one continues, by which rule; and whether only unlinked calls lead to it."""
         if call.call_id not in self._open:  # its links are as they were
-            if call.rule not in (None, CONTEXT):
+            if is_linked(call):
                 return call.parent, call.rule, False
         elif (linked := self._linked(call)) is not None:
             return linked
-        is_alone = not _strong_children(self._graph, call)
-        before = self._graph.get(call.after) if not call.is_branch else None
-        if before is not None and _may_follow(before, call) and before.process_id == call.process_id:
-            if is_alone:
-                return before.call_id, CONTEXT, before.is_opening
-            if before.is_opening:
-                return before.call_id, CONTEXT, False
+        is_alone = not linked_children(self._graph, call)
+        before, rule = self._led_to(call)
+        if before is not None and is_alone:
+            return before.call_id, rule, before.is_opening
+        if before is not None and before.is_opening:
+            return before.call_id, rule, False
         return None, None, is_alone
+
+    def _led_to(self, call: Call) -> tuple[Call | None, str]:
+        """The call that was made before one where it was made, and how that is known."""
+        before = self._graph.get(call.after) if not call.is_branch else None
+        if (
+            before is not None
+            and may_follow(before, call)
+            and before.process_id == call.process_id
+            and not self._traces.divide(before, call)
+        ):
+            return before, CONTEXT
+        return self._traces.before(call), TRACE
 
     def _linked(self, call: Call) -> tuple[str, str, bool] | None:
         shared: dict[str, set[str]] = defaultdict(set)
         for key in self._graph.wants(call.call_id):
             for other in self._graph.offering(key):
-                if _may_follow(other, call):
+                if may_follow(other, call):
                     shared[other.call_id].add(key[0])
         ranked: dict[tuple[int, int], list[Call]] = defaultdict(list)
         for call_id, kinds in shared.items():
             other = self._graph.calls[call_id]
-            if sound := _sound_kinds(kinds, other, call):
+            if sound := sound_kinds(kinds, other, call):
                 ranked[min(_RANK[kind] for kind in sound), -len(sound)].append(other)
         if not ranked:
             return None
@@ -149,9 +157,10 @@ class _Settling:
         equals = ranked[best]
         context = self._context(call) if len(equals) > 1 else {}
 
-        def nearness(other: Call) -> tuple[int, bool, int, str]:
+        def nearness(other: Call) -> tuple[int, bool, bool, int, str]:
+            is_beside = not call.trace_id or other.trace_id != call.trace_id
             is_foreign = other.process_id != call.process_id
-            return context.get(other.call_id, LOOK_BACK), is_foreign, -other.started_ns, other.call_id
+            return context.get(other.call_id, LOOK_BACK), is_beside, is_foreign, -other.started_ns, other.call_id
 
         return min(equals, key=nearness).call_id, list(RULES.values())[best[0]], False
 
@@ -192,6 +201,7 @@ class _Settling:
         while news:
             news = {call.call_id for call in graph.find("after", news)} - seen
             seen |= news
+        seen |= {mate.call_id for i in self._shaken for mate in self._traces.mates(graph.calls[i])}
         waiting = [c.position for i in seen if (c := graph.calls[i]).conversation_id == i]
         heapify(waiting)
         done: set[str] = set()
@@ -228,15 +238,19 @@ class _Settling:
             self._graph.change(call, "top_id", top_id)
 
     def _around(self, root: Call) -> str | None:
-        """The conversation that waited for what this one does: walks back through the calls that led to it."""
+        """The conversation that waited for what this one does, else the first one of its trace."""
+        return self._waiting(root) or self._traces.around(root)
+
+    def _waiting(self, root: Call) -> str | None:
+        """The conversation that waited when this one began: walks back through the calls that led to it."""
         graph, at = self._graph, _before(self._graph, root)
         for _ in range(MAX_DEPTH):
             if at is None:
                 return None
-            if at.conversation_id != root.call_id and _waits(graph, at, root):
+            if at.conversation_id != root.call_id and waits(graph, at, root):
                 return at.conversation_id
-            # A call beside the conversation (rule context) is no turn of it; the turn it was made in comes before.
-            start = at if at.rule == CONTEXT else graph.get(at.conversation_id)
+            # A call beside the conversation (without a link) is no turn of it; the turn it was made in comes before.
+            start = at if at.rule in UNLINKED else graph.get(at.conversation_id)
             at = _before(graph, start) if start is not None else None
         return None
 
@@ -305,33 +319,4 @@ class _Settling:
 def _before(graph: Graph, call: Call) -> Call | None:
     """The call made before one in its context, if it may be: clocks jump."""
     before = graph.get(call.after)
-    return before if before is not None and _may_follow(before, call) else None
-
-
-def _may_follow(earlier: Call, later: Call) -> bool:
-    return earlier.pool == later.pool and earlier.position < later.position
-
-
-def _sound_kinds(kinds: set[str], earlier: Call, later: Call) -> set[str]:
-    """The links between two calls that count."""
-    sound = set(kinds)
-    if earlier.process_id != later.process_id:
-        sound -= {"f", "a"}
-        if "s" not in sound:
-            sound.discard("t")  # `call_0` is the id of a tool call in every process of some servers
-    if earlier.state not in ("failed", "abandoned") or later.started_ns - earlier.ended_ns > AGAIN_WITHIN_NS:
-        sound.discard("f")
-    return sound
-
-
-def _strong_children(graph: Graph, call: Call) -> list[Call]:
-    return [child for child in graph.find("parent", [call.call_id]) if child.rule != CONTEXT]
-
-
-def _waits(graph: Graph, turn: Call, root: Call) -> bool:
-    """Whether a conversation was waiting, after this turn, when another one began."""
-    children = [child for child in _strong_children(graph, turn) if child.rule != RULES["f"]]
-    if any(child.position > root.position for child in children):
-        return True
-    # Not continued yet. The same agent again, with the same tools, is rather the next task than a tool's doing.
-    return turn.state == "waiting" and not children and turn.tools_digest != root.tools_digest
+    return before if before is not None and may_follow(before, call) else None

@@ -1,8 +1,8 @@
 """Plays cases without trimtab, with it, and without it again, in one process; prints what came of them as JSON lines.
 
 A few are then played in arms that must differ: with each of the broken hooks of :mod:`sabotage`, and under a policy
-that is in force. Arguments: this process's share of the cases, as ``<number> <of how many>``, or ``--case <number>`` to
-look at one.
+that is in force. Arguments: this process's share of the cases, as ``<number> <of how many>``; or one case to look at,
+as ``--case <number>`` for one that covers, and ``--values <JSON>`` for any, as a failure shows it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -29,8 +30,10 @@ import http_ways
 import openai._base_client
 import sdk_ways
 import uvloop
-from cases import HTTP_APIS, Case, generate
+from cases import COUNT, COVERING, HTTP_APIS, SEED, Case, generate
 from clients import build, with_options
+from differing import differences
+from drawing import Failure, cases, smallest_failure
 from either import close, drive
 from policies import INACTIVE, Inactive, document, publish
 from sabotage import SABOTAGES
@@ -41,6 +44,8 @@ import trimtab
 import trimtab_tracer
 from trimtab_tuner.provider import Provider, Scenario
 
+TRIES = 200
+"""Cases that are drawn to find a broken hook by."""
 CONTROLS = 20
 """Cases that are played with broken hooks."""
 LATE_S = 0.0005
@@ -173,8 +178,9 @@ def compare(name: str, case: Case, homes: Path) -> dict[str, Any]:
     with heard.listening():
         with_us = arm(case, lambda: traced(INACTIVE[case.policy], homes))
     wording = INACTIVE[case.policy].wording
-    told = {"said": heard.lines, "wording": wording}
-    return {"case": name, "values": asdict(case), **told, "bare": bare, "traced": with_us, "again": arm(case, None)}
+    told = {"said": heard.lines, "wording": wording, "bare": bare}
+    again = {"changed": differences(bare, with_us), "repeated": differences(bare, arm(case, None))}
+    return {"case": name, "values": asdict(case), **told, **again}
 
 
 def broken_arm(case: Case, around: Any) -> dict[str, Any]:
@@ -191,14 +197,48 @@ def control(name: str, case: Case, homes: Path) -> dict[str, Any]:
     arms = {what: broken_arm(case, around) for what, around in SABOTAGES.items()}
     steered = arm(case, lambda: traced(in_force, homes))
     slow = arm(case, lambda: late(homes))
+    bare = arm(case, None)
     return {
         "case": name,
         "values": asdict(case),
-        "bare": arm(case, None),
-        "broken": arms,
-        "late": slow,
-        "steered": steered,
+        "broken": {what: differences(bare, broken) for what, broken in arms.items()},
+        "late": differences(bare, slow),
+        "steered": differences(bare, steered),
     }
+
+
+def draw(share: int, shares: int, homes: Path) -> None:
+    """Play this process's part of the cases that Hypothesis draws; prints those that pass, and the smallest that does
+    not."""
+
+    def examine(case: Case) -> list[str]:
+        line = compare(f"drawn {case}", case, homes)
+        found: list[str] = line["changed"] + line["repeated"]
+        if not found:
+            show(line)
+        return found
+
+    count = len(range(share, COUNT - COVERING, shares))
+    mine = cases().filter(lambda case: zlib.crc32(str(case).encode()) % shares == share)
+    if (failure := smallest_failure(mine, count, SEED, examine)) is not None:
+        show({"smallest": shown(failure)})
+
+
+def shown(failure: Failure) -> dict[str, Any]:
+    """A failure, with the arguments that play it again."""
+    return {"again": ["--values", json.dumps(asdict(failure.case))], "differences": failure.differences}
+
+
+def shrink() -> None:
+    """Print the smallest case that a hook that asks once more is found by."""
+
+    def examine(case: Case) -> list[str]:
+        if case.is_late or case.is_left or case.at_once > 1:
+            return []  # takes longer, and shows nothing more
+        return differences(arm(case, None), broken_arm(case, SABOTAGES["repeat"]))
+
+    failure = smallest_failure(cases(), TRIES, SEED, examine)
+    show({"shrunk": None if failure is None else asdict(failure.case)})
 
 
 def controls(cases: list[tuple[str, Case]]) -> list[tuple[str, Case]]:
@@ -212,17 +252,32 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("share", nargs="*", type=int, default=[0, 1])
     parser.add_argument("--case", type=int)
+    parser.add_argument("--values", type=json.loads)
     options = parser.parse_args()
     for sdk in (openai, anthropic):  # alike in all arms: retries that nobody asked to delay come at once
         sdk._base_client.INITIAL_RETRY_DELAY = 0.001
-    cases = list(generate().items())
-    share = slice(options.share[0], None, options.share[1])
-    chosen, able = (cases[share], controls(cases)[share]) if options.case is None else ([cases[options.case]], [])
-    with tempfile.TemporaryDirectory() as homes:
-        for name, case in chosen:
-            print(json.dumps(compare(name, case, Path(homes))), flush=True)
-        for name, case in able:
-            print(json.dumps(control(name, case, Path(homes))), flush=True)
+    covering = list(generate().items())
+    number, shares = options.share
+    share = slice(number, None, shares)
+    with tempfile.TemporaryDirectory() as folder:
+        homes = Path(folder)
+        if options.values is not None:
+            show(compare("as asked", Case(**options.values), homes))
+        elif options.case is not None:
+            show(compare(*covering[options.case], homes))
+        else:
+            for name, case in covering[share]:
+                show(compare(name, case, homes))
+            for name, case in controls(covering)[share]:
+                show(control(name, case, homes))
+            draw(number, shares, homes)
+            if number == 0:
+                shrink()
+
+
+def show(line: dict[str, Any]) -> None:
+    """Print a JSON line."""
+    print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,17 @@ import asyncio
 import json
 import multiprocessing
 import sys
+import threading
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
 from urllib.request import urlopen
 
 import anthropic
 import openai
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 import trimtab
 
@@ -143,6 +147,44 @@ def workers():
     made.update({"pool": found, "executor": again})
 
 
+def step(task, n, span_context):
+    """A prompt that names no earlier one, within the task's span, wherever that began."""
+    with trace.use_span(trace.NonRecordingSpan(span_context)):
+        prompt = [{"role": "user", "content": f"Step {n} of task {task}."}]
+        return oa.chat.completions.create(model="plain", messages=prompt).id
+
+
+def traced():
+    """Threads that were there before the tasks take their steps from a queue; each one's second step is a process's."""
+    tracer, queue = TracerProvider().get_tracer("app"), SimpleQueue()
+    left = threading.Semaphore(0)
+
+    def work(processes):
+        while (todo := queue.get()) is not None:
+            task, n, span = todo
+            elsewhere = processes.submit(step, task, n, span.get_span_context()).result if n == 1 else None
+            made[task].append(elsewhere() if elsewhere else step(task, n, span.get_span_context()))
+            if n < 3:
+                queue.put((task, n + 1, span))
+            else:
+                left.release()
+
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as processes:
+        processes.submit(int).result()  # forks while there is one thread
+        threads = [threading.Thread(target=work, args=[processes]) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for task in "ABCD":
+            queue.put((task, 0, tracer.start_span(f"task {task}")))
+        for _ in "ABCD":
+            left.acquire()
+        for _ in threads:
+            queue.put(None)
+        for thread in threads:
+            thread.join()
+        processes.submit(trimtab.flush).result()
+
+
 if __name__ == "__main__":
-    {"server": server, "tasks": tasks, "script": script, "workers": workers}[sys.argv[1]]()
+    {"server": server, "tasks": tasks, "script": script, "workers": workers, "traced": traced}[sys.argv[1]]()
     print(json.dumps(made))
