@@ -26,7 +26,9 @@ from .weighting import Estimate, arm_mean, contrast_scores, ipw, least_clusters,
 MEASURES: Final = {"success": "success", "cost": "cost_usd", "latency": "latency_s"}
 """What is compared: share of runs that succeeded, USD of the whole run, mean seconds of its calls at the line."""
 LEVEL: Final = 0.05
-"""Expected share of false ones among the comparisons that are called clear."""
+"""Expected share of false ones among the effects that are declared, at most."""
+CLEAR: Final = 0.03
+"""The same for associations that are called clear: less, because their p-values hold only in the limit of many runs."""
 LEAST_RUNS: Final = 5
 """Runs with each value below which no comparison is made."""
 
@@ -263,5 +265,5 @@ def _declared(effects: list[Effect]) -> tuple[Effect, ...]:
 def _corrected(associations: list[Association]) -> tuple[Association, ...]:
     adjusted = benjamini_hochberg([one.p for one in associations])
     return tuple(
-        replace(one, q=float(q), is_clear=bool(q <= LEVEL)) for one, q in zip(associations, adjusted, strict=True)
+        replace(one, q=float(q), is_clear=bool(q <= CLEAR)) for one, q in zip(associations, adjusted, strict=True)
     )

@@ -43,6 +43,7 @@ RUNS: Final[Schema] = {
     "duration_s": pl.Float64,
     "latency_s": pl.Float64,
     "model": pl.String,
+    "site_id": pl.String,
     "task": pl.String,
     "harness": pl.String,
     "service": pl.String,

@@ -7,7 +7,7 @@
 --   other_source the best source of an outcome that does not count; NULL where there is none
 --   cost_usd     of all its requests; NULL where one has no known cost, or where it made none
 --   duration_s   from start to end; latency_s mean seconds of its calls, waiting included (NULL without a call)
---   model        asked for by its first call; NULL without a call
+--   model        asked for by its first call, site_id that call's line; NULL without a call
 --   day          UTC, as a date's text
 --   calls        LLM calls; tokens of all of them (NULL where none is known)
 WITH RECURSIVE outer_of AS (
@@ -47,6 +47,7 @@ called AS (
         count(*)::BIGINT AS calls,
         avg((ended_ns - started_ns) / 1e9) AS latency_s,
         arg_min(model, started_ns) AS model,
+        arg_min(site_id, started_ns) AS site_id,
         sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0))::BIGINT AS tokens
     FROM calls
     GROUP BY run_id
@@ -61,6 +62,7 @@ SELECT
     (r.ended_ns - r.started_ns) / 1e9 AS duration_s,
     c.latency_s,
     c.model,
+    c.site_id,
     r.task,
     r.harness,
     r.service,
