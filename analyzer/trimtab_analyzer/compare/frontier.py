@@ -1,6 +1,6 @@
 """Cost against quality: which configurations no other one beats, and what so much quality at so little cost would need.
 
-In: a :class:`~.table.Table`. Out: a :class:`Frontier`: every configuration (harness and model, whatever was asked for but the task)
+In: a :class:`~.table.Table`. Out: a :class:`Frontier`: every configuration (a harness with a model; without these the other factors but the task)
 with its mean success and cost, their intervals, how surely it is on the frontier, and the answer to a question such as
 "80 % of the quality at 30 % of the cost". A module of its own because it is about two measures at once.
 
@@ -81,7 +81,8 @@ def cost_frontier(
         cost_share: share of its cost that may be spent.
         rng: for the bootstrap; seeded with 0 if None.
     """
-    names = [name for name in table.factors if name != "task"]
+    names = [name for name in ("harness", "model") if name in table.factors]
+    names = names or [name for name in table.factors if name != "task"]
     if not names or not {"success", "cost"} <= table.measures.keys():
         return None
     success, cost = table.measures["success"], table.measures["cost"]

@@ -11,6 +11,10 @@ and A. B. Owen, "Efficient moment calculations for variance components in large 
 models", Electronic Journal of Statistics 11 (2017), 1235-1296). Sums over pairs come from sums over groups, so the cost
 grows with the rows and not with the pairs. For balanced data they are the estimates of the analysis of variance.
 
+Noise is taken off where it arises: runs of one cell (equal in all factors), or of one row that stands for many, tell
+their own variance, and each pair is freed of that of its two cells. So it does no harm that a share near one half
+varies more than one near 1. Cells with a single run are given the mean noise of the others.
+
 What it assumes: which levels met is unrelated to how good they are. Where stronger models were given another harness,
 the main parts of both are mixed up; ``alone`` is not: pairs that differ in this one factor and agree in all others.
 
@@ -86,6 +90,9 @@ class _Groups:
     squares: Floats
     trials: Floats
     of: dict[Subset, Ints]
+    cells: Ints
+    """Runs that are repeats of each other: equal in all factors, or of one row."""
+    everything: Subset
 
 
 def variance_shares(
@@ -120,8 +127,11 @@ def variance_shares(
     counts = np.ones(len(outcome)) if trials is None else trials.astype(np.float64)
     total = counts * outcome
     squares = total if trials is not None and (trials > 1).any() else counts * outcome**2
-    names = list(factors)
-    groups = _Groups(total, squares, counts, _groupings(list(factors.values())))
+    names, everything = list(factors), frozenset(range(len(factors)))
+    of = _groupings(list(factors.values()))
+    if squares is total:  # the runs of a row, and other rows of its cell, are repeats of two kinds
+        of[everything | {len(names)}] = np.arange(len(outcome))
+    groups = _Groups(total, squares, counts, of, of[everything | {len(names)}] if squares is total else of[everything], everything)
     solved = _Solver(groups, names, np.ones(len(outcome)))
     raw = solved.components(groups, np.ones(len(outcome)))
     drawn = _bootstrap(groups, solved, codes(clusters), rng or np.random.default_rng(0))
@@ -154,19 +164,36 @@ def _groupings(levels: list[Ints]) -> dict[Subset, Ints]:
     return found
 
 
-def _pairs(groups: _Groups, weights: Floats) -> tuple[dict[Subset, float], dict[Subset, float]]:
-    """Per set S: sum of half squared differences, and number, of the pairs that agree in exactly S, weighted.
+def _noise(groups: _Groups, weights: Floats) -> Floats:
+    """The variance of repeats, as each row's cell has it; the mean of all where the cell has one run, 0 without repeats."""
+    size = int(groups.cells.max()) + 1
+    w, own = weights * groups.trials, weights**2 * groups.trials
+    columns = (w, weights * groups.total, weights * groups.squares, own)
+    sum_w, sum_t, sum_q, sum_own = (np.bincount(groups.cells, weights=one, minlength=size) for one in columns)
+    pairs, spread = sum_w**2 - sum_own, sum_w * sum_q - sum_t**2
+    repeated = pairs > 1e-9 * sum_w**2
+    if not repeated.any():
+        return np.zeros(len(weights))
+    pooled = spread[repeated].sum() / pairs[repeated].sum()
+    variance = np.where(repeated, spread / np.where(repeated, pairs, 1.0), pooled)
+    return np.asarray(variance[groups.cells])
+
+
+def _pairs(groups: _Groups, weights: Floats, noise: Floats) -> tuple[dict[Subset, float], dict[Subset, float]]:
+    """Per set S: sum of half squared differences, freed of noise, and number, of the pairs that agree in exactly S, weighted.
 
     Of the pairs within a group ``Σ_{i<j} w_i w_j (y_i - y_j)² / 2 = (W Q - S²) / 2``; those that agree in more are taken off.
     """
     differences, numbers = {}, {}
     w, t, q = weights * groups.trials, weights * groups.total, weights * groups.squares
     own = weights**2 * groups.trials
+    columns = (w, t, q, own, w * noise, own * noise)
     for subset in sorted(groups.of, key=len, reverse=True):
         group = groups.of[subset]
-        sum_w, sum_t, sum_q, sum_own = (np.bincount(group, weights=column) for column in (w, t, q, own))
+        sum_w, sum_t, sum_q, sum_own, sum_v, own_v = (np.bincount(group, weights=column) for column in columns)
         more = [one for one in differences if subset < one]
-        differences[subset] = float((sum_w * sum_q - sum_t**2).sum() / 2) - sum(differences[one] for one in more)
+        found = float((sum_w * (sum_q - sum_v) - sum_t**2 + own_v).sum() / 2)
+        differences[subset] = found - sum(differences[one] for one in more)
         numbers[subset] = float((sum_w**2 - sum_own).sum() / 2) - sum(numbers[one] for one in more)
     return differences, numbers
 
@@ -176,11 +203,12 @@ class _Solver:
 
     def __init__(self, groups: _Groups, names: list[str], weights: Floats) -> None:
         self._names = names
-        differences, numbers = _pairs(groups, weights)
+        differences, numbers = _pairs(groups, weights, _noise(groups, weights))
         scale = sum(numbers.values())
-        self._patterns = [subset for subset in groups.of if numbers[subset] > 1e-9 * scale]
+        self._everything = groups.everything
+        self._patterns = [s for s in groups.of if s <= groups.everything and numbers[s] > 1e-9 * scale]
         self._gamma = {subset: differences[subset] / numbers[subset] for subset in self._patterns}
-        whole = sorted((subset for subset in groups.of if subset), key=lambda subset: (len(subset), sorted(subset)))
+        whole = sorted((s for s in groups.of if s and s <= groups.everything), key=lambda subset: (len(subset), sorted(subset)))
         columns = {subset: tuple(not subset <= pattern for pattern in self._patterns) for subset in whole}
         noise = (True,) * len(self._patterns)
         self._parts: list[tuple[str, list[str], tuple[bool, ...]]] = []
@@ -212,18 +240,21 @@ class _Solver:
 
     def components(self, groups: _Groups, weights: Floats) -> Floats:
         """Estimates of the components, in the order of :meth:`named`."""
-        differences, numbers = _pairs(groups, weights)
+        noise = _noise(groups, weights)
+        differences, numbers = _pairs(groups, weights, noise)
         gamma = np.array([differences[one] / max(numbers[one], 1e-300) for one in self._patterns])
         trust = np.sqrt(np.array([max(numbers[one], 0.0) for one in self._patterns]))
-        return np.asarray(np.linalg.lstsq(self._matrix * trust[:, None], gamma * trust, rcond=None)[0])
+        found = np.linalg.lstsq(self._matrix * trust[:, None], gamma * trust, rcond=None)[0]
+        runs = weights * groups.trials
+        found[-1] += float((runs * noise).sum() / runs.sum())
+        return np.asarray(found)
 
     def alone(self, name: str, variance: float) -> float | None:
         """Share of the variance that comes with this factor when all others are equal."""
         if name not in self._names or variance <= 0:
             return None
-        everything = frozenset(range(len(self._names)))
-        others = self._gamma.get(everything - {self._names.index(name)})
-        noise = self._gamma.get(everything)
+        others = self._gamma.get(self._everything - {self._names.index(name)})
+        noise = self._gamma.get(self._everything)
         return None if others is None or noise is None else (others - noise) / variance
 
 
