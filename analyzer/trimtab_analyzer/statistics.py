@@ -1,12 +1,19 @@
-"""The little statistics that findings and comparisons need: intervals for a share and for the difference of two.
+"""The little statistics that findings and comparisons need: intervals for shares, sums by cluster, many tests at once.
 
-In: counts. Out: numbers with an interval. Apart from the rules, so that each formula stands beside its source.
+In: counts, or arrays. Out: numbers with an interval, or one answer per test. Apart from the rules, so that each formula
+stands beside its source.
 """
 
 from __future__ import annotations
 
 from math import sqrt
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 Z_95: Final = 1.959963984540054
 """Standard normal quantile of .975: a two-sided 95 % interval."""
@@ -93,3 +100,64 @@ def newcombe(k1: int, n1: int, k2: int, n2: int) -> Difference:
     below = sqrt((second.share - second.low) ** 2 + (first.high - first.share) ** 2)
     above = sqrt((second.high - second.share) ** 2 + (first.share - first.low) ** 2)
     return Difference(d, max(-1.0, d - below), min(1.0, d + above))
+
+
+def codes(labels: ArrayLike) -> Ints:
+    """Whole numbers from 0 that tell equal labels from different ones."""
+    _, found = np.unique(np.asarray(labels), return_inverse=True)
+    return np.asarray(found, dtype=np.int64).reshape(-1)
+
+
+def cluster_sums(values: Floats, clusters: Ints) -> Floats:
+    """The sum of ``values`` in each cluster, in the order of the clusters' numbers; ``clusters`` are :func:`codes`."""
+    return np.bincount(clusters, weights=values).astype(np.float64)
+
+
+def cluster_variance(influence: Floats, clusters: Ints) -> float:
+    """Variance of an estimate that is, to first order, its target plus the sum of ``influence`` over rows.
+
+    ``G / (G - 1) · Σ_g (Σ_{i in g} ψ_i)²`` over the ``G`` clusters: K.-Y. Liang and S. L. Zeger, "Longitudinal data
+    analysis using generalized linear models", Biometrika 73 (1986), 13-22, with the usual correction for few clusters.
+    Rows of one cluster may depend on each other in any way, those of two may not. Infinite for a single cluster.
+    """
+    sums = cluster_sums(influence, clusters)
+    g = len(sums)
+    return float(g / (g - 1) * np.sum(sums**2)) if g > 1 else float("inf")
+
+
+def benjamini_hochberg(p: ArrayLike) -> Floats:
+    """Adjusted p-values: calling what is at most q keeps the expected share of false calls at q.
+
+    Y. Benjamini and Y. Hochberg, "Controlling the false discovery rate: a practical and powerful approach to multiple
+    testing", Journal of the Royal Statistical Society B 57 (1995), 289-300: of m sorted values ``min_{j >= i} m p_(j) / j``.
+    Holds for independent tests and for positively dependent ones.
+
+    Args:
+        p: one p-value per comparison that was made, in any order; also those that nobody looks at belong here.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values)
+    m = len(values)
+    scaled = values[order] * m / np.arange(1, m + 1)
+    adjusted = np.empty(m)
+    adjusted[order] = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
+    return adjusted
+
+
+def e_benjamini_hochberg(e: ArrayLike, level: float = 0.05) -> NDArray[np.bool_]:
+    """Which hypotheses to reject by their e-values, with a false discovery rate of at most ``level``.
+
+    R. Wang and A. Ramdas, "False discovery rate control with e-values", Journal of the Royal Statistical Society B 84
+    (2022), 822-852: of m e-values the k largest, for the largest k with ``k e_(k) >= m / level``. Holds however the
+    hypotheses depend on each other, and at any time at which somebody chooses to look.
+    """
+    values = np.asarray(e, dtype=np.float64)
+    m = len(values)
+    sorted_down = np.sort(values)[::-1]
+    enough = np.flatnonzero(sorted_down * np.arange(1, m + 1) >= m / level)
+    return values >= sorted_down[enough[-1]] if len(enough) else np.zeros(m, dtype=bool)
+
+
+def number(value: Any) -> float | None:
+    """A plain number for JSON, which has neither infinity nor NaN: those are None."""
+    return float(value) if value is not None and np.isfinite(value) else None

@@ -1,0 +1,167 @@
+"""The harness scorecard: five dimensions, each a stated share in [0, 100], for each version of the harness.
+
+In: the store. Out: one :class:`Score` per version and dimension. A module of its own because it judges the harness by what
+it did and not by the outcome alone, with formulas that stay the same from version to version.
+
+Every score is ``100 · Σ_runs k / Σ_runs n``, of the counts that :data:`DIMENSIONS` names. There is no total: five shares of
+different things have no sum. A dimension that the recording says nothing about has no score, rather than 100.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import exp, log, sqrt
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from ..ask import Connection, Schema, ask, snapshot
+from ..cost import ledger
+from ..statistics import Z_95, Floats, cluster_variance, codes, wilson
+
+FACTS: Final[Schema] = {
+    "run_id": pl.String,
+    "version": pl.String,
+    "root": pl.String,
+    "calls": pl.Int64,
+    "in_window": pl.Int64,
+    "tool_calls": pl.Int64,
+    "good_tools": pl.Int64,
+    "met_error": pl.Boolean,
+    "is_well": pl.Boolean,
+    "changed": pl.Boolean,
+    "checked": pl.Boolean,
+}
+UNNAMED: Final = "(no version)"
+"""Runs whose harness version was not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One dimension and its formula."""
+
+    id: str
+    formula: str
+    unit: str
+    """What n counts."""
+    hint: str
+    """What to do where n is 0."""
+
+
+DIMENSIONS: Final = (
+    Dimension(
+        "context",
+        "LLM calls that met no context overflow and whose answer no token limit cut, of all LLM calls",
+        "calls",
+        "no LLM call was recorded",
+    ),
+    Dimension(
+        "tools",
+        "tool calls that named an offered tool, had arguments that parse, and did not fail, of those whose fate is known",
+        "tool calls",
+        "no tool call was recorded",
+    ),
+    Dimension(
+        "error_recovery",
+        "runs that ended well, of those in which a request or a tool call failed",
+        "runs",
+        "no run met an error",
+    ),
+    Dimension(
+        "verification",
+        "runs in which a tool that changes nothing ran well after the last change, of those that changed something",
+        "runs",
+        "no tool is known to change things; declare them with @trimtab.tool(mutates=True)",
+    ),
+    Dimension(
+        "cost_discipline",
+        "USD spent on what the ledger calls useful, of all USD of known cost",
+        "USD",
+        "no cost is known",
+    ),
+)
+"""The dimensions, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One dimension of one version."""
+
+    version: str
+    dimension: str
+    score: float | None
+    """In [0, 100]; None where n is 0."""
+    low: float | None
+    """95 % interval, for runs that may depend on what is inside them."""
+    high: float | None
+    n: float
+    """What the share is of, in ``unit``."""
+    unit: str
+    runs: int
+    """Runs that count."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+def scorecard(con: Connection) -> list[Score]:
+    """The scores of every harness version in the store, in the order of the versions' first runs.
+
+    Raises:
+        StoreError: the store is of another version.
+    """
+    with snapshot(con):
+        facts = ask(con, "scorecard", FACTS)
+        parts = ledger(con)
+    spent = parts.filter("cost_known").group_by("run_id").agg(
+        spent=pl.col("cost_musd").sum() / 1e6,
+        useful=pl.col("cost_musd").filter(pl.col("cls") == "useful").sum() / 1e6,
+    )
+    rows = facts.join(spent, on="run_id", how="left").with_columns(
+        pl.col("spent", "useful").fill_null(0.0), pl.col("version").fill_null(UNNAMED)
+    )
+    found = []
+    for key, runs in rows.group_by("version", maintain_order=True):
+        for dimension in DIMENSIONS:
+            found.append(_score(str(key[0]), dimension, runs))
+    return found
+
+
+def _score(version: str, dimension: Dimension, runs: pl.DataFrame) -> Score:
+    k, n = (column.cast(pl.Float64).to_numpy() for column in _counts(dimension.id, runs))
+    counted = n > 0
+    share = ratio(k[counted], n[counted], codes(runs["root"].to_numpy()[counted])) if counted.any() else None
+    scores = (None, None, None) if share is None else tuple(100 * one for one in share)
+    return Score(version, dimension.id, *scores, float(n.sum()), dimension.unit, int(counted.sum()))
+
+
+def _counts(dimension: str, runs: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    if dimension == "context":
+        return runs["in_window"], runs["calls"]
+    if dimension == "tools":
+        return runs["good_tools"], runs["tool_calls"]
+    if dimension == "error_recovery":
+        return runs["met_error"] & runs["is_well"], runs["met_error"]
+    if dimension == "verification":
+        return runs["checked"] & runs["changed"], runs["changed"]
+    return runs["useful"], runs["spent"]
+
+
+def ratio(k: Floats, n: Floats, clusters: np.ndarray) -> tuple[float, float, float]:
+    """``Σ k / Σ n`` with its 95 % interval, for counts that come in clusters.
+
+    The variance is that of the linearised ratio, summed by cluster (W. G. Cochran, "Sampling Techniques", Wiley 1977, section
+    6.4); the interval is made on the logit scale, so that it stays in [0, 1]. Where all of it is 0 or 1, or there is one
+    cluster, the interval is Wilson's for as many trials as there are clusters, which errs on the wide side.
+    """
+    share = float(k.sum() / n.sum())
+    variance = cluster_variance((k - share * n) / n.sum(), codes(clusters))
+    if not 0 < share < 1 or not 0 < variance < float("inf"):
+        g = len(np.unique(clusters))
+        found = wilson(round(share * g), g)
+        return share, min(share, found.low), max(share, found.high)
+    half = Z_95 * sqrt(variance) / (share * (1 - share))
+    centre = log(share / (1 - share))
+    return share, 1 / (1 + exp(-centre + half)), 1 / (1 + exp(-centre - half))

@@ -1,0 +1,28 @@
+"""What a knob does to success, cost and latency: effects where values were drawn, associations elsewhere.
+
+    read_units(con)  →  compare_values(units)  →  Comparisons
+    Sample.of(...)   →  policy_value(sample, candidate, ...)
+
+``docs/effects.md`` says what the numbers promise, and shows the simulations that check it.
+"""
+
+from .comparisons import Association, Comparisons, Effect, compare_values
+from .sample import Sample
+from .units import SOURCES, TRUSTED, Units, read_runs, read_units
+from .value import NoOverlap, Value, policy_value
+
+__all__ = [
+    "SOURCES",
+    "TRUSTED",
+    "Association",
+    "Comparisons",
+    "Effect",
+    "NoOverlap",
+    "Sample",
+    "Units",
+    "Value",
+    "compare_values",
+    "policy_value",
+    "read_runs",
+    "read_units",
+]

@@ -1,0 +1,127 @@
+"""What the store knows about values and what runs with them came to.
+
+In: a connection to the store, and which sources of outcomes count. Out: :class:`Units`, frames with exactly the columns
+written down here. The only module of this package that knows the store; the estimators take arrays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from ..ask import Connection, Schema, ask, snapshot
+from .sample import LEAST_WEIGHT
+
+SOURCES: Final = ("explicit", "evaluator", "inferred")
+"""Where an outcome may come from, the best first."""
+TRUSTED: Final = ("explicit", "evaluator")
+"""Sources that count unless others are asked for: what trimtab itself inferred is a guess."""
+
+UNITS: Final[Schema] = {
+    "run_id": pl.String,
+    "site_id": pl.String,
+    "knob": pl.String,
+    "value": pl.String,
+    "own": pl.String,
+    "is_drawn": pl.Boolean,
+    "propensity": pl.Float64,
+    "policy_version": pl.Int32,
+    "decided_ns": pl.Int64,
+    "latency_s": pl.Float64,
+}
+RUNS: Final[Schema] = {
+    "run_id": pl.String,
+    "root": pl.String,
+    "success": pl.Boolean,
+    "source": pl.String,
+    "other_source": pl.String,
+    "cost_usd": pl.Float64,
+    "duration_s": pl.Float64,
+    "latency_s": pl.Float64,
+    "model": pl.String,
+    "site_id": pl.String,
+    "task": pl.String,
+    "harness": pl.String,
+    "service": pl.String,
+    "day": pl.String,
+    "calls": pl.Int64,
+    "tokens": pl.Int64,
+}
+POLICIES: Final[Schema] = {"version": pl.Int32, "document": pl.String}
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Runs, and the value that each got of each knob at each line."""
+
+    rows: pl.DataFrame
+    """One per run, line and knob: :data:`UNITS` but its ``policy_version``, with ``floor`` (the least probability that
+    the experiment gave any value), and of :data:`RUNS` ``root``, ``success``, ``cost_usd``, ``model``, ``task``, ``day``."""
+    runs: pl.DataFrame
+    """:data:`RUNS`."""
+    sources: tuple[str, ...]
+    """Sources of outcomes that count."""
+
+    def outcomes(self) -> dict[str, Any]:
+        """How many runs have an outcome of which source; ``uncounted`` have one only of a source that does not count."""
+        found = dict(self.runs["source"].drop_nulls().value_counts().iter_rows())
+        without = self.runs.filter(pl.col("success").is_null())
+        uncounted = without["other_source"].is_not_null().sum()
+        return {
+            "sources": list(self.sources),
+            "by_source": {name: int(found.get(name, 0)) for name in self.sources},
+            "runs": self.runs.height,
+            "without_outcome": without.height - int(uncounted),
+            "uncounted": int(uncounted),
+        }
+
+
+def read_runs(con: Connection, sources: Sequence[str] = TRUSTED) -> pl.DataFrame:
+    """One row per ended run (:data:`RUNS`).
+
+    Raises:
+        ValueError: a source is none of :data:`SOURCES`, or there is none.
+    """
+    if not sources or not set(sources) <= set(SOURCES):
+        raise ValueError(f"sources of outcomes are some of {', '.join(SOURCES)}, got {', '.join(sources) or 'none'}")
+    return ask(con, "effect_runs", RUNS, sources=list(sources))
+
+
+def read_units(con: Connection, sources: Sequence[str] = TRUSTED) -> Units:
+    """The units of the whole store.
+
+    Raises:
+        ValueError: a source is unknown.
+        StoreError: the store is of another version.
+    """
+    with snapshot(con):
+        runs = read_runs(con, sources)
+        rows = ask(con, "effect_units", UNITS)
+        policies = ask(con, "effect_policies", POLICIES)
+    rows = (
+        rows.join(runs.select("run_id", "root", "success", "cost_usd", "model", "task", "day"), on="run_id")
+        .join(_floors(policies), on=["policy_version", "knob"], how="left")
+        .with_columns(floor=pl.min_horizontal(pl.col("floor").fill_null(LEAST_WEIGHT), "propensity"))
+        .drop("policy_version")
+        .sort("decided_ns", "run_id", maintain_order=True)
+    )
+    return Units(rows, runs, tuple(sources))
+
+
+def _floors(policies: pl.DataFrame) -> pl.DataFrame:
+    """Per version and knob the least weight that any of its experiments gives a value."""
+    found: dict[tuple[int, str], float] = {}
+    for version, text in policies.iter_rows():
+        for rule in json.loads(text).get("rules", ()):
+            for arm in rule.get("arms", ()):
+                key = (version, rule["knob"])
+                found[key] = min(found.get(key, 1.0), float(arm["weight"]))
+    return pl.DataFrame(
+        [(version, knob, floor) for (version, knob), floor in found.items()],
+        schema={"policy_version": pl.Int32, "knob": pl.String, "floor": pl.Float64},
+        orient="row",
+    )
