@@ -10,8 +10,8 @@ what came of it, which functions are tools, and which values may be turned.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from trimtab_tracer import __version__
 from trimtab_tracer import knobs as _knobs
@@ -24,6 +24,8 @@ __all__ = ["Run", "__version__", "attach", "flush", "instrument", "knob", "outco
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def instrument(**settings: Any) -> None:
@@ -62,7 +64,9 @@ def flush(timeout_s: float = 2.0) -> None:
     _switch.flush(timeout_s)
 
 
-def run(name: str, *, task: str | None = None, harness: str | None = None, **attributes: Any) -> Run:
+def run(
+    name: str, *, task: str | None = None, harness: str | None = None, compensate: bool = False, **attributes: Any
+) -> Run:
     """One execution of the agent on one task: ``with trimtab.run("triage", task=ticket_id) as run: ...``.
 
     Works with ``with``, ``async with`` and as a decorator. Where no run is declared, the process is the run.
@@ -71,9 +75,12 @@ def run(name: str, *, task: str | None = None, harness: str | None = None, **att
         name: What kind of work it is; runs of one name are compared with each other.
         task: Which task it is, so that repeats of one task can be told apart from other tasks.
         harness: Version of the code around the model, if it is not the process's.
+        compensate: Whether a run that fails undoes what its tools did, by the compensations that they declare
+            (:func:`tool`), the last completed first. It failed if an exception leaves it, or if ``outcome(False)`` was
+            said by its end. This is part of your program and happens while tracing is off, too.
         **attributes: Anything else worth filtering by. Scalars stay as they are, other values become text.
     """
-    return Run(_switch.active, name, task, harness, attributes)
+    return Run(_switch.active, name, task, harness, attributes, compensate)
 
 
 def outcome(
@@ -98,17 +105,40 @@ def outcome(
 def tool(function: F, /) -> F: ...
 @overload
 def tool(*, name: str | None = None, mutates: bool | None = None) -> Callable[[F], F]: ...
-def tool(function: Any = None, /, *, name: str | None = None, mutates: bool | None = None) -> Any:
+@overload
+def tool(
+    *, name: str | None = None, mutates: bool | None = None, compensate: Callable[Concatenate[R, P], Any]
+) -> _Undoable[P, R]: ...
+def tool(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    mutates: bool | None = None,
+    compensate: Callable[..., Any] | None = None,
+) -> Any:
     """Decorate a tool, so that its own duration and error are recorded instead of inferred: ``@trimtab.tool``.
 
     Args:
         function: The tool, sync or async.
         name: As the model calls it; the function's name by default.
         mutates: Whether it changes the world outside, so that calling it twice matters.
+        compensate: Undoes it, sync or async: called as ``compensate(result, *args, **kwargs)``, with what the tool gave
+            and then exactly what it was called with, after a failed ``trimtab.run(..., compensate=True)``. Only for
+            executions that completed.
     """
     if function is None:
-        return lambda f: _tools.observe(_switch.active, f, name, mutates)
-    return _tools.observe(_switch.active, function, name, mutates)
+        return lambda f: _tools.observe(_switch.active, f, name, mutates, compensate)
+    return _tools.observe(_switch.active, function, name, mutates, compensate)
+
+
+class _Undoable(Protocol[P, R]):
+    """Decorates a tool whose compensation takes the tool's result, then the tool's own arguments."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
 
 
 def knob(name: str, default: T, *, choices: Sequence[T] | None = None) -> T:
