@@ -75,6 +75,7 @@ def _own(settings: Settings, run_id: str | None) -> Report:
     from trimtab_analyzer import load
     from trimtab_analyzer.case import Case
     from trimtab_analyzer.findings import analyze, persist
+    from trimtab_analyzer.inferred import infer
     from trimtab_analyzer.report import build
     from trimtab_tracer.collect import Collector
     from trimtab_tracer.store import Store
@@ -88,6 +89,8 @@ def _own(settings: Settings, run_id: str | None) -> Report:
         )
     with Store.open(settings.store_path) as store:
         Collector(store, settings).collect_once()
+        with store.transaction() as con:
+            infer(con)
         with closing(store.cursor()) as con, load.snapshot(con):
             if run_id is not None:
                 known = con.execute("SELECT run_id FROM runs ORDER BY started_ns DESC, run_id DESC").fetchall()
