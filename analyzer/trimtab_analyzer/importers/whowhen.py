@@ -130,14 +130,14 @@ def _turns(history: list[dict[str, Any]]) -> tuple[Turn, ...]:
 
 
 def _machines(speakers: list[str], history: list[dict[str, Any]]) -> set[str]:
-    """Speakers that only report what a machine did: half of what they say, or more, ends in a verdict."""
-    verdicts = Counter(
-        speaker
-        for speaker, message in zip(speakers, history, strict=True)
-        if tool_status(joined(message.get("content"))).status != "unknown"
-    )
-    said = Counter(speakers)
-    found = {speaker for speaker, count in verdicts.items() if 2 * count >= said[speaker]}
+    """Speakers that only report what was done: half of what they say, or more, has a verdict, and they write no code."""
+    verdicts, said, writers = Counter[str](), Counter(speakers), {"user", "system"}
+    for speaker, message in zip(speakers, history, strict=True):
+        words = joined(message.get("content"))
+        verdicts[speaker] += tool_status(words).status != "unknown"
+        if runnable(words):
+            writers.add(speaker)
+    found = {speaker for speaker, count in verdicts.items() if count and 2 * count >= said[speaker]} - writers
     # Where everyone seems to be a machine, nobody is: an agent may quote an error too.
     return found if len(found) < len(said.keys() - {"user", "system"}) else set()
 
