@@ -258,6 +258,7 @@ def run_start_row(run: RunStart) -> Row:
     """The beginning of a run; its service may still be the process's."""
     row = _plain(run)
     row |= {"attributes": json_text(run.attributes), "service": run.service or ""}
+    row["annotations"] = json_text(run.annotations) if run.annotations else None
     return row | {"started_ns": row.pop("ts_ns")}
 
 

@@ -75,6 +75,8 @@ class RunStart:
     harness: str | None = None
     service: str | None = None
     """Overrides the process's service (importers)."""
+    annotations: dict[str, Any] = field(default_factory=dict)
+    """Labels that came with an imported run, for people and benchmarks, never for rules; left out where empty."""
 
 
 @value_class
@@ -172,6 +174,10 @@ class Attempt:
     """The call made before this one in its context (thread or task), or in the one that spawned it; None for none."""
     is_branch: bool = False
     """Whether that call was made in the context that spawned this one's."""
+    agent: str | None = None
+    """Who made the call, where an imported log of several agents says; left out of the segment where it does not."""
+    step: int | None = None
+    """Index of the call in that log, as its format counts; left out likewise."""
 
 
 @value_class
@@ -588,12 +594,14 @@ def to_dict(record: Record) -> dict[str, Any]:
         out[name] = value
     # So that a sidecar of an earlier version reads what does not need them.
     for name in _LATER.get(type(record), ()):
-        if not out[name]:
+        if out[name] is None or out[name] in ((), {}):
             del out[name]
     return out
 
 
 _LATER: dict[type, tuple[str, ...]] = {
+    Attempt: ("agent", "step"),
+    RunStart: ("annotations",),
     Decision: ("choices",),
     Site: ("via",),
     ToolRun: ("compensation",),
