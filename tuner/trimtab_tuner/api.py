@@ -133,6 +133,14 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
             rows = reads.findings(con, status=p.status, rule=p.rule, site=p.site, limit=p.limit, offset=p.offset)
         return page_at(models.Finding, rows, p)
 
+    @api.get("/pins")
+    def pins(p: Annotated[paging.ReportParameters, Query()]) -> dict[str, Any]:
+        """What `trimtab findings --json` prints: findings with every place they hit, and the blame of failed runs."""
+        try:
+            return computed.pins(p.run)
+        except LookupError:
+            raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
+
     @api.get("/ledger")
     def ledger(p: Annotated[paging.LedgerParameters, Query()]) -> models.Ledger:
         """Where the money went: every part of every attempt's cost in exactly one class."""
