@@ -90,7 +90,7 @@ def test_table_for_people(home: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert part in said
 
 
-def test_recordings_are_analysed_and_not_kept(here: Path, typed: Typed) -> None:
+def test_recordings_are_analysed_and_not_kept(here: Path, typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
     """Recordings named on the command line are analysed with their steps and files named, and no home is made."""
     ask = {"role": "user", "content": "Find it."}
     run = {"run_id": "one", "model": "m", "messages": [ask, *AGAIN, *AGAIN], "success": False}
@@ -102,6 +102,7 @@ def test_recordings_are_analysed_and_not_kept(here: Path, typed: Typed) -> None:
     assert 1 == pytest.approx(sum(step["share"] for step in document["failed_runs"][0]["blame"]))
     assert not (here / ".trimtab").exists()
     assert 0 == main(["import", "one.json"])
+    capsys.readouterr()
     kept = typed()[1]
     assert document["findings"] == kept["findings"]
 

@@ -17,12 +17,27 @@ from trimtab_tracer import __version__
 from trimtab_tracer import knobs as _knobs
 from trimtab_tracer import runs as _runs
 from trimtab_tracer import tools as _tools
+from trimtab_tracer.evaluators import TIMEOUT_S, Function
+from trimtab_tracer.evaluators import evaluators as _evaluators
 from trimtab_tracer.instrument.switch import switch as _switch
 from trimtab_tracer.runs import Run
 
-__all__ = ["Run", "__version__", "attach", "flush", "instrument", "knob", "outcome", "run", "tool", "uninstrument"]
+__all__ = [
+    "Run",
+    "__version__",
+    "attach",
+    "evaluator",
+    "flush",
+    "instrument",
+    "knob",
+    "outcome",
+    "run",
+    "tool",
+    "uninstrument",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+E = TypeVar("E", bound=Function)
 T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,6 +114,41 @@ def outcome(
         comment: Why, in a few words.
     """
     _runs.record_outcome(_switch.active(), run_id, success, score, comment)
+
+
+@overload
+def evaluator(function: E, /) -> E: ...
+@overload
+def evaluator(
+    *, name: str | None = None, version: str | None = None, timeout_s: float = TIMEOUT_S
+) -> Callable[[E], E]: ...
+def evaluator(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Any:
+    """Register a judge of runs, ``@trimtab.evaluator``: it is asked about each declared run that ends while traced.
+
+    Called beside the agent, in a thread of its own in which nothing is traced, with an
+    :class:`~trimtab_tracer.evaluators.EvaluatedRun`. What it says is recorded with its name and version: it counts
+    where the agent says nothing by ``outcome()``. What it raises is logged, and reaches nobody.
+
+    Args:
+        function: Sync or async. Gives yes or no, a number as a score, a :class:`~trimtab_tracer.evaluators.Verdict`, or
+            None for no opinion.
+        name: What it is called; the function's name by default. Registering a name again replaces it.
+        version: Of the judge, so that verdicts of different ones are told apart.
+        timeout_s: How long it may take over one run; the end of the program waits as long for the last ones.
+    """
+
+    def register(judge: E) -> E:
+        _evaluators.add(judge, name, version, timeout_s)
+        return judge
+
+    return register if function is None else register(function)
 
 
 @overload

@@ -76,8 +76,9 @@ class Failure(NamedTuple):
 
 @guarded()
 def begin(active: Active, told: Told) -> Execution | None:
-    """Start an execution; the arguments are named now, for the tool may change them. None while tracing is off."""
-    return Execution(active, told) if active() is not None else None
+    """Start an execution; the arguments are named now, for the tool may change them. None while tracing is off, and
+    inside of what is not traced: sending a request, judging a run."""
+    return Execution(active, told) if active() is not None and not context.in_send.get() else None
 
 
 class Execution:

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from . import context
+from .evaluators import EvaluatedRun, evaluators
 from .guard import guarded
 from .records import Outcome, RunEnd, RunStart
 from .redact import redact, redact_value
@@ -40,6 +41,7 @@ class Run:
         run_id: Its id, to report an outcome later from anywhere; None while tracing is off.
         saga: What became of its side effects once it had failed: ``compensated | partly | failed | nothing to do``.
             None where it did not fail, or undoes none.
+        result: What it came to, for evaluators to look at; what a decorated function returns is put here. Not recorded.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Run:
         self._pid = 0
         self.run_id: str | None = None
         self.saga: str | None = None
+        self.result: Any = None
+        self._started_ns = 0
 
     def __enter__(self) -> Run:
         """Begin the run: calls made from here on belong to it."""
@@ -114,15 +118,17 @@ class Run:
 
             @functools.wraps(function)
             async def run_async(*args: Any, **kwargs: Any) -> Any:
-                async with self._again():
-                    return await function(*args, **kwargs)
+                async with self._again() as run:
+                    run.result = result = await function(*args, **kwargs)
+                    return result
 
             return run_async  # type: ignore[return-value]
 
         @functools.wraps(function)
         def run_sync(*args: Any, **kwargs: Any) -> Any:
-            with self._again():
-                return function(*args, **kwargs)
+            with self._again() as run:
+                run.result = result = function(*args, **kwargs)
+                return result
 
         return run_sync  # type: ignore[return-value]
 
@@ -151,11 +157,12 @@ class Run:
         if tracer is None or run_id is None:
             _say_untraced()
             return
+        self._started_ns = time.time_ns()
         tracer.start_run(
             RunStart(
                 run_id=run_id,
                 process_id=tracer.process.process_id,
-                ts_ns=time.time_ns(),
+                ts_ns=self._started_ns,
                 name=redact(str(self._name)),
                 origin="explicit",
                 parent_run_id=parent_run_id,
@@ -184,16 +191,32 @@ class Run:
         if tracer is None or self.run_id is None:
             return
         site = tracer.sites.of_traceback(error.__traceback__) if error is not None else None
-        tracer.write(
-            RunEnd(
+        end = RunEnd(
+            run_id=self.run_id,
+            ts_ns=ended_ns,
+            status="ok" if error is None else "error",
+            rule="block exit",
+            error_type=type_name(error) if error is not None else None,
+            error_message=message_of(error) if error is not None else None,
+            site_id=site.site_id if site is not None else None,
+        )
+        tracer.write(end)
+        evaluators.submit(
+            tracer,
+            EvaluatedRun(
                 run_id=self.run_id,
-                ts_ns=ended_ns,
-                status="ok" if error is None else "error",
-                rule="block exit",
-                error_type=type_name(error) if error is not None else None,
-                error_message=message_of(error) if error is not None else None,
-                site_id=site.site_id if site is not None else None,
-            )
+                name=str(self._name),
+                task=str(self._task) if self._task is not None else None,
+                harness=str(self._harness) if self._harness is not None else None,
+                started_ns=self._started_ns,
+                ended_ns=ended_ns,
+                status=end.status,
+                error_type=end.error_type,
+                error_message=end.error_message,
+                result=self.result,
+                saga=self.saga,
+                attributes=dict(self._attributes),
+            ),
         )
 
 
