@@ -95,8 +95,11 @@ OUTCOMES: Final[Schema] = {
     "success": _FLAG,
     "score": _REAL,
     "source": _TEXT,
+    "rule": _TEXT,
+    "confidence": _REAL,
     "failed": _FLAG,
 }
+INFERRED: Final[Schema] = {"run_id": _TEXT, "success": _FLAG, "rule": _TEXT, "confidence": _REAL, "call_id": _TEXT}
 RUN_ERRORS: Final[Schema] = {
     "run_id": _TEXT,
     "error_type": _TEXT,

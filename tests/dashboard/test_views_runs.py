@@ -22,6 +22,7 @@ def run(**fields: Any) -> dict[str, Any]:
         "ended_ns": 1_795_000_002 * SECOND,
         "status": "ok",
         "success": None,
+        "outcome_rule": None,
         "error_type": None,
         "calls": 1,
         "attempts": 2,
@@ -39,6 +40,8 @@ def run(**fields: Any) -> dict[str, Any]:
     [
         ({"success": True, "status": "error"}, "✓ succeeded"),
         ({"success": False}, "✕ failed"),
+        ({"success": False, "outcome_rule": "cut_answer"}, "✕ failed, inferred"),
+        ({"success": False, "outcome_rule": "exception", "status": "error"}, "✕ ended in an error"),
         ({"status": "error"}, "✕ ended in an error"),
         ({"status": "running"}, "… still running"),
         ({}, "○ not judged"),

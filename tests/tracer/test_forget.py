@@ -21,6 +21,8 @@ from trimtab_tracer.records import (
     Outcome,
     Record,
     RunStart,
+    Saga,
+    SagaStep,
     ToolRequest,
     ToolResult,
     ToolRun,
@@ -54,6 +56,8 @@ def _run(run: str) -> list[Record]:
         ToolRun(f"{run}.t", run, "p", "f", 1, 1, "ok"),
         Decision(f"{run}.d", run, "model", "m", "code", "s", 1),
         Outcome(f"{run}.o", run, 1, True),
+        SagaStep(f"{run}.g", 1, run, "f", "compensated", 1, 1),
+        Saga(f"{run}.g", run, "p", 1, 1, "exception", "compensated", 1),
         HttpSpan(f"{run}.h", run, "p", "n", 1, 1, "GET", "u"),
         GenAiSpan(f"{run}.trace", "span", run, "p", "agent", "invoke_agent", "n", 1, 1, "scope"),
         Content(f"{run}.a", f"{run}.c", run, "request", 1, "text"),
@@ -73,6 +77,8 @@ def test_nothing_of_a_forgotten_run_stays(store: Store) -> None:
     ingest(store, _run("r1"))
     before = _rows(store)
     ingest(store, _run("r2"))
+    with store.transaction() as con:
+        con.execute("INSERT INTO inferred_outcomes VALUES ('r2', false, 'cut_off', 0.9, NULL, 1)")
     filled = {name for name, rows in _rows(store).items() if any("r2" in row for row in rows)}
     ingest(store, [], replace_runs=["r2", "unknown"])
     assert _rows(store) == before

@@ -20,6 +20,7 @@ from .shapes import value_class
 
 if TYPE_CHECKING:
     from .executions import Execution
+    from .sagas import Saga
 
 
 class Made:
@@ -71,6 +72,8 @@ class Scope:
     """What created this task or thread."""
     tool: Execution | None = None
     """The tool execution that the code is part of."""
+    saga: Saga | None = None
+    """What is known of the innermost run's side effects; None where no run around undoes any."""
 
 
 class LastAttempt(NamedTuple):

@@ -61,6 +61,8 @@ class Told(NamedTuple):
     provider_id: str | None = None
     """Id of the model's tool call."""
     mutates: bool | None = None
+    compensation: str | None = None
+    """Name of the function that undoes it."""
 
 
 class Failure(NamedTuple):
@@ -74,8 +76,9 @@ class Failure(NamedTuple):
 
 @guarded()
 def begin(active: Active, told: Told) -> Execution | None:
-    """Start an execution; the arguments are named now, for the tool may change them. None while tracing is off."""
-    return Execution(active, told) if active() is not None else None
+    """Start an execution; the arguments are named now, for the tool may change them. None while tracing is off, and
+    inside of what is not traced: sending a request, judging a run."""
+    return Execution(active, told) if active() is not None and not context.in_send.get() else None
 
 
 class Execution:
@@ -98,6 +101,11 @@ class Execution:
         self.enter()
         self._ts_ns = time.time_ns()
         self._started = time.perf_counter_ns()
+
+    @property
+    def recorded_id(self) -> str:
+        """The id under which it is recorded: that of the outermost view."""
+        return (self._part_of or self)._id
 
     @guarded()
     def enter(self) -> None:
@@ -152,6 +160,7 @@ class Execution:
         site = next((site for site in sites if site is not None and site.owner == "user"), None)
         text = plain_text(result) if failure is None else None
         mutates = told.mutates if told.mutates is not None or inner is None else inner.told.mutates
+        undone_by = told.compensation or (inner.told.compensation if inner is not None else None)
         keeps_text = tracer.settings.content != "off"
         tracer.write(
             ToolRun(
@@ -171,6 +180,7 @@ class Execution:
                 mutates=mutates,
                 provider_id=_short(told.provider_id) if told.provider_id else None,
                 after_call_id=self._after_call_id,
+                compensation=_short(undone_by) if undone_by else None,
             )
         )
 

@@ -44,6 +44,8 @@ from .records import (
     Record,
     RunEnd,
     RunStart,
+    Saga,
+    SagaStep,
     Site,
     ToolRun,
     from_dict,
@@ -382,7 +384,7 @@ def _stand_in(exchange: Exchange) -> Attempt:
 
 NOT_STORABLE = "does not fit the store"
 """Reason of a loss: a sound record with a value that its table refuses."""
-_OF_A_RUN = (RunStart, RunEnd, Attempt, ToolRun, HttpSpan, GenAiSpan, Decision, Outcome)
+_OF_A_RUN = (RunStart, RunEnd, Attempt, ToolRun, HttpSpan, GenAiSpan, Decision, Outcome, SagaStep, Saga)
 _KEYS: dict[str, tuple[str, ...]] = {
     "decisions": ("decision_id",),
     "outcomes": ("outcome_id",),
@@ -390,6 +392,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "gen_ai_spans": ("span_key",),
     "tool_runs": ("tool_run_id",),
     "losses": ("process_id", "lost_kind", "reason", "ts_ns"),
+    "sagas": ("saga_id",),
+    "saga_steps": ("saga_id", "number"),
     "tool_requests": ("attempt_id", "index"),
     "tool_results": ("tool_id", "attempt_id"),
 }
@@ -399,6 +403,8 @@ _SIMPLE: tuple[tuple[type, str, Callable[[Any], Row]], ...] = (
     (HttpSpan, "spans", ingest_rows.span_row),
     (GenAiSpan, "gen_ai_spans", ingest_rows.gen_ai_span_row),
     (ToolRun, "tool_runs", ingest_rows.tool_run_row),
+    (SagaStep, "saga_steps", ingest_rows.saga_step_row),
+    (Saga, "sagas", ingest_rows.saga_row),
     (Loss, "losses", ingest_rows.plain_row),
 )
 _TOOLS: tuple[tuple[str, Callable[[Exchange], list[Row]]], ...] = (

@@ -24,6 +24,8 @@ from .records import (
     Process,
     RunEnd,
     RunStart,
+    Saga,
+    SagaStep,
     Site,
     ToolRun,
 )
@@ -256,6 +258,7 @@ def run_start_row(run: RunStart) -> Row:
     """The beginning of a run; its service may still be the process's."""
     row = _plain(run)
     row |= {"attributes": json_text(run.attributes), "service": run.service or ""}
+    row["annotations"] = json_text(run.annotations) if run.annotations else None
     return row | {"started_ns": row.pop("ts_ns")}
 
 
@@ -282,6 +285,16 @@ def outcome_row(outcome: Outcome) -> Row:
     return row | {"recorded_ns": row.pop("ts_ns")}
 
 
+def saga_row(saga: Saga) -> Row:
+    """The compensations of a failed run."""
+    return _timed(saga)
+
+
+def saga_step_row(step: SagaStep) -> Row:
+    """One of them."""
+    return _timed(step)
+
+
 def content_row(content: Content) -> Row:
     """Text of a request or response, for the Parquet segment."""
     row = _plain(content)
@@ -304,7 +317,7 @@ def _plain(record: Any) -> Row:
     return {f.name: getattr(record, f.name) for f in fields(record)}
 
 
-def _timed(record: ToolRun | HttpSpan | GenAiSpan) -> Row:
+def _timed(record: ToolRun | HttpSpan | GenAiSpan | Saga | SagaStep) -> Row:
     row = _plain(record)
     started = row.pop("ts_ns")
     return row | {"started_ns": started, "ended_ns": started + row.pop("duration_ns")}

@@ -75,6 +75,8 @@ class RunStart:
     harness: str | None = None
     service: str | None = None
     """Overrides the process's service (importers)."""
+    annotations: dict[str, Any] = field(default_factory=dict)
+    """Labels that came with an imported run, for people and benchmarks, never for rules; left out where empty."""
 
 
 @value_class
@@ -172,6 +174,10 @@ class Attempt:
     """The call made before this one in its context (thread or task), or in the one that spawned it; None for none."""
     is_branch: bool = False
     """Whether that call was made in the context that spawned this one's."""
+    agent: str | None = None
+    """Who made the call, where an imported log of several agents says; left out of the segment where it does not."""
+    step: int | None = None
+    """Index of the call in that log, as its format counts; left out likewise."""
 
 
 @value_class
@@ -301,6 +307,8 @@ class ToolRun:
     """Instrumentation scope of the OpenTelemetry span that told of it; None where we saw it run."""
     after_call_id: str | None = None
     """The LLM call made last in the context it ran in."""
+    compensation: str | None = None
+    """Name of the function that the code declares to undo it."""
 
 
 @value_class
@@ -385,6 +393,51 @@ class Outcome:
     comment: str | None = None
     after_call_id: str | None = None
     """Where no run was named or declared: the LLM call made last by the code that says it."""
+    evaluator: str | None = None
+    """Name of the evaluator that says it."""
+    evaluator_version: str | None = None
+
+
+@value_class
+class SagaStep:
+    """What became of one side effect of a failed run. Written when it is known."""
+
+    saga_id: str
+    number: int
+    """From 1, in the order of undoing: the effect that was completed last comes first."""
+    run_id: str
+    tool: str
+    status: str
+    """``compensated``; ``failed``: the compensation raised; ``undeclared``: the tool has none; ``unknown``: the tool
+    was cancelled or still ran; ``not_done``: the tool raised, so there is nothing to undo; ``not_run``: an interrupt
+    came."""
+    ts_ns: int
+    duration_ns: int
+    """Of the compensation; 0 where it was not called."""
+    tool_run_id: str | None = None
+    """The execution that is undone (:class:`ToolRun`)."""
+    compensation: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    site_id: str | None = None
+    """The compensation's definition."""
+
+
+@value_class
+class Saga:
+    """The compensations of one failed run, after they ran."""
+
+    saga_id: str
+    run_id: str
+    process_id: str
+    ts_ns: int
+    duration_ns: int
+    cause: str
+    """Why the run counts as failed: ``exception | outcome``."""
+    outcome: str
+    """``compensated | partly | failed | nothing to do``, over all steps but those that are ``not_done``."""
+    steps: int
+    """How many :class:`SagaStep` belong to it."""
 
 
 @value_class
@@ -502,6 +555,8 @@ Record = (
     | Decision
     | CallDecisions
     | Outcome
+    | SagaStep
+    | Saga
     | Content
     | HttpSpan
     | GenAiSpan
@@ -537,11 +592,22 @@ def to_dict(record: Record) -> dict[str, Any]:
         if name in nested:
             value = [{n: getattr(v, n) for n in _Shapes.names[type(v)]} for v in value]
         out[name] = value
-    if isinstance(record, Decision) and not record.choices:
-        del out["choices"]  # so that a sidecar of an earlier version reads what does not need it
-    if isinstance(record, Site) and not record.via:
-        del out["via"]
+    # So that a sidecar of an earlier version reads what does not need them.
+    for name in _LATER.get(type(record), ()):
+        if out[name] is None or out[name] in ((), {}):
+            del out[name]
     return out
+
+
+_LATER: dict[type, tuple[str, ...]] = {
+    Attempt: ("agent", "step"),
+    RunStart: ("annotations",),
+    Decision: ("choices",),
+    Site: ("via",),
+    ToolRun: ("compensation",),
+    Outcome: ("evaluator", "evaluator_version"),
+}
+"""Fields that came later than their kind, left out where they say nothing."""
 
 
 def from_dict(data: dict[str, Any]) -> Record:

@@ -1,7 +1,8 @@
 """``@trimtab.tool``: sees a tool run, with its true times and its own error, instead of inferring them.
 
 In: a function of the user's. Out: the same function, which spools one :class:`~.records.ToolRun` per execution
-(:mod:`.executions`), also where a framework calls it and its adapter sees the execution, too.
+(:mod:`.executions`), also where a framework calls it and its adapter sees the execution, too. Inside of a run that
+undoes its side effects, an execution that mutates is noted for that as well (:mod:`.sagas`), also while tracing is off.
 """
 
 from __future__ import annotations
@@ -12,34 +13,49 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .executions import Active, Execution, Told, begin
+from . import context
+from .executions import Active, Told, begin
 from .guard import guarded
-from .watching import watched
+from .sagas import Effect, Followed, name_of
+from .watching import Seen, watched
 
 log = logging.getLogger("trimtab")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def observe(active: Active, function: F, name: str | None, mutates: bool | None) -> F:
+def observe(
+    active: Active, function: F, name: str | None, mutates: bool | None, compensate: Callable[..., Any] | None = None
+) -> F:
     """Wrap a tool function so that each execution is recorded. Results and exceptions pass unchanged.
 
     What can't be followed (a generator, an object that is no function) comes back as it is, with one line in the log.
     """
     if isinstance(function, staticmethod | classmethod):
-        inner = observe(active, function.__func__, name, mutates)
+        inner = observe(active, function.__func__, name, mutates, compensate)
         return type(function)(inner)
     if (reason := _refused(function)) is not None:
         log.warning("trimtab.tool can't follow %s: %s", _name(function), reason)
         return function
+    if compensate is not None:
+        if mutates is False:
+            log.warning("The tool %s has a compensation, so it counts as one that mutates.", _name(function))
+        mutates = True
     tool = name or _name(function)
     signature = signature_of(function)
+    told = Told("decorator", tool, None, function, mutates=mutates, compensation=name_of(compensate))
 
     @guarded()
-    def start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Execution | None:
-        if active() is None:
-            return None
-        return begin(active, Told("decorator", tool, named(signature, args, kwargs), function, mutates=mutates))
+    def start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Seen | None:
+        execution = None
+        if active() is not None:
+            execution = begin(active, told._replace(arguments=named(signature, args, kwargs)))
+        saga = context.scope.get().saga if mutates else None
+        if saga is None:
+            return execution
+        effect = Effect(tool, compensate, args, kwargs)
+        saga.add(effect)
+        return Followed(effect, told, execution)
 
     return watched(function, start)  # type: ignore[return-value]
 

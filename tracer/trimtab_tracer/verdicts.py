@@ -45,7 +45,7 @@ _EXIT = lazy_pattern(
     r"|(?:(?:command|process|script) )?(?:(?:failed|exited|finished) with )?(?:exit|return)[ _]?(?:code|status)"
     r"(?: is| was)?[ \t]*[:=]?[ \t]*(-?\d{1,10})(?=[ \t]*(?:$|[(:.,;]))"
     r"|(?:the )?(?:command|process|script|program)\b[^\n]{0,40} (?:exited|failed|finished|terminated)"
-    r" with (?:non-zero )?(?:exit |return )?(?:code|status)(?: code)?:? (-?\d{1,10})\b"
+    r" with (?:non-zero )?(?:unix )?(?:exit |return )?(?:code|status)(?: code)?:? (-?\d{1,10})\b"
     r")",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -12,14 +12,36 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
-from .executions import Execution, Failure
+from .executions import Failure, Told
 from .guard import guarded
 
 log = logging.getLogger("trimtab")
 
-Begin = Callable[[tuple[Any, ...], dict[str, Any]], Execution | None]
+
+class Seen(Protocol):
+    """An execution as it runs: what the wrapper tells whoever follows it (:class:`.executions.Execution` says more)."""
+
+    @property
+    def told(self) -> Told:
+        """What was known when it began."""
+        ...
+
+    def enter(self) -> None:
+        """What runs from here on in this context belongs to it."""
+        ...
+
+    def leave(self) -> None:
+        """What runs from here on does not; it goes on elsewhere."""
+        ...
+
+    def end(self, result: Any = None, error: BaseException | None = None, reported: Failure | None = None) -> None:
+        """It ended: with a result, by an exception, or with a result that tells of a failure."""
+        ...
+
+
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], Seen | None]
 """Starts the execution that a call with these arguments is; None where it is none, or tracing is off."""
 
 Judge = Callable[[Any], Failure | None]
@@ -75,7 +97,7 @@ def watched(function: Callable[..., Any], begin: Begin, judge: Judge | None = No
     return run_sync
 
 
-async def _finish(coroutine: Coroutine[Any, Any, Any], execution: Execution, judge: Judge | None) -> Any:
+async def _finish(coroutine: Coroutine[Any, Any, Any], execution: Seen, judge: Judge | None) -> Any:
     """The coroutine that a plain function returned, with its end recorded: until then the tool has not run."""
     execution.enter()
     try:
@@ -87,7 +109,7 @@ async def _finish(coroutine: Coroutine[Any, Any, Any], execution: Execution, jud
     return result
 
 
-async def _stream(items: AsyncGenerator[Any, None], execution: Execution | None) -> AsyncGenerator[Any, None]:
+async def _stream(items: AsyncGenerator[Any, None], execution: Seen | None) -> AsyncGenerator[Any, None]:
     """The items of a tool that gives them one by one; between two of them its reader runs, which is no part of it."""
     if execution is None:
         async for item in items:
@@ -110,7 +132,7 @@ async def _stream(items: AsyncGenerator[Any, None], execution: Execution | None)
 _END = object()
 
 
-async def _next(items: AsyncGenerator[Any, None], execution: Execution) -> Any:
+async def _next(items: AsyncGenerator[Any, None], execution: Seen) -> Any:
     execution.enter()
     try:
         return await anext(items, _END)
@@ -119,12 +141,12 @@ async def _next(items: AsyncGenerator[Any, None], execution: Execution) -> Any:
 
 
 @guarded()
-def _end(result: Any, execution: Execution, judge: Judge | None) -> None:
+def _end(result: Any, execution: Seen, judge: Judge | None) -> None:
     execution.end(result, reported=judge(result) if judge is not None else None)
 
 
 @guarded()
-def _follow(result: Any, execution: Execution, judge: Judge | None) -> None:
+def _follow(result: Any, execution: Seen, judge: Judge | None) -> None:
     """End an execution with what a plain function returned; a future ends it when it is done."""
     if _is_future(result):
         execution.leave()
@@ -154,7 +176,7 @@ def _warn(name: str, kind: str) -> None:
 
 
 @guarded()
-def _done(execution: Execution, future: Any) -> None:
+def _done(execution: Seen, future: Any) -> None:
     if future.cancelled():
         execution.end(error=_cancelled())
         return

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import duckdb
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -79,15 +79,12 @@ def _traffic(backend: Backend) -> APIRouter:
 
     @api.get("/runs/{run_id}")
     def run(run_id: str, _: Annotated[paging.NoParameters, Query()]) -> models.RunDetail:
-        """One run with its calls, attempts, tool calls, decisions and outcomes."""
+        """One run with its calls, attempts, tool calls, decisions, outcomes and what was undone after it failed."""
         with backend.snapshot() as con:
             found = reads.runs(con, run_ids=[run_id], limit=1)
             if not found:
                 raise HTTPException(404, f"There is no run {run_id!r}; /v1/runs lists them.")
-            parts = {
-                table: reads.of_run(con, table, run_id, MAX_LIMIT + 1)
-                for table in ("calls", "attempts", "tool_calls", "decisions", "outcomes")
-            }
+            parts = {table: reads.of_run(con, table, run_id, MAX_LIMIT + 1) for table in _OF_A_RUN}
             truncated = [table for table, rows in parts.items() if len(rows) > MAX_LIMIT]
             parts = {table: rows[:MAX_LIMIT] for table, rows in parts.items()}
             sites = reads.sites_named(con, _site_ids(found, *parts.values()))
@@ -136,6 +133,14 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
             rows = reads.findings(con, status=p.status, rule=p.rule, site=p.site, limit=p.limit, offset=p.offset)
         return page_at(models.Finding, rows, p)
 
+    @api.get("/pins")
+    def pins(p: Annotated[paging.ReportParameters, Query()]) -> dict[str, Any]:
+        """What `trimtab findings --json` prints: findings with every place they hit, and the blame of failed runs."""
+        try:
+            return computed.pins(p.run)
+        except LookupError:
+            raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
+
     @api.get("/ledger")
     def ledger(p: Annotated[paging.LedgerParameters, Query()]) -> models.Ledger:
         """Where the money went: every part of every attempt's cost in exactly one class."""
@@ -160,6 +165,10 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
             raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
 
     return api
+
+
+_OF_A_RUN: Final = ("calls", "attempts", "tool_calls", "decisions", "outcomes", "sagas", "saga_steps")
+"""Tables whose rows stand in the detail of a run."""
 
 
 async def _lines(request: Request) -> bytes:

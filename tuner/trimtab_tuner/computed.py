@@ -69,6 +69,16 @@ class Computed:
 
         return self._result("report", run_id, lambda con, run: as_json(build(con, run)))
 
+    def pins(self, run_id: str | None) -> dict[str, Any]:
+        """Findings with every place they hit, and the blame of failed runs.
+
+        Raises:
+            LookupError: there is no run ``run_id``.
+        """
+        from trimtab_analyzer.pins import pins
+
+        return self._result("pins", run_id, pins)
+
     def _result(
         self,
         kind: str,

@@ -101,6 +101,29 @@ def sidecar_or_store(settings: Settings) -> Iterator[Client]:
         yield HomeClient(_application(store, settings), str(settings.home), user_name(), "cli")
 
 
+@contextmanager
+def own_store(settings: Settings) -> Iterator[Store]:
+    """The store of a home that no sidecar serves, with what lay in the spool collected and outcomes inferred.
+
+    Raises:
+        StoreError: the store can't be opened.
+        TrimtabError: there is no recording.
+    """
+    from trimtab_analyzer.inferred import infer
+    from trimtab_tracer.collect import Collector
+
+    if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
+        raise TrimtabError(
+            f"There is nothing to report: {settings.home} holds no recording. Add `trimtab.instrument()` to an agent"
+            " and run it here, bring recorded runs in with `trimtab import`, or name another home with --home."
+        )
+    with Store.open(settings.store_path) as store:
+        Collector(store, settings).collect_once()
+        with store.transaction() as con:
+            infer(con)
+        yield store
+
+
 def _lock(settings: Settings, is_patient: bool) -> home.HomeLock | Client:
     """The right to the home, or a sidecar that has just been started and has it."""
     try:

@@ -104,6 +104,8 @@ class Run(Answer):
     success: bool | None = Field(description="By the best outcome there is: explicit before evaluator before inferred")
     score: float | None
     outcome_source: str | None
+    outcome_rule: str | None = Field(description="Where it is inferred: the rule that says so (docs/outcomes.md)")
+    outcome_confidence: float | None = Field(description="Of that rule, in (0, 1)")
     calls: int
     attempts: int
     tool_calls: int
@@ -275,6 +277,35 @@ class Outcome(Answer):
     score: float | None
     source: str
     comment: str | None
+    evaluator: str | None = Field(description="Who says it, where an evaluator does")
+    evaluator_version: str | None
+
+
+class SagaStep(Answer):
+    """What became of one side effect of a failed run, in the order of undoing."""
+
+    saga_id: str
+    number: int
+    tool: str
+    tool_run_id: str | None
+    compensation: str | None
+    status: str = Field(description="`compensated`, `failed`, `undeclared`, `unknown`, `not_done` or `not_run`")
+    started_ns: int
+    ended_ns: int
+    error_type: str | None
+    error_message: str | None
+    site_id: str | None
+
+
+class Saga(Answer):
+    """The compensations of a failed run that undoes its side effects."""
+
+    saga_id: str
+    started_ns: int
+    ended_ns: int
+    cause: Literal["exception", "outcome"]
+    outcome: Literal["compensated", "partly", "failed", "nothing to do"]
+    steps: int
 
 
 class Place(Answer):
@@ -309,6 +340,8 @@ class RunDetail(Answer):
     tool_calls: list[ToolCall]
     decisions: list[Decision]
     outcomes: list[Outcome]
+    sagas: list[Saga]
+    saga_steps: list[SagaStep]
     sites: list[Place] = Field(description="Every place that the above name")
     truncated: list[str] = Field(
         description="Which of the lists were cut at their first 1000 rows; page /v1/calls?run="

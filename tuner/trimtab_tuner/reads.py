@@ -179,6 +179,8 @@ _ORDER = {
     "calls": "started_ns, call_id",
     "decisions": "decided_ns, decision_id",
     "outcomes": "recorded_ns, outcome_id",
+    "saga_steps": "saga_id, number",
+    "sagas": "started_ns, saga_id",
     "tool_calls": "started_ns NULLS LAST, tool_id",
 }
 
@@ -202,4 +204,4 @@ def sites_named(con: duckdb.DuckDBPyConnection, site_ids: set[str]) -> list[Row]
     )
 
 
-_Table = Literal["attempts", "calls", "decisions", "outcomes", "tool_calls"]
+_Table = Literal["attempts", "calls", "decisions", "outcomes", "saga_steps", "sagas", "tool_calls"]

@@ -218,11 +218,14 @@ class Sidecar:
             return
         # Brings polars and scipy, which collecting and answering need not wait for.
         from trimtab_analyzer.findings import analyze, persist
+        from trimtab_analyzer.inferred import infer
 
         from .recommend import recommend
 
         self._has_news.clear()
         try:
+            with self._store.transaction() as con:
+                infer(con)
             with closing(self._store.cursor()) as con:
                 found = analyze(con)
                 proposals = recommend(con, found, self.settings)

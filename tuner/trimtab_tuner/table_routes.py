@@ -19,7 +19,19 @@ from starlette.background import BackgroundTask
 from .paging import MAX_IDS, NoParameters
 from .routing import Desk, router
 
-OfRuns = Literal["runs", "calls", "attempts", "tool_calls", "decisions", "outcomes", "spans", "gen_ai_spans"]
+OfRuns = Literal[
+    "runs",
+    "calls",
+    "attempts",
+    "tool_calls",
+    "decisions",
+    "outcomes",
+    "inferred_outcomes",
+    "sagas",
+    "saga_steps",
+    "spans",
+    "gen_ai_spans",
+]
 """Tables with a column ``run_id``."""
 Others = Literal[
     "processes", "sites", "findings", "recommendations", "experiments", "policy_versions", "audit", "losses"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from trimtab_tracer.errors import SettingsError
 from trimtab_tracer.policy import STEERABLE
 from trimtab_tracer.settings import Settings
 
@@ -31,6 +33,8 @@ VALUE_CHARS = 60
 """Longest value in a line."""
 MANY = 5
 """Items shown of a list."""
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+"""Seconds of the units in which a time is typed."""
 
 
 def add_options(parser: argparse.ArgumentParser, *, decides: bool = False, is_action: bool = True) -> None:
@@ -126,6 +130,25 @@ def value(of: Any, most: int = VALUE_CHARS) -> str:
 def when(ns: int | None) -> str:
     """A point in time, UTC."""
     return "–" if ns is None else f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def moment(option: str, text: str | None, now_ns: int) -> int | None:
+    """A time as typed, in nanoseconds: so long ago, or a date and time, which is local where it names no zone.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if text is None:
+        return None
+    ago = re.fullmatch(r"(\d+)([smhdw])", text)
+    if ago:
+        return max(0, now_ns - int(ago[1]) * UNITS_S[ago[2]] * 10**9)
+    try:
+        return int(datetime.fromisoformat(text).timestamp()) * 10**9
+    except (ValueError, OverflowError, OSError):
+        raise SettingsError(
+            f"--{option} {text}: expected a span such as 2h or 7d, or a date such as 2026-11-30."
+        ) from None
 
 
 def plain(of: Any) -> str:

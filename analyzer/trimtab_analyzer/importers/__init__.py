@@ -14,7 +14,7 @@ from typing import Any
 
 from trimtab_tracer.errors import ImportFormatError
 
-from . import messages, mini_swe
+from . import messages, mini_swe, whowhen
 from .source import Document, find_files, read_documents
 from .to_records import IMPORT_DIGEST, ImportedRun, to_run
 from .trace import Trace
@@ -33,6 +33,7 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "mini-swe-agent": Format(mini_swe.NAME, mini_swe.matches, mini_swe.to_trace),
+    "who-when": Format(whowhen.NAME, whowhen.matches, whowhen.to_trace),
     "messages": Format(messages.NAME, messages.matches, messages.to_trace),
 }
 """Known formats by the name that the command line takes; looked through in this order."""

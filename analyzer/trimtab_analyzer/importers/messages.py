@@ -132,6 +132,8 @@ def _turns(messages: list[dict[str, Any]]) -> tuple[Turn, ...]:
                 model=text(message.get("model")),
                 answers=tuple(_answers(message, follow_up)),
                 rejection=next((said for m in follow_up if rejection(said := joined(_spoken(m)))), None),
+                agent=text(message.get("name")),
+                step=at,
             )
         )
         sent = []

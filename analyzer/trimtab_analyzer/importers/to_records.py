@@ -39,7 +39,7 @@ from trimtab_tracer.wire.formats import CHAT
 
 from .trace import Trace, Turn
 
-IMPORT_VERSION = 1
+IMPORT_VERSION = 2
 """Counts changes of the records that the same file gives; part of a run's digest, so that old imports are renewed."""
 
 IMPORT_DIGEST = "import_digest"
@@ -148,6 +148,7 @@ class _Writer:
             attributes=attributes,
             harness=trace.harness,
             service=self.service,
+            annotations=trace.annotations,
         )
         return process, run
 
@@ -228,6 +229,8 @@ class _Writer:
                 end="complete",
                 model=turn.model or self.facts.model,
                 body_digest=self.conversation.hexdigest()[:16],
+                agent=turn.agent,
+                step=turn.step,
             ),
             self._exchange(n, turn, attempt_id),
         ]

@@ -47,6 +47,10 @@ class Turn:
     answers: tuple[Answer, ...] = ()
     rejection: str | None = None
     """What the harness said when it turned this turn's answer down; None where it took it."""
+    agent: str | None = None
+    """Who made the call, where the file tells several agents apart."""
+    step: int | None = None
+    """Index of the call in the file, as its format counts; None where that says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Trace:
     """The file's own count of calls, where it keeps one: checked against the turns found."""
     logged_cost_usd: float | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    annotations: dict[str, Any] = field(default_factory=dict)
+    """Labels that people or a benchmark put to the run; kept with it and read by no rule."""
 
 
 def point_in_time_ns(value: Any) -> int | None:

@@ -3,15 +3,25 @@
 -- One row per run, without those of processes whose calls are in runs of their own, unless something is left in the
 -- process's run itself: a call or tool of no other run, an outcome, or an exception that none of those runs ended in.
 --   success, score, source  of the outcome that counts: explicit before evaluator before inferred, the latest of the same
---                           source; NULL where the run has none
+--                           source; NULL where the run has none. What was recorded as inferred (an importer's) comes before
+--                           what the analysis infers
+--   rule, confidence        of an outcome that the analysis inferred (inferred_outcomes.sql); NULL for any other
 --   failed                  that outcome says no; where no outcome says yes or no, an exception ended the run
-WITH effective AS (
+WITH said AS (
     SELECT run_id, success, score, source
     FROM outcomes
     QUALIFY row_number() OVER (
         PARTITION BY run_id
         ORDER BY list_position(['explicit', 'evaluator', 'inferred'], source) NULLS LAST, recorded_ns DESC, outcome_id DESC
     ) = 1
+),
+effective AS (
+    SELECT *, NULL::VARCHAR AS rule, NULL::DOUBLE AS confidence
+    FROM said
+    UNION ALL
+    SELECT run_id, success, NULL, 'inferred', rule, confidence
+    FROM inferred_outcomes
+    WHERE run_id NOT IN (SELECT run_id FROM said)
 )
 SELECT
     r.run_id,
@@ -19,6 +29,8 @@ SELECT
     e.success,
     e.score,
     e.source,
+    e.rule,
+    e.confidence,
     coalesce(NOT e.success, r.status = 'error', false) AS failed
 FROM runs AS r
 LEFT JOIN effective AS e USING (run_id)

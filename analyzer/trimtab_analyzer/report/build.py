@@ -210,6 +210,8 @@ def _run(row: dict[str, Any], outcome: dict[str, Any], places: dict[str, Place],
         success=outcome["success"],
         score=outcome["score"],
         outcome_source=outcome["source"],
+        outcome_rule=outcome["rule"],
+        outcome_confidence=outcome["confidence"],
         error_place=places.get(row["error_site_id"] or ""),
         listed=tuple(calls),
     )
@@ -272,4 +274,8 @@ def _totals(
         estimated_musd=sources["estimated_musd"],
         first_ns=min((row["started_ns"] for row in rows), default=None),
         last_ns=max(ends, default=None),
+        inferred_runs=sum(
+            o["failed"] and o["rule"] is not None and row["status"] != "error"
+            for o, row in zip(came, rows, strict=True)
+        ),
     )

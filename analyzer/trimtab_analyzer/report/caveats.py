@@ -58,6 +58,11 @@ def notes(
             " what was said could be read."
         )
     yield from _imports(rows)
+    if n := totals.inferred_runs:
+        yield (
+            f"{n:,} of {count(totals.failed_runs, 'failed run')} ended without an error, and nobody said that they"
+            " failed: it is inferred from their last call. What the agent says with trimtab.outcome() counts before it."
+        )
     if n := totals.unjudged_runs:
         yield (
             f"{n:,} of {count(totals.runs, 'run')} {were(n)} not judged: nobody recorded whether they reached their"

@@ -141,6 +141,10 @@ class RunLine:
     unpriced: int
     listed: tuple[CallLine, ...]
     """Its calls; empty where the report was cut (see :attr:`Report.runs_listed`)."""
+    outcome_rule: str | None = None
+    """The rule that infers its outcome (:data:`~..inferred.SAYS`); None where somebody said it."""
+    outcome_confidence: float | None = None
+    """Of that rule, in (0, 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,8 @@ class Totals:
     estimated_musd: int
     first_ns: int | None
     last_ns: int | None
+    inferred_runs: int = 0
+    """Of the failed ones: those that ended without an error and of which nobody said so; a rule infers it."""
 
 
 @dataclass(frozen=True, slots=True)

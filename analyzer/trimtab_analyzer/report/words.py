@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ..inferred import SAYS
 from ..retry_stack import Layer, RetryStack
 from ..standing import BY_POLICY
 from ..wording import count as count
@@ -222,8 +223,10 @@ def run_state(run: RunLine) -> str:
         return "still running"
     if run.success is True:
         return "succeeded"
-    if run.success is False:
+    if run.success is False and run.outcome_rule is None:
         return "failed"
+    if run.success is False and run.status != "error":
+        return f"failed, inferred: {SAYS.get(run.outcome_rule or '', run.outcome_rule)}"
     return "ended in an error" if run.status == "error" else "ended, not judged"
 
 

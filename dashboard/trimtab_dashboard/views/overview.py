@@ -49,6 +49,8 @@ def figures(totals: Any) -> list[Figure]:
 def _failed(totals: Any, ended: int) -> Figure:
     failed = totals["failed_runs"]
     still = f"; {totals['running']:,} still running" if totals["running"] else ""
+    if inferred := totals.get("inferred_runs"):  # a sidecar of an earlier version infers nothing
+        still = f"; {inferred:,} of them inferred{still}"
     note = f"95 % interval {wilson(failed, ended)}, n = {ended:,}{still}" if ended else f"no run has ended{still}"
     return Figure("Runs that failed", f"{failed:,} of {ended:,}", note)
 

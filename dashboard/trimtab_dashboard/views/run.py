@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from trimtab_analyzer.inferred import SAYS
+
 from . import conversation, runs, words
 
 
@@ -41,12 +43,26 @@ def facts(detail: Any) -> list[str]:
         said.append(f"{conversations} conversations: agents of their own are told apart")
     if run["end_rule"]:
         said.append(f"ended by {run['end_rule']}")
+    if run["outcome_rule"]:
+        why = SAYS.get(run["outcome_rule"], run["outcome_rule"])
+        said.append(f"outcome (inferred, confidence {run['outcome_confidence']:g}): failure, {why}")
+    said += [_undone(saga) for saga in detail["sagas"]]
     for outcome in detail["outcomes"]:
         score = f", score {outcome['score']:g}" if outcome["score"] is not None else ""
         verdict = {True: "success", False: "failure", None: "no verdict"}[outcome["success"]]
         comment = f": {outcome['comment']}" if outcome["comment"] else ""
-        said.append(f"outcome ({outcome['source']}): {verdict}{score}{comment}")
+        by = f" {outcome['evaluator']}" if outcome["evaluator"] else ""
+        said.append(f"outcome ({outcome['source']}{by}): {verdict}{score}{comment}")
     return said
+
+
+def _undone(saga: Any) -> str:
+    what = {"compensated": "all of them", "partly": "some of them", "failed": "none of them"}
+    if saga["outcome"] not in what:
+        return "it failed, and had no side effects to undo"
+    return (
+        f"it failed, and its side effects were undone: {what[saga['outcome']]} ({words.count(saga['steps'], 'step')})"
+    )
 
 
 def site(detail: Any, site_id: str | None) -> Any | None:

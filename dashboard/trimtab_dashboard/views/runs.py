@@ -35,17 +35,21 @@ class Result(NamedTuple):
 
 SUCCEEDED = Result("✓", "succeeded", theme.GOOD, "circle")
 FAILED = Result("✕", "failed", theme.BAD, "cross")
+INFERRED = Result("✕", "failed, inferred", theme.BAD, "triangle-up")
 BROKE = Result("✕", "ended in an error", theme.BAD, "triangle-down")
 RUNNING = Result("…", "still running", theme.IDLE, "diamond")
 UNJUDGED = Result("○", "not judged", theme.IDLE, "square")
-RESULTS = (SUCCEEDED, FAILED, BROKE, RUNNING, UNJUDGED)
+RESULTS = (SUCCEEDED, FAILED, INFERRED, BROKE, RUNNING, UNJUDGED)
 """All results; their words and colours are a chart's legend."""
 
 
 def result(run: Any) -> Result:
-    """What came of a run: its outcome where one is known, else how it ended. Ending well is not success."""
-    if run["success"] is not None:
+    """What came of a run: its outcome where somebody said it, else how it ended, else what is inferred from its last
+    call. Ending well is not success."""
+    if run["success"] is not None and run["outcome_rule"] is None:
         return SUCCEEDED if run["success"] else FAILED
+    if run["success"] is False and run["status"] == "ok":
+        return INFERRED
     return {"error": BROKE, "running": RUNNING}.get(run["status"], UNJUDGED)
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from ..errors import TrimtabError
+from ..evaluators import evaluators
 from ..guard import guarded
 from ..settings import RUN_SERVICE, Settings
 from ..tracer import Tracer
@@ -22,7 +24,7 @@ from .attach import Attachments
 from .http_spans import HttpSpans
 from .imports import ImportHooks
 from .patches import Patches
-from .process_exit import ProcessExit
+from .process_exit import EXIT_S, ProcessExit
 
 log = logging.getLogger("trimtab")
 
@@ -124,6 +126,7 @@ class Switch:
         self._imports.remove()
         self._patches.undo()
         tracer.steering.close()
+        evaluators.finish(tracer, is_hurried=False)
         tracer.end_process(keeps_empty=keeps_empty)
 
     @guarded()
@@ -157,13 +160,16 @@ class Switch:
 
     @guarded()
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything recorded so far is in the spool, at most ``timeout_s`` seconds."""
+        """Wait until every ended run was judged and everything recorded is in the spool, at most ``timeout_s`` s."""
         if self._tracer is not None:
-            self._tracer.writer.flush(timeout_s)
+            started = time.monotonic()
+            evaluators.wait(timeout_s)
+            self._tracer.writer.flush(max(0.0, timeout_s - (time.monotonic() - started)))
 
     def _ended(self, error: BaseException | None, code: int, timeout_s: float) -> None:
         tracer = self._tracer
         if tracer is not None:
+            evaluators.finish(tracer, is_hurried=timeout_s < EXIT_S)
             tracer.end_process(error, code, timeout_s)
 
     def _forked(self) -> None:

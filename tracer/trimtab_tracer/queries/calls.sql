@@ -107,7 +107,9 @@ SELECT
     rejections.rejection_text,
     places.conversation_id,
     places.parent AS continues_call_id,
-    places.rule AS linked_by
+    places.rule AS linked_by,
+    last.agent,
+    last.step
 FROM summed
 JOIN ordered AS last USING (call_id)
 LEFT JOIN rejections USING (call_id)

@@ -8,23 +8,18 @@ Headers, which are secrets, come from a variable and never from the command line
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab_tracer.commands import Command
-from trimtab_tracer.errors import SettingsError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ..client import Client
     from ..export.source import Range
-
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,9 +43,10 @@ def run(args: Namespace) -> int:
     from trimtab_tracer.settings import Settings
 
     from ..local import sidecar_or_store
+    from ..terminal import moment
 
     now_ns = time.time_ns()
-    since_ns, until_ns = (_moment(option, getattr(args, option), now_ns) for option in ("since", "until"))
+    since_ns, until_ns = (moment(option, getattr(args, option), now_ns) for option in ("since", "until"))
     with sidecar_or_store(Settings.resolve(home=args.home)) as client:
         from ..export.source import Range
 
@@ -121,21 +117,6 @@ def _whole(client: Client, typed: str | None) -> str | None:
 
     found = pq.read_table(io.BytesIO(client.table("runs")), columns=["run_id", "started_ns"])
     return whole_id(typed, found.sort_by([("started_ns", "descending")]).column("run_id").to_pylist())
-
-
-def _moment(option: str, text: str | None, now_ns: int) -> int | None:
-    """A time in nanoseconds: so long ago, or a date and time, which is local where it names no zone."""
-    if text is None:
-        return None
-    ago = re.fullmatch(r"(\d+)([smhdw])", text)
-    if ago:
-        return max(0, now_ns - int(ago[1]) * UNITS_S[ago[2]] * 10**9)
-    try:
-        return int(datetime.fromisoformat(text).timestamp()) * 10**9
-    except (ValueError, OverflowError, OSError):
-        raise SettingsError(
-            f"--{option} {text}: expected a span such as 2h or 7d, or a date such as 2026-11-30."
-        ) from None
 
 
 command = Command(

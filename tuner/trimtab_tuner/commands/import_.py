@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..client import Client
 
-FORMAT_NAMES = ("mini-swe-agent", "messages")
+FORMAT_NAMES = ("mini-swe-agent", "who-when", "messages")
 """Names in :data:`trimtab_analyzer.importers.FORMATS`, repeated here so that ``--help`` imports nothing heavy."""
 
 BATCH = 5_000

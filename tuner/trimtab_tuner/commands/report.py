@@ -76,18 +76,11 @@ def _own(settings: Settings, run_id: str | None) -> Report:
     from trimtab_analyzer.case import Case
     from trimtab_analyzer.findings import analyze, persist
     from trimtab_analyzer.report import build
-    from trimtab_tracer.collect import Collector
-    from trimtab_tracer.store import Store
 
+    from ..local import own_store
     from ..run_ids import whole_id
 
-    if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
-        raise TrimtabError(
-            f"There is nothing to report: {settings.home} holds no recording. Add `trimtab.instrument()` to an agent"
-            " and run it here, bring recorded runs in with `trimtab import`, or name another home with --home."
-        )
-    with Store.open(settings.store_path) as store:
-        Collector(store, settings).collect_once()
+    with own_store(settings) as store:
         with closing(store.cursor()) as con, load.snapshot(con):
             if run_id is not None:
                 known = con.execute("SELECT run_id FROM runs ORDER BY started_ns DESC, run_id DESC").fetchall()
