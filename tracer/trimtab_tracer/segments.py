@@ -155,7 +155,8 @@ _written: dict[int, tuple[Choice, str]] = {}
 """Choices by identity, and what they are written as: an agent makes the same ones at each call."""
 
 
-def _choice(of: Choice) -> str:
+def choice_text(of: Choice) -> str:
+    """The JSON of a choice; the same object is written out once."""
     known = _written.get(id(of))
     if known is None or known[0] is not of:
         if len(_written) >= _MAX_WRITTEN:
@@ -181,7 +182,7 @@ _AS_JSON: dict[type, Callable[[Any], str]] = {
     bool: lambda value: "true" if value else "false",
     type(None): lambda _: "null",
     tuple: _items,
-    Choice: _choice,
+    Choice: choice_text,
     ToolRequest: _object,
     ToolResult: _object,
 }
@@ -249,6 +250,11 @@ def _decode(path: Path, raw: bytes, next_offset: int) -> Line:
         return Line(from_dict(data), next_offset)
     except (ValueError, TypeError, AttributeError):
         return Line(None, next_offset, UNKNOWN)
+
+
+def decode_line(raw: bytes) -> Record | None:
+    """The record of one line; None where it is damaged, or unknown to this version."""
+    return _decode(Path(), raw, len(raw)).record
 
 
 def read_process(path: Path) -> Process | None:
