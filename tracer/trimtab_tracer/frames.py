@@ -11,7 +11,6 @@ kind    what follows the first byte
 hello   JSON: version of this table, the agent's process, its content mode
 memory  memos (:mod:`.memory`), one JSON line each, the oldest first
 attempt a fixed head, the attempt's line of the spool, JSON of what else is known, both bodies as they came
-ask     nothing: acknowledge now what you have written
 welcome nothing: the hello was understood
 ack     number of the last attempt whose records are written, and the memos of those since the ack before
 ======  ==================================================================================================
@@ -41,7 +40,7 @@ VERSION = 1
 SOCKET = "handover.sock"
 """Name of the socket in a home."""
 
-HELLO, MEMORY, ATTEMPT, ASK, WELCOME, ACK = b"H", b"M", b"A", b"?", b"W", b"K"
+HELLO, MEMORY, ATTEMPT, WELCOME, ACK = b"H", b"M", b"A", b"W", b"K"
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """Longest message; of an attempt with larger bodies these come in a file."""

@@ -166,15 +166,6 @@ class Handover:
         except (OSError, ValueError):  # it was closed meanwhile
             return False
 
-    def ask(self) -> None:
-        """Ask for an ack of all that is written."""
-        try:
-            self._end.send(frames.ASK)
-        except (BlockingIOError, InterruptedError):
-            pass  # it has enough to read, and says so by itself when that is done
-        except OSError:
-            self.is_broken = True
-
     def read(self) -> None:
         """Let go of what was acknowledged so far."""
         self._look_at = len(self._unacked) + LOOK_AFTER // 2

@@ -21,6 +21,7 @@ import selectors
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from . import frames
@@ -44,11 +45,11 @@ class Receiver:
     """How long a connection may be without a hello."""
     TURN = 64
     """Messages of one agent before the next one has its turn."""
-    ACK_AFTER = 16
-    """Attempts, and :data:`ACK_BYTES`, after which an ack is sent, asked for or not."""
-    ACK_BYTES = 1 << 20
-    ACK_S = 0.05
-    """How long an ack waits for others."""
+    MAX_ACKS = 1024
+    """Attempts whose acks an agent may leave unread."""
+    GATHER_S = 0.02
+    """How long messages gather in the sockets before they are read: an agent's call must not wake us each time, for the
+    system then often lets the woken one run first."""
     LOG_S = 60.0
     """Least time between two log lines about peers that were shown out."""
 
@@ -112,18 +113,21 @@ class Receiver:
     # --- the thread ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        _give_way()
         while not self._stopping:
-            is_waiting = any(agent.is_due for agent in self._agents.values())
-            for key, _ in self._selector.select(self.ACK_S if is_waiting else self.HELLO_S if self._agents else None):
+            ready = self._selector.select(self.HELLO_S if self._agents else None)
+            if any(key.fd in self._agents and self._agents[key.fd].builder is not None for key, _ in ready):
+                time.sleep(self.GATHER_S)
+            for key, _ in ready:
                 if key.fileobj is self._listener:
                     self._accept()
                 elif (agent := self._agents.get(key.fd)) is not None:
                     self._serve(agent)
+                    self._send_acks(agent)
             self._look_after()
         for agent in list(self._agents.values()):
             while agent.fd in self._agents and self._serve(agent):
                 pass
-            agent.has_asked = True
             self._send_acks(agent)
             self._close(agent)
 
@@ -193,8 +197,6 @@ class Receiver:
             for line in bytes(message[1:]).split(b"\n"):
                 agent.builder.journal.add(line)
             agent.is_stale = True
-        elif kind == frames.ASK:
-            agent.has_asked = True
         else:
             raise FrameError(f"a message of unknown kind {kind!r}")
 
@@ -217,19 +219,15 @@ class Receiver:
             records = [Loss(agent.process_id, "exchange", "not parsed", 1, len(bodies), time.time_ns())]
         spool.write_all(records)
         agent.number = arrived.number
-        agent.note(memo, len(bodies))
+        agent.acks.append((arrived.number, memo))
         self.attempts += 1
 
     def _look_after(self) -> None:
-        """Send the acks that are due, and leave those who never said who they are."""
-        now = time.monotonic()
+        """Leave those who never said who they are."""
         for agent in list(self._agents.values()):
-            if agent.builder is None and now - agent.since > self.HELLO_S:
+            if agent.builder is None and time.monotonic() - agent.since > self.HELLO_S:
                 self._refuse("no hello")
                 self._close(agent)
-            is_much = len(agent.acks) >= self.ACK_AFTER or agent.unacked_bytes >= self.ACK_BYTES
-            if agent.has_asked or (agent.is_due and (is_much or now - agent.due_since >= self.ACK_S)):
-                self._send_acks(agent)
 
     def _send_acks(self, agent: _Agent) -> None:
         while agent.acks:
@@ -241,7 +239,7 @@ class Receiver:
             try:
                 agent.end.send(frames.ack(agent.acks[taken - 1][0], memos))
             except (BlockingIOError, InterruptedError):  # it has enough to read
-                if len(agent.acks) > 64 * self.ACK_AFTER:
+                if len(agent.acks) > self.MAX_ACKS:
                     self._refuse("an agent that reads no acks")
                     self._close(agent)
                 return
@@ -249,7 +247,6 @@ class Receiver:
                 agent.acks.clear()
                 break
             del agent.acks[:taken]
-        agent.has_asked, agent.unacked_bytes = False, 0
 
     def _refuse(self, why: str) -> None:
         self.refused += 1
@@ -282,21 +279,13 @@ class _Agent:
         """Of the last attempt whose records are written."""
         self.acks: list[tuple[int, bytes]] = []
         """What is to be acknowledged: number and memo."""
-        self.unacked_bytes = 0
-        self.due_since = 0.0
-        self.has_asked = False
 
-    @property
-    def is_due(self) -> bool:
-        """Whether there is something to acknowledge."""
-        return bool(self.acks)
 
-    def note(self, memo: bytes, size: int) -> None:
-        """The records of the attempt at hand are written."""
-        if not self.acks:
-            self.due_since = time.monotonic()
-        self.acks.append((self.number, memo))
-        self.unacked_bytes += size
+def _give_way() -> None:
+    """Let the calling thread run when others need not: it has time, and an agent waits for its model already."""
+    with suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 def _read_file(fds: list[int], size: int) -> bytes:

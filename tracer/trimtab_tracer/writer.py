@@ -150,10 +150,6 @@ class Writer:
 
     def _is_settled(self, deadline: float) -> bool:
         """Whether the sidecar, if there is one, has written all that it was sent; waits for it until ``deadline``."""
-        with self._inside() as sidecar:
-            if sidecar is None:
-                return True
-            sidecar.ask()
         while True:
             with self._inside() as sidecar:
                 if sidecar is None:
