@@ -45,6 +45,8 @@ class Receiver:
     """How long a connection may be without a hello."""
     TURN = 64
     """Messages of one agent before the next one has its turn."""
+    ACK_BYTES = 1 << 20
+    """Bodies after which an ack does not wait for the end of the turn."""
     MAX_ACKS = 1024
     """Attempts whose acks an agent may leave unread."""
     GATHER_S = 0.02
@@ -155,6 +157,8 @@ class Receiver:
                         self._close(agent)
                         return False
                     self._take(agent, message, fds)
+                    if agent.unacked_bytes >= self.ACK_BYTES:
+                        self._send_acks(agent)
                 finally:
                     for fd in fds:
                         os.close(fd)
@@ -220,6 +224,7 @@ class Receiver:
         spool.write_all(records)
         agent.number = arrived.number
         agent.acks.append((arrived.number, memo))
+        agent.unacked_bytes += len(bodies)
         self.attempts += 1
 
     def _look_after(self) -> None:
@@ -230,6 +235,7 @@ class Receiver:
                 self._close(agent)
 
     def _send_acks(self, agent: _Agent) -> None:
+        agent.unacked_bytes = 0
         while agent.acks:
             taken, size = 0, 0
             while taken < len(agent.acks) and size <= frames.MAX_MESSAGE_BYTES // 4:
@@ -279,6 +285,7 @@ class _Agent:
         """Of the last attempt whose records are written."""
         self.acks: list[tuple[int, bytes]] = []
         """What is to be acknowledged: number and memo."""
+        self.unacked_bytes = 0
 
 
 def _give_way() -> None:

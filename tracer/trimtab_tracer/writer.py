@@ -72,7 +72,7 @@ class Writer:
     """Least time between two looks for a sidecar."""
     PATIENCE = 20.0
     """The same in durations of the last look: one that hangs is asked less often."""
-    STALL_S = 1.0
+    STALL_S = 2.0
     """How long a sidecar that takes nothing is waited for, in the thread."""
 
     def __init__(
