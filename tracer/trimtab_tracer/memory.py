@@ -106,7 +106,10 @@ def decode_memo(line: bytes) -> Memo:
     """
     run_id, call_id, calls, output, response_id, setup, answered = json.loads(line)
     asked = tuple([(provider_id, name) for provider_id, name in calls])
-    kept = (setup[0], setup[1], tuple(setup[2])) if setup is not None else None
+    kept = None
+    if setup is not None:
+        prompt, tools, offered = setup
+        kept = (prompt, tools, tuple(offered))
     texts = [run_id, call_id, *answered, *[name for _, name in asked], *(kept[2] if kept else ())]
     perhaps = [output, response_id, *[ident for ident, _ in asked], *(kept[:2] if kept else ())]
     if not all(isinstance(t, str) for t in texts) or not all(t is None or isinstance(t, str) for t in perhaps):
