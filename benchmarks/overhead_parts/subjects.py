@@ -36,18 +36,21 @@ class Subject:
     """Name of a function in switches.py."""
     environment: str | None = None
     """Name of a file of pins; None for the interpreter that runs the benchmark."""
+    has_sidecar: bool = False
+    """Whether `trimtab up` serves its home."""
     keeps_content: bool = False
     """Whether it is a peer that captures prompts and answers, which are what the targets compare with."""
 
 
 BARE = Subject("bare", "bare")
-TRIMTAB = Subject("trimtab", "trimtab")
-OURS = (TRIMTAB, *(Subject(name, "trimtab") for name in RULES))
+TRIMTAB = Subject("trimtab beside its sidecar", "trimtab", has_sidecar=True)
+ALONE = Subject("trimtab, sidecar absent", "trimtab")
+OURS = (TRIMTAB, ALONE, *(Subject(name, "trimtab", has_sidecar=True) for name in RULES))
 PEERS = (
     Subject("OpenTelemetry httpx2 (no content)", "otel_httpx", "otel"),
-    Subject("OpenTelemetry GenAI", "otel_genai", "otel", True),
-    Subject("OpenInference", "openinference", "openinference", True),
-    Subject("Langfuse 5", "langfuse", "langfuse", True),
+    Subject("OpenTelemetry GenAI", "otel_genai", "otel", keeps_content=True),
+    Subject("OpenInference", "openinference", "openinference", keeps_content=True),
+    Subject("Langfuse 5", "langfuse", "langfuse", keeps_content=True),
 )
 
 

@@ -26,6 +26,7 @@ from .records import Attempt, Site
 from .redact import redact_name, redact_url
 from .resending import Resending, Sending, sdk_retry_of
 from .retries import retry_after
+from .segments import encode
 from .steered import Steered
 from .tracer import Tracer, message_of, new_id, type_name
 from .wire import formats, sse, usage
@@ -221,8 +222,9 @@ class Capture:
         if self.tracer.pid != os.getpid():
             return  # a stream that was open when the process forked is the parent's to tell
         attempt = self._attempt(end, duration)
-        self.tracer.write(attempt)
-        self.tracer.writer.submit(self._caught(attempt))
+        line = encode(attempt)
+        self.tracer.write(attempt, line)
+        self.tracer.writer.submit(self._caught(attempt, line))
         if self.steered is not None:
             self._note_conversation(self.steered)
         # The response may live long, and an exception holds the frames that hold us.
@@ -296,7 +298,7 @@ class Capture:
         tail = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks[-TAIL_CHUNKS:])
         return usage.fragment(tail, self._chunks[0])
 
-    def _caught(self, attempt: Attempt) -> Caught:
+    def _caught(self, attempt: Attempt, line: bytes) -> Caught:
         headers = self._headers if self._headers is not None else {}
         whole = sum(map(len, self._chunks)) == self._body_size
         return Caught(
@@ -310,4 +312,5 @@ class Capture:
             hint=self.hint,
             orders=self.steered.orders if self.steered is not None else (),
             is_spending=self.sending.is_spending,
+            line=line,
         )

@@ -1,7 +1,7 @@
-"""What a hook hands to the writer thread: an attempt and the bytes that went over the wire, untouched.
+"""What a hook hands on to be parsed: an attempt and the bytes that went over the wire, untouched.
 
 The hook keeps bytes as they came and does nothing with them; undoing the transfer's compression and parsing happen
-behind the queue, off the caller's path.
+behind the queue or in the sidecar, off the caller's path.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Caught:
     """What a policy set for the call."""
     is_spending: bool = False
     """Whether the attempt may cost more than what the agent would have sent."""
+    line: bytes | None = None
+    """The attempt as it was spooled; None where it could not be encoded."""
 
     @property
     def size_bytes(self) -> int:

@@ -21,7 +21,7 @@ from .decisions import Order, choice, obeyed
 from .digests import canonical, digest
 from .estimate import estimated
 from .links import Links, links
-from .memory import RunMemory, Setup
+from .memory import Journal, RunMemory, Setup, memo_of
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact, redact_name
 from .rejections import rejection
@@ -80,6 +80,18 @@ class ExchangeBuilder:
         """Keep content as ``content_mode`` says: ``off | redacted | full``."""
         self._content_mode = content_mode
         self._runs: OrderedDict[str, RunMemory] = OrderedDict()
+        self.journal = Journal()
+        """What has been remembered, in order."""
+
+    def restore(self) -> None:
+        """Remember what the journal says, and nothing else: others did the work meanwhile, or before.
+
+        Raises:
+            ValueError, TypeError: a line of it is no memo.
+        """
+        self._runs.clear()
+        for memo in self.journal:
+            self._memory(memo.run_id).recall(memo)
 
     def build(self, captured: Captured) -> list[Record]:
         """The records of one attempt: exchange, then decisions (first attempt of a call), then content."""
@@ -105,7 +117,10 @@ class ExchangeBuilder:
             if choices:
                 records.append(CallDecisions(attempt.call_id, attempt.run_id, attempt.site_id, attempt.ts_ns, choices))
         records += self._content(attempt, sent, came)
-        memory.remember(attempt.call_id, said, setup)
+        answered = tuple([result.tool_id for result in exchange.tool_results])
+        memo = memo_of(attempt.run_id, attempt.call_id, said, setup, answered)
+        memory.recall(memo)
+        self.journal.add(memo)
         return records
 
     def _memory(self, run_id: str) -> RunMemory:

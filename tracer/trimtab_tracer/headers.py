@@ -8,6 +8,7 @@ at each question, which for the five that a response is asked costs 15 us.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 RESPONSE = frozenset(
@@ -25,12 +26,18 @@ def picked(headers: Any, wanted: frozenset[bytes] = RESPONSE) -> dict[str, str]:
     if not isinstance(raw, list):
         return _picked_from_mapping(headers, wanted)
     found: dict[str, str] = {}
+    lengths = _lengths(wanted)
     for name, value in raw:
-        lower = name.lower()
-        if lower in wanted:
+        if len(name) in lengths and (lower := name.lower()) in wanted:
             key, text = lower.decode("ascii"), value.decode("utf-8", "replace")
             found[key] = f"{found[key]}, {text}" if key in found else text
     return found
+
+
+@cache
+def _lengths(wanted: frozenset[bytes]) -> frozenset[int]:
+    """Of the wanted names: most others are told by theirs alone."""
+    return frozenset(map(len, wanted))
 
 
 def _picked_from_mapping(headers: Any, wanted: frozenset[bytes]) -> dict[str, str]:

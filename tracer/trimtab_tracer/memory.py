@@ -3,15 +3,20 @@
 In: the facts of requests and responses of one run, in the order in which they ended. Out: the call that a tool's
 result, a rejection or a continued thread refers to.
 
-A module of its own because it is the only state behind :mod:`.exchange`. It is bounded and forgets the oldest
-first; it is lost with the process. What it forgot is left unlinked, never guessed.
+A module of its own because it is the only state behind :mod:`.exchange`. What each attempt adds is a :class:`Memo`, and
+the memos of a process, played again in their order, give the same memory: so the work can pass from the agent to its
+sidecar and back (:mod:`.handover`). It is bounded and forgets the oldest first; it is lost with the process. What it
+forgot is left unlinked, never guessed.
 """
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from .digests import digest
 from .shapes import value_class
@@ -41,6 +46,77 @@ class _Pending:
         return f"{self.call_id}:{self.index}"
 
 
+class Memo(NamedTuple):
+    """What one attempt leaves behind for those after it; JSON as it is, a list."""
+
+    run_id: str
+    call_id: str
+    calls: tuple[tuple[str | None, str], ...]
+    """Provider's id and name of each tool call that was asked for."""
+    output: str | None
+    """Digest of an answer that no id names."""
+    response_id: str | None
+    setup: tuple[str | None, str | None, tuple[str, ...]] | None
+    """Prompt, tools and their names, where a later request may inherit them by ``response_id``."""
+    answered: tuple[str, ...]
+    """Ids (``<call_id>:<index>``) of the tool calls that the request answered."""
+
+
+class Journal:
+    """The memos of one process, the latest ones: as they were made, or as another process sent them."""
+
+    MAX_MEMOS = 1024
+    MAX_MEMO_BYTES = 16_384
+    """Of one memo on its way; a longer one is left out, and what it would link is left unlinked."""
+
+    def __init__(self) -> None:
+        self._memos: deque[Memo | bytes] = deque(maxlen=self.MAX_MEMOS)
+
+    def add(self, memo: Memo | bytes) -> None:
+        """Note one more."""
+        self._memos.append(memo)
+
+    def latest(self) -> Memo | bytes:
+        """The one that was added last."""
+        return self._memos[-1]
+
+    def __iter__(self) -> Iterator[Memo]:
+        for memo in list(self._memos):
+            with suppress(ValueError, TypeError, RecursionError):  # from another process, and no memo
+                yield memo if isinstance(memo, Memo) else decode_memo(memo)
+
+    def lines(self) -> Iterator[bytes]:
+        """Each as it is sent."""
+        for memo in list(self._memos):
+            if line := encode_memo(memo):
+                yield line
+
+
+def encode_memo(memo: Memo | bytes) -> bytes:
+    """A line of JSON, without its end; empty where it is too long to be sent."""
+    line = memo if isinstance(memo, bytes) else json.dumps(memo, separators=(",", ":")).encode()
+    return line if len(line) <= Journal.MAX_MEMO_BYTES else b""
+
+
+def decode_memo(line: bytes) -> Memo:
+    """The memo of such a line.
+
+    Raises:
+        ValueError, TypeError: it is no memo.
+    """
+    run_id, call_id, calls, output, response_id, setup, answered = json.loads(line)
+    asked = tuple([(provider_id, name) for provider_id, name in calls])
+    kept = None
+    if setup is not None:
+        prompt, tools, offered = setup
+        kept = (prompt, tools, tuple(offered))
+    texts = [run_id, call_id, *answered, *[name for _, name in asked], *(kept[2] if kept else ())]
+    perhaps = [output, response_id, *[ident for ident, _ in asked], *(kept[:2] if kept else ())]
+    if not all(isinstance(t, str) for t in texts) or not all(t is None or isinstance(t, str) for t in perhaps):
+        raise TypeError("a memo holds texts")
+    return Memo(run_id, call_id, asked, output, response_id, kept, tuple(answered))
+
+
 @dataclass(slots=True)
 class RunMemory:
     """The memory of one run."""
@@ -64,18 +140,21 @@ class RunMemory:
             asked.tools_offered or before.tools_offered,
         )
 
-    def remember(self, call_id: str, said: ResponseFacts, setup: Setup) -> None:
+    def recall(self, memo: Memo) -> None:
         """Keep what later requests may refer to."""
-        if said.tool_calls:  # another attempt of the same call replaces what the one before asked for
+        call_id = memo.call_id
+        if memo.answered and self.pending:  # already gone, unless this is played again
+            self.pending = deque((p for p in self.pending if p.tool_id not in memo.answered), maxlen=self.MAX_KEPT)
+        if memo.calls:  # another attempt of the same call replaces what the one before asked for
             self.pending = deque((p for p in self.pending if p.call_id != call_id), maxlen=self.MAX_KEPT)
-        for index, call in enumerate(said.tool_calls):
-            self.pending.append(_Pending(call_id, index, call.provider_id, call.name))
-            if call.provider_id:
-                self._keep(self.by_output, f"id:{call.provider_id}", call_id)
-        if said.finish_reason is not None and not any(c.provider_id for c in said.tool_calls):
-            self._keep(self.by_output, digest(said.text.strip()), call_id)
-        if said.response_id:
-            self._keep(self.by_response, said.response_id, (call_id, setup))
+        for index, (provider_id, name) in enumerate(memo.calls):
+            self.pending.append(_Pending(call_id, index, provider_id, name))
+            if provider_id:
+                self._keep(self.by_output, f"id:{provider_id}", call_id)
+        if memo.output is not None:
+            self._keep(self.by_output, memo.output, call_id)
+        if memo.response_id and memo.setup is not None:
+            self._keep(self.by_response, memo.response_id, (call_id, Setup(*memo.setup)))
 
     def _keep(self, kept: OrderedDict[str, Any], key: str, value: Any) -> None:
         kept[key] = value
@@ -126,3 +205,17 @@ class RunMemory:
                 open_.remove(pending)
                 found.append((pending.tool_id, answer))
         return found
+
+
+def memo_of(run_id: str, call_id: str, said: ResponseFacts, setup: Setup, answered: tuple[str, ...]) -> Memo:
+    """What an attempt leaves behind."""
+    has_ids = any(c.provider_id for c in said.tool_calls)
+    return Memo(
+        run_id,
+        call_id,
+        tuple([(c.provider_id, c.name) for c in said.tool_calls]),
+        digest(said.text.strip()) if said.finish_reason is not None and not has_ids else None,
+        said.response_id,
+        (setup.prompt_digest, setup.tools_digest, setup.tools_offered) if said.response_id else None,
+        answered,
+    )

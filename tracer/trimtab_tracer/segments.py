@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import json
-import operator
 import os
 import time
 import zlib
@@ -101,31 +100,7 @@ _encode_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), de
 _encode_ascii = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str, skipkeys=True).encode
 
 
-_ALWAYS = object()
-"""Default of a field that has none."""
-
-
-class _Shape(NamedTuple):
-    """How the objects of one class are written."""
-
-    begin: str
-    keys: tuple[str, ...]
-    defaults: tuple[Any, ...]
-    """What is left out of the line; published defaults never change, so a reader puts it back."""
-    values_of: Callable[[Any], tuple[Any, ...]]
-
-
-def _shape(of: type, kind: str | None) -> _Shape:
-    """The shape of a record of ``kind``, or of what a record holds; the process says everything, for all versions."""
-    names = tuple(f.name for f in fields(of))
-    begin, first = ("{", f'"{names[0]}":') if kind is None else (f'{{"kind":"{kind}"', f',"{names[0]}":')
-    defaults = tuple(_ALWAYS if f.default is MISSING or of is Process else f.default for f in fields(of))
-    keys = (first, *(f',"{name}":' for name in names[1:]))
-    return _Shape(begin, keys, defaults, operator.attrgetter(*names))
-
-
-_SHAPES = {record: _shape(record, kind_of(record)) for record in get_args(Record)}
-_SHAPES |= {inner: _shape(inner, None) for inner in (Choice, ToolRequest, ToolResult)}
+_KINDS = {record: kind_of(record) for record in get_args(Record)}
 
 
 def encode(record: Record) -> bytes:
@@ -141,13 +116,34 @@ def encode(record: Record) -> bytes:
 
 
 def _object(of: Any) -> str:
-    begin, keys, defaults, values_of = _SHAPES[type(of)]
-    parts = [begin]
-    for key, default, value in zip(keys, defaults, values_of(of), strict=False):
-        if value is not default:
-            parts.append(key + _AS_JSON.get(type(value), _any)(value))
-    parts.append("}")
-    return "".join(parts)
+    write = _WRITERS.get(type(of))
+    if write is None:
+        write = _WRITERS[type(of)] = _writer_of(type(of))
+    return write(of)
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {}
+
+
+def _writer_of(shape: type) -> Callable[[Any], str]:
+    """The function that writes objects of one class, made when the first one is written: straight code, for an
+    attempt's line is written inside the agent's call. It leaves out what is as it is by default: published defaults
+    never change, so a reader puts it back. The process says everything, for all versions."""
+    known: dict[str, Any] = {"as_json": _AS_JSON.get, "other": _any}
+    kind = _KINDS.get(shape)
+    begin = "{" if kind is None else f'{{"kind":"{kind}",'
+    lines = ["def write(of):", f" text = {begin!r}"]
+    for number, field in enumerate(fields(shape)):
+        key = f'{"," if number else ""}"{field.name}":'
+        value = f"as_json(type(value := of.{field.name}), other)(value)"
+        if field.default is MISSING or shape is Process:
+            lines.append(f" text += {key!r} + {value}")
+        else:
+            known[f"default_{number}"] = field.default
+            lines.append(f" if of.{field.name} is not default_{number}: text += {key!r} + {value}")
+    exec("\n".join([*lines, " return text + '}'"]), known)  # nothing but names of our own fields
+    made: Callable[[Any], str] = known["write"]
+    return made
 
 
 _MAX_WRITTEN = 4096
@@ -155,7 +151,8 @@ _written: dict[int, tuple[Choice, str]] = {}
 """Choices by identity, and what they are written as: an agent makes the same ones at each call."""
 
 
-def _choice(of: Choice) -> str:
+def choice_text(of: Choice) -> str:
+    """The JSON of a choice; the same object is written out once."""
     known = _written.get(id(of))
     if known is None or known[0] is not of:
         if len(_written) >= _MAX_WRITTEN:
@@ -181,7 +178,7 @@ _AS_JSON: dict[type, Callable[[Any], str]] = {
     bool: lambda value: "true" if value else "false",
     type(None): lambda _: "null",
     tuple: _items,
-    Choice: _choice,
+    Choice: choice_text,
     ToolRequest: _object,
     ToolResult: _object,
 }
@@ -249,6 +246,11 @@ def _decode(path: Path, raw: bytes, next_offset: int) -> Line:
         return Line(from_dict(data), next_offset)
     except (ValueError, TypeError, AttributeError):
         return Line(None, next_offset, UNKNOWN)
+
+
+def decode_line(raw: bytes) -> Record | None:
+    """The record of one line; None where it is damaged, or unknown to this version."""
+    return _decode(Path(), raw, len(raw)).record
 
 
 def read_process(path: Path) -> Process | None:

@@ -111,13 +111,17 @@ class SpoolWriter:
         self._warn_at = 0.0
         _writers.add(self)
 
-    def write(self, record: Record) -> bool:
+    def write(self, record: Record, line: bytes | None = None) -> bool:
         """Append ``record``; True once the operating system has it, False if it is lost (and counted).
 
         Never raises anything of its own.
+
+        Args:
+            record: What is said.
+            line: The same encoded, where it was encoded already.
         """
         try:
-            line = encode(record)
+            line = encode(record) if line is None else line
         except Exception:
             line = b""
         try:

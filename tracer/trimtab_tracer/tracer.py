@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from . import context, harness
 from .digests import digest
 from .exchange import ExchangeBuilder
 from .guard import guarded
+from .handover import connect
 from .include_usage import UsageOption
 from .records import Decision, Harness, Process, Record, RunEnd, RunStart, Site
 from .redact import redact
@@ -87,6 +89,7 @@ class Tracer:
             settings.flush_interval_s,
             self.process.process_id,
             self.steering.tokens.add,
+            partial(connect, settings.home, self.process, settings.content),
         )
         self.sites = SiteFinder(self.spool.write, self.process.cwd, settings.user_packages)
         self._run_id = new_id()
@@ -202,9 +205,9 @@ class Tracer:
         self.writer.close(timeout_s)
         self.spool.close()
 
-    def write(self, record: Record) -> None:
-        """Spool one record now."""
-        self.spool.write(record)
+    def write(self, record: Record, line: bytes | None = None) -> None:
+        """Spool one record now; ``line`` is the same encoded."""
+        self.spool.write(record, line)
 
     def child(self) -> Tracer:
         """The tracer of a forked child of this process."""

@@ -1,26 +1,37 @@
-"""The agent's background thread: parses what the hooks captured and spools what it says.
+"""Who parses what the hooks captured: the sidecar, or the agent's own background thread.
 
 In: what the hooks caught (:class:`.caught.Caught`) and background jobs, from any thread and from signal handlers, by
-one ``SimpleQueue.put``, which may interrupt itself. Out: records in the spool. The thread is started by work and ends
-when there has been none for a while, so an idle agent has no thread of ours. It is a daemon: a killed process loses
-only what was queued in the last ``flush_interval_s``; the attempts themselves were spooled inside their calls.
+one ``SimpleQueue.put``, which may interrupt itself. Out: records in the spool. Where a sidecar serves the home,
+captured bytes go to it inside the call (:mod:`.handover`), in one send that never waits, and nothing is left to do
+here. In all other cases they are queued for the thread: it hands over what could not be sent at once, looks for a
+sidecar now and then, and does the work itself where there is none.
+
+The thread is started by work and ends when there has been none for a while, so an idle agent has no thread of ours. It
+is a daemon: a killed process loses only what was queued in the last ``flush_interval_s``; the attempts themselves were
+spooled inside their calls.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import field
 from queue import Empty, SimpleQueue
 
 from .caught import Caught
 from .exchange import ExchangeBuilder
 from .guard import guarded, swallow
+from .handover import Handover
+from .memory import Journal
 from .records import Attempt, Exchange, Loss, Record
 from .redact import PAUSE_S
 from .shapes import value_class
 from .spool import SpoolWriter
+from .wire.tokens import usage
 
 Job = Callable[[], Iterable[Record]]
 """Background work that gives records to spool."""
@@ -36,8 +47,13 @@ class Mark:
     reached: threading.Event = field(default_factory=threading.Event)
 
 
+def nobody(_: Journal) -> Handover | None:
+    """Finds no sidecar."""
+    return None
+
+
 class Writer:
-    """Owns the background thread of one process.
+    """Owns the background thread of one process, and its connection to the sidecar.
 
     Args:
         spool: Where records go.
@@ -45,12 +61,19 @@ class Writer:
         flush_interval_s: How long captured bytes may wait, so that they are handled in batches.
         process_id: Under which losses are counted.
         spent: Told the tokens of each attempt that a policy may have made dearer.
+        connect: Finds the sidecar of the home (:func:`.handover.connect`), if there is one.
     """
 
     MAX_QUEUED_BYTES = 64 * 1024 * 1024
     """Captured bytes that may wait. Beyond it bodies are dropped, and counted, instead of growing the agent."""
     IDLE_S = 1.0
     """How long the thread waits for more work before it ends."""
+    LOOK_S = 2.0
+    """Least time between two looks for a sidecar."""
+    PATIENCE = 20.0
+    """The same in durations of the last look: one that hangs is asked less often."""
+    STALL_S = 2.0
+    """How long a sidecar that takes nothing is waited for, in the thread."""
 
     def __init__(
         self,
@@ -59,6 +82,7 @@ class Writer:
         flush_interval_s: float,
         process_id: str,
         spent: Callable[[int], None] = lambda _: None,
+        connect: Callable[[Journal], Handover | None] = nobody,
     ) -> None:
         self._spool = spool
         self._spent = spent
@@ -67,18 +91,39 @@ class Writer:
         self._process_id = process_id
         self._queue: SimpleQueue[Caught | Job | Mark] = SimpleQueue()
         self._queued_bytes = 0
+        self._behind: deque[None] = deque()  # one for each that is queued or being handled: later ones queue up, too
+        self._connect = connect
+        self._sidecar: Handover | None = None
+        self._look_at = 0.0
+        self._is_stale = False  # the builder: others built since, and its journal knows more than it does
+        # Of the connection. Reentrant, and marked: a signal handler or a finalizer that interrupts us may end a call.
+        self._turn = threading.RLock()
+        self._is_inside = False
         self._hurry = threading.Event()
         self._closed = False
         self._thread: threading.Thread | None = None
         self._starting = threading.RLock()
 
     def submit(self, caught: Caught) -> None:
-        """Queue what a hook caught."""
-        if self._queued_bytes + caught.size_bytes > self.MAX_QUEUED_BYTES:
-            self._lose("writer queue full", 1, caught.size_bytes)
-            return
-        self._queued_bytes += caught.size_bytes
-        self._put(caught)
+        """Hand over what a hook caught, or queue it."""
+        with self._turn:
+            sidecar = self._sidecar
+            if sidecar is not None and not self._behind and not self._is_inside:
+                self._is_inside = True
+                try:
+                    is_sent = sidecar.offer(caught)
+                finally:
+                    self._is_inside = False
+                if is_sent:
+                    if caught.is_spending:
+                        self._spent(tokens_of(caught.attempt))
+                    return
+            if self._queued_bytes + caught.size_bytes <= self.MAX_QUEUED_BYTES:
+                self._queued_bytes += caught.size_bytes
+                self._behind.append(None)
+                self._put(caught)
+                return
+        self._lose("writer queue full", 1, caught.size_bytes)
 
     def run(self, job: Job) -> None:
         """Queue background work."""
@@ -86,14 +131,49 @@ class Writer:
 
     @guarded()
     def flush(self, timeout_s: float) -> None:
-        """Wait until everything queued so far is in the spool, at most ``timeout_s`` seconds."""
+        """Wait until everything recorded so far is in a spool, at most ``timeout_s`` seconds."""
+        deadline = time.monotonic() + timeout_s
+        self._catch_up(deadline)
+        if timeout_s > 0 and not self._is_settled(deadline - timeout_s / 2):
+            self._put(self._give_up)
+            self._catch_up(deadline)
+
+    def _catch_up(self, deadline: float) -> None:
+        """Wait until the thread has done what is queued."""
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
         mark = Mark()
         self._put(mark)
         self._hurry.set()
-        mark.reached.wait(timeout_s)
+        mark.reached.wait(max(0.0, deadline - time.monotonic()))
+
+    def _is_settled(self, deadline: float) -> bool:
+        """Whether the sidecar, if there is one, has written all that it was sent; waits for it until ``deadline``."""
+        while True:
+            with self._inside() as sidecar:
+                if sidecar is None:
+                    return True
+                sidecar.read()
+                if sidecar.is_settled and not sidecar.is_broken:
+                    return True
+                left = deadline - time.monotonic()
+                if sidecar.is_broken or left <= 0:
+                    return False
+            sidecar.hear(left)
+
+    @contextmanager
+    def _inside(self) -> Iterator[Handover | None]:
+        """The connection for this thread alone; None where there is none, or where we interrupted ourselves in it."""
+        with self._turn:
+            if self._is_inside:
+                yield None
+                return
+            self._is_inside = True
+            try:
+                yield self._sidecar
+            finally:
+                self._is_inside = False
 
     @guarded()
     def close(self, timeout_s: float) -> None:
@@ -109,6 +189,12 @@ class Writer:
         elif timeout_s > 0:
             self._drain()
         left = [item for item in self._waiting() if isinstance(item, Caught)]
+        with self._inside() as sidecar:  # what a living sidecar was sent is its to write
+            if sidecar is not None:
+                self._sidecar = None
+                was_broken = sidecar.is_broken
+                unacked = sidecar.take_back()
+                left = [*unacked, *left] if was_broken else left
         if left:
             self._lose("process ended", len(left), sum(item.size_bytes for item in left))
 
@@ -143,7 +229,6 @@ class Writer:
                 self._hurry.wait(self._flush_interval_s)
             self._take(item)
             self._drain()
-            self._queued_bytes = 0  # concurrent additions lose updates: start each quiet moment from the truth
             self._hurry.clear()
             if self._closed:
                 self._thread = None
@@ -183,24 +268,85 @@ class Writer:
             time.sleep(PAUSE_S)  # the agent goes first: whoever waits to run does so now
 
     def _handle(self, item: Caught | Job) -> None:
-        if isinstance(item, Caught):
-            self._queued_bytes -= item.size_bytes
-            records: Sequence[Record] = self._builder.build(item.captured())
-            if item.is_spending:
-                self._spent(tokens_of(item.attempt, records))
-        else:
-            records = list(item())
+        if not isinstance(item, Caught):
+            self._spool.write_all(list(item()))
+            return
+        try:
+            if not self._hand_over(item):
+                self._give_up()
+                self._build(item)
+        finally:
+            with self._turn:
+                self._queued_bytes -= item.size_bytes
+                self._behind.popleft()
+
+    def _build(self, caught: Caught) -> None:
+        records = self._records_of(caught)
+        if caught.is_spending:
+            self._spent(tokens_of(caught.attempt, records))
         self._spool.write_all(records)
+
+    def _records_of(self, caught: Caught) -> Sequence[Record]:
+        if self._is_stale:
+            self._is_stale = False
+            self._builder.restore()
+        return self._builder.build(caught.captured())
+
+    def _hand_over(self, caught: Caught) -> bool:
+        """Give one to the sidecar, whom we may wait for here; whether it took it."""
+        if self._sidecar is None:
+            self._look_for_sidecar()
+        while True:
+            with self._inside() as sidecar:
+                if sidecar is None or sidecar.is_broken:
+                    return False
+                sidecar.read()
+                if sidecar.offer(caught):
+                    if caught.is_spending:
+                        self._spent(tokens_of(caught.attempt))
+                    return True
+            if self._closed or not sidecar.wait(caught, self.STALL_S):
+                return False
+
+    def _look_for_sidecar(self) -> None:
+        now = time.monotonic()
+        if now < self._look_at or self._closed:
+            return
+        # What was built so far is in the journal, and nobody but this thread builds: its memory goes over whole.
+        self._sidecar = self._connect(self._builder.journal)
+        self._is_stale = self._is_stale or self._sidecar is not None
+        took = time.monotonic() - now
+        self._look_at = now + took + max(self.LOOK_S, self.PATIENCE * took)
+
+    def _give_up(self) -> list[Record]:
+        """Leave the sidecar, and do what it has not acknowledged: its records may come twice, which changes nothing."""
+        with self._inside() as sidecar:
+            if sidecar is None:
+                return []
+            self._sidecar = None
+            self._look_at = time.monotonic() + self.LOOK_S
+            back = sidecar.take_back()
+        for caught in back:
+            try:
+                self._spool.write_all(self._records_of(caught))
+            except Exception as error:
+                swallow("Writer", error)
+        return []
 
     def _lose(self, reason: str, count: int, size_bytes: int) -> None:
         self._spool.write(Loss(self._process_id, "exchange", reason, count, size_bytes, time.time_ns()))
 
 
-def tokens_of(attempt: Attempt, records: Iterable[Record]) -> int:
-    """Tokens of an attempt, as its exchange among ``records`` reports them, else by its size; none where refused."""
+def tokens_of(attempt: Attempt, records: Iterable[Record] = ()) -> int:
+    """Tokens of an attempt, as its exchange among ``records`` or else its own usage fragment reports them, else by its
+    size; none where it was refused."""
     if attempt.http_status is not None and attempt.http_status >= 400:
         return 0
     exchange = next((record for record in records if isinstance(record, Exchange)), None)
     if exchange is not None and exchange.usage_source == "reported":
         return (exchange.input_tokens or 0) + (exchange.output_tokens or 0)
+    if exchange is None and attempt.usage_fragment:
+        said = usage(attempt.api, json.loads(attempt.usage_fragment))
+        if said is not None:
+            return (said.input_tokens or 0) + (said.output_tokens or 0)
     return (attempt.request_bytes + attempt.response_bytes) // BYTES_PER_TOKEN

@@ -48,7 +48,7 @@ class Note:
 
 
 _OURS = re.compile(
-    r"\.gitignore|spool|content|token(\.read)?|trimtab\.(toml|duckdb(\.wal|\.tmp)?)|policy\.(json|key)|sidecar\.(json|lock)"
+    r"\.gitignore|spool|content|token(\.read)?|trimtab\.(toml|duckdb(\.wal|\.tmp)?)|policy\.(json|key)|sidecar\.(json|lock)|handover\.sock"
     r"|\.(probe|token|sidecar|policy)\b.*"
 )
 """Names of what trimtab keeps in a home."""

@@ -32,6 +32,7 @@ from trimtab_tracer.errors import SidecarError, StoreError
 from trimtab_tracer.ingest import ingest
 from trimtab_tracer.policy_signature import reader_token
 from trimtab_tracer.prices import PriceList
+from trimtab_tracer.receiver import Receiver
 from trimtab_tracer.records import Record
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
@@ -90,6 +91,9 @@ class Sidecar:
             self._prices = PriceList(settings.prices)
             self._collector = Collector(self._store, settings)
             self._control = Control(self._store, settings)
+            self._receiver = Receiver.open(settings)
+            if self._receiver is not None:
+                undo.callback(self._receiver.stop)
             self._bell = Bell()
             self._control.listen(self._bell.ring)
             self._undo = undo.pop_all()
@@ -103,6 +107,8 @@ class Sidecar:
         """Collect, serve and analyse in threads of their own; returns when the API answers."""
         self._steering.once()  # the policy is published before anyone is told that we are here
         self._collecting.start()
+        if self._receiver is not None:
+            self._receiver.start()
         self._serve()
         note = home.Note(os.getpid(), self.url, self._started_ns, __version__)
         home.write_note(self.settings, note)
@@ -137,6 +143,8 @@ class Sidecar:
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             self._serving.join()
+        if self._receiver is not None:
+            self._receiver.stop()  # before the last look into the spool, to which it writes
         self._collecting.stop()
         self._analysing.stop()
         self._steering.stop()
