@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,54 @@ def test_rules_match_on_what_was_asked() -> None:
     asks = [chat(model="claude-x"), chat("the weather?"), chat(turns=2), chat(turns=3), chat(), chat(), chat(), chat()]
     expected = ["model", "contains", "step", "step", "twice", "twice", "nth", "rest"]
     assert said({"rules": rules, "otherwise": {"text": "rest"}}, *asks) == expected
+
+
+def test_rules_react_to_the_whole_request() -> None:
+    """A rule may ask for words anywhere in the body, for their absence, for its length and for the key."""
+    rules = [
+        {"body": ["desk", '"temperature":1.9'], "text": "hot"},
+        {"body": "desk", "body_lacks": ["strict", "tools"], "text": "bare"},
+        {"body_above_chars": 400, "text": "long"},
+        {"api_key": "sk-old*", "text": "old key"},
+    ]
+    asks = [chat("desk", temperature=1.9), chat("desk"), chat("desk", tools=[]), chat("x" * 400)]
+    assert said({"rules": rules, "otherwise": {"text": "rest"}}, *asks) == ["hot", "bare", "rest", "long"]
+    with Provider(Scenario.from_dict({"rules": rules, "otherwise": {"text": "rest"}})) as provider:
+        for headers in ({"authorization": "Bearer sk-old-1"}, {"x-api-key": "sk-old-1"}, {"x-api-key": "sk-new"}):
+            httpx.post(f"{provider.url}/v1/chat/completions", json=chat(), headers=headers)
+        assert ["old key", "old key", "rest"] == [entry.text for entry in provider.log.entries]
+
+
+def test_rules_react_to_what_is_under_way() -> None:
+    """Requests beyond so many at once meet the rule; once others are answered, the next one does not."""
+    rules = [{"in_flight_above": 2, "fault": {"status": 429}}, {"text": "in", "delay_s": 0.3}]
+    with Provider(Scenario.from_dict({"rules": rules})) as provider, ThreadPoolExecutor(4) as pool:
+        url = f"{provider.url}/v1/chat/completions"
+        at_once = [answer.status_code for answer in pool.map(lambda _: httpx.post(url, json=chat()), range(4))]
+        assert [200, 200, 429, 429] == sorted(at_once)
+        assert httpx.post(url, json=chat()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "request_", "ended"),
+    [
+        ("/v1/chat/completions", chat(stop="END"), '"finish_reason":"stop"'),
+        ("/v1/messages", {**chat(max_tokens=9), "stop_sequences": ["END", "no"]}, '"stop_sequence":"END"'),
+        (
+            "/v1beta/models/g:generateContent",
+            {"contents": [{"role": "user", "parts": [{"text": "go"}]}], "generationConfig": {"stopSequences": ["END"]}},
+            '"finishReason":"STOP"',
+        ),
+    ],
+)
+def test_stop_sequences_end_answers(path: str, request_: dict[str, Any], ended: str) -> None:
+    """With ``honour_stop`` an answer ends before the stop sequence, and the tool calls behind it are gone."""
+    rules = [{"text": "one END two", "tool_calls": [{"name": "f"}]}]
+    with Provider(Scenario.from_dict({"rules": rules, "honour_stop": True})) as provider:
+        answer = httpx.post(provider.url + path, json=request_).text
+        (entry,) = provider.log.entries
+    assert ("one ", ()) == (entry.text, entry.tool_calls)
+    assert ended in answer
 
 
 def test_templates_echo_the_request() -> None:

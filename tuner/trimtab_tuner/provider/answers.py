@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,6 +125,8 @@ class Answer:
     chunk_delay_s: float = 0.0
     response_model: str | None = None
     dimensions: int = 8
+    stop_sequence: str | None = None
+    """The stop sequence that ended it."""
 
     def tokens(self) -> int:
         """Estimated output tokens, reasoning not included."""
@@ -164,6 +166,14 @@ class Answer:
             case "content_filter":
                 return replace(self, text="", tool_calls=(), finish="content_filter")
         return self
+
+    def stopped(self, sequences: Iterable[str]) -> Answer:
+        """The answer up to the first of ``sequences`` in its text, which goes with all that follows, tool calls too."""
+        found = [(at, sequence) for sequence in sequences if (at := self.text.find(sequence)) >= 0]
+        if not found:
+            return self
+        at, sequence = min(found)
+        return replace(self, text=self.text[:at], tool_calls=(), stop_sequence=sequence)
 
     def truncated(self, share: float) -> Answer:
         """The first ``share`` (0 to 1) of the text and of each call's arguments, ended for length."""

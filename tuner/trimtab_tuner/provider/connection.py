@@ -60,7 +60,12 @@ class Connection:
         """Answer requests until the client leaves, a plan breaks the connection, or the server stops."""
         try:
             while (raw := await self._receive()) is not None:
-                if not await self._send(self._engine.respond(raw)) or self._http.our_state is h11.MUST_CLOSE:
+                self._engine.in_flight += 1
+                try:
+                    usable = await self._send(self._engine.respond(raw))
+                finally:
+                    self._engine.in_flight -= 1
+                if not usable or self._http.our_state is h11.MUST_CLOSE:
                     return
                 self._http.start_next_cycle()
         except (ConnectionError, h11.ProtocolError):

@@ -57,6 +57,8 @@ class Engine:
         self._script = Script(scenario, seed)
         self._seed = seed
         self._n = 0
+        self.in_flight = 0
+        """Requests received and not done with; :mod:`.connection` counts."""
 
     def respond(self, raw: RawRequest) -> Outgoing:
         """The response to ``raw``, which counts as the next request."""
@@ -74,11 +76,11 @@ class Engine:
             body = parse_json(raw.body, headers.get("content-encoding", ""))
             entry = replace(entry, body=body, model=_named_model(body, found.path))
             path = {**dict(parse_qsl(url.query)), **{k: unquote(v) for k, v in found.path.items()}}
-            return self._answer(entry, fmt, fmt.read(body, path), ids, "gzip" in headers.get("accept-encoding", ""))
+            return self._answer(entry, fmt, fmt.read(body, path), ids, headers)
         except BadRequestError as error:
             return _failed(entry, fmt, error.problem)
 
-    def _answer(self, entry: LogEntry, fmt: Format, asked: Asked, ids: Ids, gzip: bool) -> Outgoing:
+    def _answer(self, entry: LogEntry, fmt: Format, asked: Asked, ids: Ids, headers: Mapping[str, str]) -> Outgoing:
         continued = self._script.continued(asked)
         if continued is None:
             raise BadRequestError(_unknown_previous(fmt, asked))
@@ -90,10 +92,11 @@ class Engine:
             tool_result_ids=asked.tool_result_ids,
         )
         try:
-            pick = self._script.pick(continued, fmt)
+            pick = self._script.pick(continued, fmt, _api_key(headers), self.in_flight)
         except BadRequestError as error:
             return _failed(replace(entry, fault=error.problem.code), fmt, error.problem)
         entry = replace(entry, rule=pick.rule, fault=pick.fault.kind if pick.fault else None)
+        gzip = "gzip" in headers.get("accept-encoding", "")
         return self._faulted(entry, fmt, self._reply(continued, pick, ids, entry), pick.fault, gzip)
 
     def _reply(self, asked: Asked, pick: Pick, ids: Ids, entry: LogEntry) -> Reply:
@@ -107,6 +110,8 @@ class Engine:
         answer = pick.answer.rendered(slots)
         if pick.fault is not None:
             answer = answer.spoiled(pick.fault)
+        if self._scenario.honour_stop:
+            answer = answer.stopped(asked.stop)
         usage = (answer.usage or UsageScript()).filled(len(dumps(entry.body)), answer)
         if self._scenario.honour_max_tokens and asked.max_tokens and usage.output_tokens > asked.max_tokens:
             answer = answer.truncated(asked.max_tokens / usage.output_tokens)
@@ -163,6 +168,12 @@ class Engine:
             )
         entry = replace(entry, status=200)
         return Outgoing(entry, status=200, headers=_headers(fmt, entry, JSON_TYPE), body=dumps(listing))
+
+
+def _api_key(headers: Mapping[str, str]) -> str:
+    """The key in whichever header its API puts it."""
+    keys = (headers.get(name, "") for name in ("authorization", "x-api-key", "x-goog-api-key", "api-key"))
+    return next((key.removeprefix("Bearer ") for key in keys if key), "")
 
 
 def _named_model(body: Mapping[str, Any], path: Mapping[str, str]) -> str | None:

@@ -44,6 +44,11 @@ def read_rule(data: object, defaults: Mapping[str, Any], where: str) -> Rule:
         step=table.counts("step"),
         nth=table.counts("nth", least=1),
         contains=table.text("contains"),
+        body=table.texts("body"),
+        body_lacks=table.texts("body_lacks"),
+        body_above_chars=table.count("body_above_chars"),
+        api_key=table.text("api_key"),
+        in_flight_above=table.count("in_flight_above"),
         probability=float(table.number("probability", 1.0, most=1.0) or 0.0),
         times=table.count("times", least=1),
     )

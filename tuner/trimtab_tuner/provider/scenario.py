@@ -33,6 +33,7 @@ class Scenario:
     seed: int = 0
     clock_s: int = CLOCK_S
     honour_max_tokens: bool = False
+    honour_stop: bool = False
     gzip: bool = False
 
     @classmethod
@@ -69,6 +70,7 @@ class Scenario:
             seed=table.count("seed", 0) or 0,
             clock_s=table.count("clock_s", CLOCK_S) or 0,
             honour_max_tokens=bool(table.flag("honour_max_tokens")),
+            honour_stop=bool(table.flag("honour_stop")),
             gzip=bool(table.flag("gzip")),
         )
         table.done()

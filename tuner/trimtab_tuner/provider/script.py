@@ -12,9 +12,9 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 
 from .answers import Answer, Fault
-from .formats.base import Asked, BadRequestError, Format, Problem
+from .formats.base import Asked, BadRequestError, Format, Problem, dumps
 from .ids import draw
-from .rules import Rule
+from .rules import Request, Rule
 from .scenario import Scenario
 
 MAX_REMEMBERED = 10_000
@@ -65,8 +65,14 @@ class Script:
         while len(self._turns) > MAX_REMEMBERED:
             self._turns.popitem(last=False)
 
-    def pick(self, asked: Asked, fmt: Format) -> Pick:
+    def pick(self, asked: Asked, fmt: Format, api_key: str = "", in_flight: int = 1) -> Pick:
         """The first rule that answers ``asked``.
+
+        Args:
+            asked: What the request asks for.
+            fmt: Its API.
+            api_key: The key that it was sent with.
+            in_flight: Requests under way, this one included.
 
         Raises:
             BadRequestError: no rule does, or the scenario says that the model does not exist.
@@ -78,8 +84,10 @@ class Script:
             raise BadRequestError(
                 Problem(404, f"The model '{asked.model}' does not exist.", code="model_not_found", param="model")
             )
+        body = dumps(asked.body).decode("utf-8", "surrogatepass")
+        request = Request(fmt.api, asked.model, asked.step, nth, asked.last_user, fmt.embeds, body, api_key, in_flight)
         for index, rule in enumerate(self._scenario.rules):
-            if self._takes(index, rule, asked, nth, fmt):
+            if self._takes(index, rule, request):
                 use = self._used[index]
                 self._used[index] += 1
                 return Pick(index, rule.answer or DEFAULT_ANSWER, rule.fault_at(use))
@@ -96,13 +104,11 @@ class Script:
             )
         )
 
-    def _takes(self, index: int, rule: Rule, asked: Asked, nth: int, fmt: Format) -> bool:
+    def _takes(self, index: int, rule: Rule, request: Request) -> bool:
         limit = rule.limit()
         if limit is not None and self._used[index] >= limit:
             return False
-        if not rule.fits(
-            api=fmt.api, model=asked.model, step=asked.step, nth=nth, last_user=asked.last_user, embeds=fmt.embeds
-        ):
+        if not rule.fits(request):
             return False
         self._met[index] += 1
         return rule.probability >= 1.0 or draw(self._seed, index, self._met[index]) < rule.probability

@@ -77,6 +77,14 @@ class Table:
             raise ScenarioError.bad_value(self.path(key), value, f"a whole number from {least}, or a list of such")
         return frozenset(numbers)
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A string or a list of them; empty where ``key`` is missing."""
+        value = self.raw(key, [])
+        texts = value if isinstance(value, list | tuple) else [value]
+        if any(not isinstance(text, str) or not text for text in texts):
+            raise ScenarioError.bad_value(self.path(key), value, "a string, or a list of such")
+        return tuple(texts)
+
     def choice(self, key: str, default: str, known: Iterable[str]) -> str:
         """One of the ``known`` words."""
         value = self.raw(key, default)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ..answers import ToolCall, Usage, cut
-from .base import SSE_TYPE, Asked, BadRequestError, Chunk, Problem, Reply, require, sse, text_of, whole_number
+from .base import SSE_TYPE, Asked, BadRequestError, Chunk, Problem, Reply, require, sse, text_of, texts, whole_number
 from .openai_chat import ARGUMENT_CHUNKS
 
 _STOP_REASONS = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens", "content_filter": "refusal"}
@@ -62,6 +62,7 @@ class AnthropicMessages:
             last_tool_result=text_of(results[-1].get("content")) if results else "",
             tool_result_ids=tuple(str(r.get("tool_use_id")) for r in results),
             max_tokens=whole_number(limit),
+            stop=texts(body.get("stop_sequences")),
             previous_id=thread.get("previous_message_id") if isinstance(thread, dict) else None,
             body=body,
         )
@@ -148,6 +149,8 @@ def _stop(reply: Reply | None) -> dict[str, Any]:
     stop: dict[str, Any] = {"stop_reason": _STOP_REASONS[reply.finish], "stop_sequence": None}
     if reply.finish == "content_filter":
         stop["stop_details"] = {"type": "refusal", "category": None, "explanation": None}
+    elif reply.finish == "stop" and reply.answer.stop_sequence:
+        stop.update(stop_reason="stop_sequence", stop_sequence=reply.answer.stop_sequence)
     return stop
 
 

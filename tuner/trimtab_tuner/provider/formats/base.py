@@ -34,6 +34,8 @@ class Asked:
     last_tool_result: str = ""
     tool_result_ids: tuple[str, ...] = ()
     max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    """Stop sequences."""
     previous_id: str | None = None
     """Response that this request continues; :mod:`..script` knows its turns."""
     include_usage: bool = True
@@ -179,6 +181,12 @@ def text_of(content: Any, kinds: tuple[str, ...] = ("text", "input_text", "outpu
         return ""
     parts = (p for p in content if isinstance(p, dict) and p.get("type") in kinds)
     return "".join(str(p.get("text") or "") for p in parts)
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """``value`` if it is a text, or the texts in it if it is a list; empty ones left out."""
+    found = value if isinstance(value, list) else [value]
+    return tuple(text for text in found if isinstance(text, str) and text)
 
 
 def whole_number(value: Any) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from .base import SSE_TYPE, Asked, BadRequestError, Chunk, Problem, Reply, dumps, require, whole_number
+from .base import SSE_TYPE, Asked, BadRequestError, Chunk, Problem, Reply, dumps, require, texts, whole_number
 
 _FINISH = {
     "stop": "STOP",
@@ -64,6 +64,7 @@ class Gemini:
             last_tool_result=_result_text(results[-1].get("response")) if results else "",
             tool_result_ids=tuple(str(r.get("id") or r.get("name")) for r in results),
             max_tokens=whole_number(config.get("maxOutputTokens")) if isinstance(config, dict) else None,
+            stop=texts(config.get("stopSequences")) if isinstance(config, dict) else (),
             body=body,
             variant="sse" if path.get("alt") == "sse" else "array",
         )

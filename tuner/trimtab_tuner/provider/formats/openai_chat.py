@@ -21,6 +21,7 @@ from .base import (
     require,
     sse,
     text_of,
+    texts,
     whole_number,
 )
 from .openai_errors import envelope
@@ -56,6 +57,7 @@ class OpenAIChat:
             last_tool_result=text_of(by_role["tool"][-1].get("content")) if by_role["tool"] else "",
             tool_result_ids=tuple(str(m.get("tool_call_id")) for m in by_role["tool"]),
             max_tokens=whole_number(body.get("max_completion_tokens", body.get("max_tokens"))),
+            stop=texts(body.get("stop")),
             include_usage=isinstance(options, dict) and bool(options.get("include_usage")),
             body=body,
         )
