@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import string
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from trimtab.__main__ import main
 from trimtab_analyzer.findings import analyze
 
 NAMED = (
@@ -94,8 +95,8 @@ def left(request: pytest.FixtureRequest, flow: Any) -> Left:
         texts[f"table {table}"] = json.dumps(records.rows(f"FROM {table}"), ensure_ascii=False, default=str).encode()
     records.store.close()
     page = home / "report.html"
-    command = [sys.executable, "-m", "trimtab", "report", "--home", str(home), "--html", str(page)]
-    subprocess.run(command, check=True, capture_output=True)
+    with redirect_stdout(io.StringIO()):
+        assert 0 == main(["report", "--home", str(home), "--html", str(page)])
     texts |= dict(readable(home)) | {"what we log": ours.encode()}
     return Left(texts, secrets)
 

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from rich.console import Console
@@ -51,13 +51,39 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo-home").resolve() / "it"
 
 
+class Shown(NamedTuple):
+    """What a demonstration that was kept did."""
+
+    told: dict[str, Any]
+    """What it printed."""
+    served: tuple[int, bool]
+    """Status and content of its dashboard's page while it was kept."""
+    returncode: int
+
+
 @pytest.fixture(scope="module")
-def shown(home: Path) -> dict[str, Any]:
+def kept(home: Path) -> Shown:
+    """``trimtab demo --keep --json``: its page was looked at, then came Ctrl-C."""
+    command = [TRIMTAB, "demo", "--keep", "--json", "--home", home]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        lines = []
+        for line in demo.stdout or ():
+            lines.append(line)
+            if line == "}\n":  # it goes on until Ctrl-C
+                break
+        assert lines, demo.communicate()[1]
+        told = json.loads("".join(lines))
+        with urllib.request.urlopen(told["dashboard"], timeout=30) as page:
+            served = (page.status, "Signed in" in page.read().decode())
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=60)
+    return Shown(told, served, demo.returncode)
+
+
+@pytest.fixture(scope="module")
+def shown(kept: Shown) -> dict[str, Any]:
     """What ``trimtab demo --json`` printed."""
-    done = subprocess.run([TRIMTAB, "demo", "--json", "--home", home], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    return kept.told
 
 
 def screen_of(result: dict[str, Any]) -> str:
@@ -197,17 +223,9 @@ def test_an_interrupted_demo_leaves_no_process(tmp_path: Path, number: signal.Si
     assert processes_of(home) == []
 
 
-def test_a_kept_demo_serves_its_dashboard_until_ctrl_c(tmp_path: Path) -> None:
+def test_a_kept_demo_serves_its_dashboard_until_ctrl_c(kept: Shown) -> None:
     """With --keep the link that it prints opens the dashboard; Ctrl-C ends everything, with exit code 0."""
-    home = tmp_path / "kept"
-    with subprocess.Popen([TRIMTAB, "demo", "--keep", "--home", home], stdout=subprocess.PIPE, text=True) as demo:
-        lines = iter(demo.stdout.readline, "") if demo.stdout is not None else iter(())
-        link = next(found[0] for line in lines if (found := re.search(r"http://127\S+/login\?code=\S+", line)))
-        with urllib.request.urlopen(link, timeout=30) as page:
-            assert (200, True) == (page.status, "Signed in" in page.read().decode())
-        demo.send_signal(signal.SIGINT)
-        assert 0 == demo.wait(60)
-    assert [] == processes_of(home)
+    assert ((200, True), 0) == (kept.served, kept.returncode)
 
 
 def test_a_demo_that_fails_says_why_and_leaves_no_process(tmp_path: Path) -> None:

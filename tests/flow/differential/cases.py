@@ -18,7 +18,7 @@ from typing import Any
 import faults
 from policies import INACTIVE
 
-SEED = int(os.environ.get("TRIMTAB_DIFFERENTIAL_SEED", "3"))
+SEED = int(os.environ.get("TRIMTAB_DIFFERENTIAL_SEED", "5"))
 COUNT = int(os.environ.get("TRIMTAB_DIFFERENTIAL_CASES", "132"))
 COVERING = min(COUNT, 120)
 """How many of them cover."""
