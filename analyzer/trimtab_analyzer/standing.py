@@ -16,6 +16,7 @@ import polars as pl
 
 from . import load
 from .case import OF_POLICIES, Case, Group
+from .silence import is_over
 
 RECENT: Final = 40
 """How many of the last calls at the place are looked at."""
@@ -59,7 +60,8 @@ def are_in_force(case: Case, found: Sequence[Found]) -> list[bool]:
     It does not where the last calls of the same lines, models and hosts ran under another value, :data:`MIN_LATER` of
     them or more were answered, none is among the failing, and the change is clear: it came from a policy or undid one,
     or before it the old value alone was in force. A place that goes back and forth between values by itself keeps its
-    finding.
+    finding. Where no decision of the knob was recorded it does not either once enough later runs went without it
+    (:mod:`.silence`).
 
     Args:
         case: The case that the groups were found in.
@@ -75,7 +77,10 @@ def are_in_force(case: Case, found: Sequence[Found]) -> list[bool]:
     ids = pl.concat([pl.Series(dtype=pl.String), *calls])
     for call_id, knob, value, source, _ in load.decisions_in_force(case.con, knobs, call_ids=ids).iter_rows():
         decisions.setdefault(call_id, {})[knob] = (value, source)
-    return [_is_in_force(case, *each, ids, decisions) for each, ids in zip(found, calls, strict=True)]
+    return [
+        _is_in_force(case, *each, ids, decisions) and not is_over(case, each.group)
+        for each, ids in zip(found, calls, strict=True)
+    ]
 
 
 def _is_in_force(

@@ -49,6 +49,17 @@ class FallbackModels:
     """The first of them that is not the failing one is meant."""
 
 
+@value_class
+class Explainer:
+    """A model of the user's that puts findings into words when it is asked to: ``[explain]`` in a settings file."""
+
+    endpoint: str
+    """Base address of an OpenAI-compatible API, as ``https://host/v1``."""
+    model: str
+    key_env: str | None = None
+    """Name of the variable that holds the key; None for none."""
+
+
 class Unusable(ValueError):  # noqa: N818 - says what the value is, and never leaves settings.py
     """A value can't be read; its text says what was expected."""
 
@@ -184,6 +195,23 @@ def prices(value: object) -> tuple[PriceOverride, ...]:
             raise Unusable(expected)
         out.append(PriceOverride(model=str(model), **{k: float(r) for k, r in rates.items()}))
     return tuple(out)
+
+
+def explain(value: object) -> Explainer:
+    """Whom to ask for explanations: ``{endpoint, model, key_env}``."""
+    expected = (
+        "a table [explain] with endpoint (an address like https://host/v1, http:// only to this machine), model, and if"
+        " needed key_env, the name of the variable that holds the key"
+    )
+    if isinstance(value, Explainer):
+        return value
+    if not isinstance(value, Mapping) or not {"endpoint", "model"} <= set(value) <= {"endpoint", "model", "key_env"}:
+        raise Unusable(expected)
+    try:
+        given = {name: text(said) for name, said in value.items()}
+        return Explainer(**given | {"endpoint": sidecar_url(given["endpoint"])})
+    except Unusable:
+        raise Unusable(expected) from None
 
 
 def fallback_models(value: object) -> tuple[FallbackModels, ...]:

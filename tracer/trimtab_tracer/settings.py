@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Self
 from . import setting_values as read
 from .caps import MAX_DELAY_S, MAX_IN_FLIGHT, MAX_RETRIES, MAX_TOKENS_PER_HOUR, Guardrails
 from .errors import SettingsError, SidecarError
-from .setting_values import LOOPBACK, FallbackModels, PriceOverride, Unusable
+from .setting_values import LOOPBACK, Explainer, FallbackModels, PriceOverride, Unusable
 
 HOME_FILE = "trimtab.toml"
 """Settings file inside the home."""
@@ -252,6 +252,16 @@ class Settings:
             read.prices,
             'Your own prices: a table `[prices."my-model"]` with `input` and `output` (and `cache_read`, `cache_write`,'
             " `cache_write_1h`, `reasoning`, `input_audio`, `output_audio`) in USD per million tokens.",
+        ),
+    )
+
+    explain: Explainer | None = field(
+        default=None,
+        metadata=_row(
+            None,
+            read.explain,
+            "Whom `trimtab findings --explain` and `trimtab report --explain` ask: a table `[explain]` with `endpoint`"
+            " and `model` of an OpenAI-compatible API, and `key_env`, the variable that holds the key.",
         ),
     )
 

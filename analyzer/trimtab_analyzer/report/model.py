@@ -56,6 +56,8 @@ class FindingView:
     """``calls, attempts, tools, runs, ended_runs``: ids; ``numbers``: what the rule measured."""
     is_current: bool = True
     """Whether the setting is still in force there; one that is not is history, and listed last."""
+    explanation: str | None = None
+    """A language model's words, where ``--explain`` asked for them."""
 
 
 @dataclass(frozen=True, slots=True)

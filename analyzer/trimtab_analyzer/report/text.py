@@ -58,6 +58,8 @@ def _print_finding(n: int, finding: FindingView, console: Console) -> None:
         lines += [f"[dim]│[/dim] {escape(line)}" for line in place.source.splitlines()[:8]]
     lines.append(escape(words.extent(finding)))
     lines.append(f"[green]→[/green] {escape(finding.advice)}")
+    if finding.explanation:
+        lines.append(f"[dim]in a model's words:[/dim] {escape(finding.explanation)}")
     if calls := finding.evidence.get("calls", ()):
         more = f" and {len(calls) - MAX_EVIDENCE} more" if len(calls) > MAX_EVIDENCE else ""
         lines.append(f"[dim]evidence: {escape(', '.join(calls[:MAX_EVIDENCE]) + more)}[/dim]")

@@ -37,7 +37,7 @@ ERROR_WORDS = {
 }
 
 
-HISTORY = "the last calls here ran with another setting and did not meet it again"
+HISTORY = "the last calls here ran with another setting, or many runs passed here since, and none met it again"
 """Why a finding that is not current is called so."""
 
 

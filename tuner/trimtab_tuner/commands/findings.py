@@ -45,19 +45,28 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--run", metavar="ID", help="only this run; beginning or end of its id will do")
     parser.add_argument("--status", choices=("open", "resolved", "all"), default="open", help="which findings (open)")
     parser.add_argument("--since", metavar="TIME", help="only findings seen since then: 2h, 7d, or a date and time")
+    parser.add_argument(
+        "--explain", action="store_true", help="have the model named in [explain] put each finding into words"
+    )
     parser.add_argument("--home", help="look at this home instead of the one in force here")
 
 
 def run(args: Namespace) -> int:
     """List them; 2 where a recording could not be read, else 0."""
+    from trimtab_analyzer.explain import ready
     from trimtab_analyzer.pins import select
     from trimtab_tracer.settings import Settings
 
     from ..terminal import moment, print_json
 
     since_ns = moment("since", args.since, time.time_ns())
-    document, unread = _document(args, Settings.resolve(home=args.home))
+    settings = Settings.resolve(home=args.home)
+    if args.explain:
+        ready(settings.explain)
+    document, unread = _document(args, settings)
     document = select(document, args.status, since_ns)
+    if args.explain:
+        document = _explained(document, settings)
     if args.json:
         print_json(document)
     else:
@@ -84,6 +93,18 @@ def _document(args: Namespace, settings: Settings) -> tuple[Document, list[Impor
         with Store.open(paths[0]) as store:
             return _of_store(store, args.run), []
     return _of_recordings(args.paths, args.run, settings)
+
+
+def _explained(document: Document, settings: Settings) -> Document:
+    """The document with a key ``explanation`` in each finding that was explained; nothing else of it changes."""
+    from trimtab_analyzer.explain import explain
+
+    texts, problem = explain(document["findings"], settings.explain)
+    if problem is not None:
+        print(f"trimtab: {problem}", file=sys.stderr)
+    pairs = zip(document["findings"], texts, strict=True)
+    findings = [one | {"explanation": text} if text is not None else one for one, text in pairs]
+    return document | {"findings": findings}
 
 
 def _is_home(path: Path) -> bool:
@@ -195,6 +216,9 @@ def _show(document: Document) -> None:
         )
         table.add_row(*map(Text, cells))
     console.print(table)
+    for one in document["findings"]:
+        if "explanation" in one:
+            console.print(Text(f"\n{one['rank']}, in a model's words: {one['explanation']}"))
 
 
 def _show_blame(document: Document) -> None:

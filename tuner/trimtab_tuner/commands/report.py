@@ -33,15 +33,27 @@ def add_arguments(parser: ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print the report as one JSON object")
     form.add_argument("--html", metavar="FILE", type=Path, help="write one HTML file that needs nothing else")
     parser.add_argument("--run", metavar="ID", help="report on this run only; beginning or end of its id will do")
+    parser.add_argument(
+        "--explain", action="store_true", help="have the model named in [explain] put each finding into words"
+    )
     parser.add_argument("--home", help="report on this home instead of the one in force here")
 
 
 def run(args: Namespace) -> int:
     """Make the report and show it."""
+    from trimtab_analyzer.explain import ready
     from trimtab_analyzer.report import as_html, as_json, print_text
+    from trimtab_analyzer.report.explained import explained
     from trimtab_tracer.settings import Settings
 
-    report = _report(Settings.resolve(home=args.home), args.run)
+    settings = Settings.resolve(home=args.home)
+    if args.explain:
+        ready(settings.explain)
+    report = _report(settings, args.run)
+    if args.explain:
+        report, problem = explained(report, settings.explain)
+        if problem is not None:
+            print(f"trimtab: {problem}", file=sys.stderr)
     if args.json:
         print(json.dumps(as_json(report), indent=2, ensure_ascii=False))
     elif args.html:

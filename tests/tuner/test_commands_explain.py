@@ -1,0 +1,169 @@
+"""``--explain``: a configured model puts findings into words, and changes nothing of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trimtab.__main__ import main
+from trimtab_analyzer.explain import MAX_FINDINGS, SENT, explain, facts
+from trimtab_tracer.errors import SettingsError
+from trimtab_tracer.ingest import ingest
+from trimtab_tracer.records import Record
+from trimtab_tracer.setting_values import Explainer
+from trimtab_tracer.settings import Settings
+from trimtab_tracer.store import Store
+from trimtab_tuner.provider import Provider, Scenario
+
+WORDS = "The client gives up at the first 429."
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused_runs: Callable[..., list[Record]]) -> Path:
+    """A home with findings."""
+    for name in [n for n in os.environ if n.startswith("TRIMTAB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    with Store.open(tmp_path / ".trimtab" / "trimtab.duckdb") as store:
+        ingest(store, [record for n in range(2) for record in refused_runs(n)])
+    return tmp_path / ".trimtab"
+
+
+@contextmanager
+def _model(*rules: dict[str, Any]) -> Iterator[Provider]:
+    with Provider(Scenario.from_dict({"rules": list(rules) or [{"text": WORDS}]})) as provider:
+        yield provider
+
+
+def _configure(home: Path, provider: Provider, **more: str) -> None:
+    table = {"endpoint": f"{provider.url}/v1", "model": "house-model"} | more
+    lines = "\n".join(f'{name} = "{value}"' for name, value in table.items())
+    (home / "trimtab.toml").write_text(f"[explain]\n{lines}\n")
+
+
+def _findings(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[Any, str]:
+    capsys.readouterr()
+    assert 0 == main(["findings", "--json", *argv])
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    del document["generated_ns"]
+    return document, err
+
+
+def test_a_text_stands_beside_and_changes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without its explanations the document is the same, key by key, in the same order."""
+    before, _ = _findings(capsys)
+    with _model() as provider:
+        _configure(home, provider)
+        after, err = _findings(capsys, "--explain")
+    assert [WORDS] * len(before["findings"]) == [one.pop("explanation") for one in after["findings"]]
+    assert json.dumps(before) == json.dumps(after)
+    assert "" == err
+
+
+def test_off_by_default(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configured model is not asked unless a person says so."""
+    with _model() as provider:
+        _configure(home, provider)
+        document, _ = _findings(capsys)
+        assert 0 == main(["report", "--json"])
+        assert () == provider.log.entries
+    assert "explanation" not in document["findings"][0]
+
+
+def test_report_carries_it(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The report shows it as text and in the page."""
+    with _model() as provider:
+        _configure(home, provider)
+        assert 0 == main(["report", "--explain"])
+        assert WORDS in " ".join(capsys.readouterr().out.split())
+        assert 0 == main(["report", "--explain", "--html", str(tmp_path / "r.html")])
+    assert WORDS in (tmp_path / "r.html").read_text()
+
+
+def test_an_error_is_said_and_nothing_is_lost(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model that fails in the middle leaves the findings as they are, and one sentence."""
+    before, _ = _findings(capsys)
+    with _model({"text": WORDS, "times": 1}, {"fault": {"status": 500}}) as provider:
+        _configure(home, provider)
+        after, err = _findings(capsys, "--explain")
+    assert len(before["findings"]) > 1
+    assert WORDS == after["findings"][0].pop("explanation")
+    assert before == after
+    assert f"explained 1 of {len(before['findings'])} findings, then: HTTPStatusError" in err
+
+
+@pytest.mark.parametrize("more", [None, {"key_env": "HOUSE_KEY"}])
+def test_what_is_not_configured_is_said(
+    home: Path, more: dict[str, str] | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a model, or without the key that its table names, the command says what to set and asks nobody."""
+    monkeypatch.delenv("HOUSE_KEY", raising=False)
+    with _model() as provider:
+        if more is not None:
+            _configure(home, provider, **more)
+        assert 2 == main(["findings", "--explain"])
+        assert () == provider.log.entries
+    assert "[explain]" in capsys.readouterr().err
+
+
+def test_key_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is read from the named variable at the moment of asking; settings hold only the name."""
+    by = Explainer("http://127.0.0.1:9/v1", "m", "HOUSE_KEY")
+    monkeypatch.delenv("HOUSE_KEY", raising=False)
+    with pytest.raises(SettingsError, match="HOUSE_KEY"):
+        explain([], by)
+    monkeypatch.setenv("HOUSE_KEY", "k")
+    assert ([], None) == explain([], by)
+
+
+FINDING: dict[str, Any] = dict.fromkeys(SENT, "x") | {
+    "title": "key sk-proj-" + "x1Y2" * 10,
+    "value": {"api_key": "secret", "n": 1},
+    "site": {"site_id": "s", "file": "agent.py", "function": "f", "line": 3, "source": "ask()"},
+    "amounts": {"runs": 1},
+    "occurrences": ["private"],
+    "runs": ["r1"],
+}
+
+
+def test_only_what_is_shown_is_sent() -> None:
+    """Ids and occurrences stay here, and secrets are taken out of what goes."""
+    sent = facts(FINDING)
+    assert {*SENT, "site", "amounts"} == set(sent)
+    assert {"file", "function", "line", "source"} == set(sent["site"])
+    text = json.dumps(sent)
+    assert not any(secret in text for secret in ("x1Y2", "secret", "private"))
+
+
+def test_few_are_asked_about() -> None:
+    """Only the first findings are explained, and what is left out is said."""
+    with _model() as provider:
+        texts, problem = explain([FINDING] * (MAX_FINDINGS + 2), Explainer(f"{provider.url}/v1", "m"))
+        assert MAX_FINDINGS == len(provider.log.entries)
+    assert [WORDS] * MAX_FINDINGS + [None] * 2 == texts
+    assert problem is not None
+    assert "2 are not" in problem
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "explain = 1",
+        '[explain]\nmodel = "m"',
+        '[explain]\nendpoint = "http://far.example/v1"\nmodel = "m"',
+        '[explain]\nendpoint = "https://h/v1"\nmodel = ""',
+        '[explain]\nendpoint = "https://h/v1"\nmodel = "m"\nkey = "no"',
+    ],
+)
+def test_settings_that_can_not_be_used(tmp_path: Path, table: str) -> None:
+    """An unsafe address, a missing model, or a key in the file is refused with what was expected."""
+    (tmp_path / "trimtab.toml").write_text(table)
+    with pytest.raises(SettingsError, match="explain"):
+        Settings.resolve(home=tmp_path)
