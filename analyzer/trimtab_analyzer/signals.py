@@ -1,15 +1,15 @@
 """What in a step's own words and results makes it likelier, or less likely, to be where a run went wrong.
 
-In: the steps of one run, in order (:mod:`.steps`). Out: for each step the signals that it shows, with the words that show
-them. Every signal is a fact of form or of comparison (an error, an empty result, a number that nobody had said before);
-none knows a framework, a task or a tool, and none needs a model to judge. The table :data:`SIGNALS` says what each one is,
-how much it weighs and which decision of the harness it points to. A module of its own because weights and meanings are
-read together and apart from how shares are made of them (:mod:`.blame`).
+In: the steps of one run, in order (:mod:`.steps`). Out: for each step the signals that it shows, with the words that
+show them. Every signal is a fact of form or of comparison (an error, an empty result, a number that nobody had said
+before); none knows a framework, a task or a tool, and none needs a model to judge. The table :data:`SIGNALS` says
+what each one is, how much it weighs and which decision of the harness it points to. A module of its own because
+weights and meanings are read together and apart from how shares are made of them (:mod:`.blame`).
 
 The kinds of mistakes behind the table are those of MAST (Cemri et al. 2025: step repetition, no or incorrect
-verification, reasoning-action mismatch) and TRAIL (Deshpande et al. 2025: language-only and tool-related hallucination,
-poor information retrieval, resource abuse); "the decisive error is an early one that nobody corrects" is Who&When's
-definition (Zhang et al. 2025, section 3).
+verification, reasoning-action mismatch) and TRAIL (Deshpande et al. 2025: language-only and tool-related
+hallucination, poor information retrieval, resource abuse); "the decisive error is an early one that nobody corrects"
+is Who&When's definition (Zhang et al. 2025, section 3).
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ _ALL: Final = (
     Signal("failed_action", 1.5, "tools", "what it did ended in an error"),
     Signal("first_error", 1.5, "tools", "that was the first error of the run"),
     Signal("empty_result", 2.0, "tools", "what it did brought nothing: an empty result, none, or zero"),
-    Signal("ungrounded", 3.0, "verification", "it states figures that nothing before it holds, and did nothing to get them"),
+    Signal(
+        "ungrounded", 3.0, "verification", "it states figures that nothing before it holds, and did nothing to get them"
+    ),
     Signal("reads_out", 2.0, "tools", "it reads out a source, so it acted although no tool call is on record"),
     Signal("assumed", 2.0, "prompt_version", "it assumes, simulates or fills in what it does not have"),
     Signal("recalled", 1.5, "verification", "it refers to knowledge instead of to what was observed"),
@@ -89,22 +91,25 @@ _ASSUMED: Final = re.compile(
     re.IGNORECASE,
 )
 _RECALLED: Final = re.compile(
-    r"\b(?:according to|(?:is|are|well|widely|commonly) known|based on (?:my|general|historical|common|prior)|historically"
-    r"|from (?:memory|my knowledge)|(?:my|general|common|prior) knowledge|recall(?:ed|ing)?|typically|usually)\b",
+    r"\b(?:according to|(?:is|are|well|widely|commonly) known|based on (?:my|general|historical|common|prior)"
+    r"|historically|from (?:memory|my knowledge)|(?:my|general|common|prior) knowledge|recall(?:ed|ing)?"
+    r"|typically|usually)\b",
     re.IGNORECASE,
 )
 _HANDED_OFF: Final = re.compile(
-    r"\b(?:manual(?:ly)?|by hand|(?:please|could you|can you|would you)(?: please)? (?:provide|share|upload|supply|send)"
-    r"|once (?:i|we|you) have|i (?:need|require) (?:the|access|you))\b",
+    r"\b(?:manual(?:ly)?|by hand|(?:please|could you|can you|would you)(?: please)?"
+    r" (?:provide|share|upload|supply|send)|once (?:i|we|you) have|i (?:need|require) (?:the|access|you))\b",
     re.IGNORECASE,
 )
 _NOTHING: Final = re.compile(
-    r"(?:0(?:\.0+)?|none|null|nan|\[\s*\]|\{\s*\}|\"\"|''|(?:no|zero|0) (?:results?|matches|data|rows|records|hits|items)\b.{0,40}"
+    r"(?:0(?:\.0+)?|none|null|nan|\[\s*\]|\{\s*\}|\"\"|''|"
+    r"(?:no|zero|0) (?:results?|matches|data|rows|records|hits|items)\b.{0,40}"
     r"|not found.{0,20}|.{0,40}:\s*(?:none|null|\[\s*\]|\{\s*\})?)",
     re.IGNORECASE,
 )
 _REPORT_HEAD: Final = re.compile(
-    r"\A\s*(?:[<\[(]?(?:exit|return)[ _]?code[>\])]?\s*[:=]?\s*-?\d+[^\n]*\n)?\s*(?:[\w ]{0,20}\b(?:output|result|stdout)\s*:)?",
+    r"\A\s*(?:[<\[(]?(?:exit|return)[ _]?code[>\])]?\s*[:=]?\s*-?\d+[^\n]*\n)?"
+    r"\s*(?:[\w ]{0,20}\b(?:output|result|stdout)\s*:)?",
     re.IGNORECASE,
 )
 
@@ -199,7 +204,9 @@ class _Run:
 
     def _origin(self) -> int | None:
         """The first step that had the figures of the final answer, in its words or in what its action brought."""
-        last = next((n for n in range(len(self.steps) - 1, -1, -1) if len(self.steps[n].said.strip()) >= FEW_CHARS), None)
+        last = next(
+            (n for n in range(len(self.steps) - 1, -1, -1) if len(self.steps[n].said.strip()) >= FEW_CHARS), None
+        )
         if last is None:
             return None
         stressed = ["".join(found) for found in _STRESSED.findall(self.steps[last].said)][-2:]

@@ -94,7 +94,7 @@ def test_gzip_is_seen_by_content(tmp_path: Path) -> None:
         (gzip.compress(json.dumps(RUN).encode(), mtime=0)[:-9], "damaged or cut off"),
         (
             b'{"spans": [], "resource": {}}',
-            "holds an object with the keys 'spans', 'resource'. Known formats: mini-swe-agent",
+            "holds an object with the keys 'spans', 'resource'. Known formats: spans",
         ),
         (b"[]", "holds an empty list"),
         (b"7", "holds a number"),
@@ -113,7 +113,7 @@ def test_an_asked_for_format_is_the_only_one(tmp_path: Path) -> None:
     """With a format named, a file of another known format is refused."""
     path = tmp_path / "run.json"
     path.write_text(json.dumps(RUN))
-    with pytest.raises(ImportFormatError, match="Known formats: mini-swe-agent"):
+    with pytest.raises(ImportFormatError, match="Known formats: spans"):
         read_file(path, only="mini-swe-agent")
 
 
