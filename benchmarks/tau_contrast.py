@@ -15,9 +15,9 @@ percentile one of a bootstrap over tasks (2,000 draws, fixed seed): trials of on
 association; the intervals are not corrected for the number of facts.
 
 JSON: `runs`, `passed`, `tasks`, `mixed_tasks` (with passed and failed trials), `facts` (each: `failed_with`,
-`failed_without`, `of_failed`, `of_passed`, `difference`, `low`, `high`, `tasks`), `first_divergence` (of failed
-trials: `kind`, `tool`, counts, median indices), `arguments` (which ones differ), `without_divergence` (failed trials
-whose changes are all right).
+`failed_without`, `of_failed`, `of_passed`, `difference`, `low`, `high`, `tasks`; no interval below five tasks),
+`first_divergence` (of failed trials: `kind`, `tool`, counts, median indices), `arguments` (which ones differ),
+`without_divergence` (failed trials whose changes are all right).
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from trimtab_tracer.verdicts import tool_status
 from trimtab_tracer.wire.values import joined, loads, obj, objs
 
 DRAWS, SEED = 2_000, 20261130
+FEW_TASKS = 5
+"""Tasks with trials of both kinds below which no interval is given: a bootstrap over so few knows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +121,9 @@ def contrast(trials: Sequence[Trial], fact: Callable[[Trial], bool]) -> dict[str
     rng = np.random.default_rng(SEED)
     drawn = terms[rng.integers(0, len(terms), (DRAWS, len(terms)))].sum(axis=1)
     drawn = drawn[drawn[:, 1] > 0]
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)) if len(drawn) else (None, None)
     numerator, weight = terms.sum(axis=0)
+    tasks = int((terms[:, 1] > 0).sum())
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)) if tasks >= FEW_TASKS else (None, None)
     shown, failed = [fact(trial) for trial in trials], [trial.failed for trial in trials]
     return {
         "failed_with": _share(failed, shown),
@@ -130,7 +133,7 @@ def contrast(trials: Sequence[Trial], fact: Callable[[Trial], bool]) -> dict[str
         "difference": float(numerator / weight) if weight else None,
         "low": None if low is None else float(low),
         "high": None if high is None else float(high),
-        "tasks": int((terms[:, 1] > 0).sum()),
+        "tasks": tasks,
     }
 
 
@@ -189,8 +192,8 @@ def table(found: Mapping[str, Any]) -> str:
         f"{'':40}{'failed':>8}{'passed':>8}  within a task: more failures with it",
     ]
     for name, fact in found["facts"].items():
-        if fact["difference"] is None:
-            interval = "no task has trials with and without it"
+        if fact["low"] is None:
+            interval = f"{fact['tasks']} tasks have trials with and without it: too few"
         else:
             low, high = 100 * fact["low"], 100 * fact["high"]
             interval = f"{100 * fact['difference']:+.0f} points ({low:+.0f} to {high:+.0f}; {fact['tasks']} tasks)"

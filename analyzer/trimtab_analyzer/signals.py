@@ -19,8 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from trimtab_tracer.verdicts import tool_status
+
 from .code_blocks import runnable, without_code
-from .steps import Action, Step
+from .steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ class _Run:
             seen |= _numbers(step.heard)
             self.before.append(set(seen))
             seen |= self.all_numbers[n]
-        self.first_error = next((n for n, step in enumerate(steps) if _failed(step)), None)
+        self.errors = [self._failed(n) for n in range(len(steps))]
+        self.first_error = next((n for n, ids in enumerate(self.errors) if ids is not None), None)
         self.origin = self._origin()
 
     def opens(self, n: int) -> bool:
@@ -162,8 +165,7 @@ class _Run:
 
     def _of_actions(self, n: int, step: Step) -> Iterator[Shown]:
         yield Shown(SIGNALS["acts"], tool_ids=tuple(action.tool_id for action in step.actions))
-        if failed := _failed(step):
-            ids = tuple(action.tool_id for action in failed)
+        if (ids := self.errors[n]) is not None:
             yield Shown(SIGNALS["failed_action"], tool_ids=ids)
             if n == self.first_error:
                 yield Shown(SIGNALS["first_error"], tool_ids=ids)
@@ -186,6 +188,13 @@ class _Run:
             yield Shown(SIGNALS["handed_off"], _around(said, found))
         if self._repeats(n):
             yield Shown(SIGNALS["repeats"])
+
+    def _failed(self, n: int) -> tuple[str, ...] | None:
+        """The actions that failed; None where none did. Of code that no tool call stands for, the report tells."""
+        step = self.steps[n]
+        if step.actions or n + 1 >= len(self.steps) or not runnable(step.said):
+            return tuple(a.tool_id for a in step.actions if a.status == "error") or None
+        return () if tool_status(self.steps[n + 1].heard).status == "error" else None
 
     def _empty(self, n: int, step: Step) -> tuple[str, ...]:
         """The actions that brought nothing."""
@@ -226,10 +235,6 @@ class _Run:
 
 def _acts(step: Step) -> bool:
     return bool(step.actions) or bool(runnable(step.said))
-
-
-def _failed(step: Step) -> tuple[Action, ...]:
-    return tuple(action for action in step.actions if action.status == "error")
 
 
 def _numbers(text: str) -> set[str]:

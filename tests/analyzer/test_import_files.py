@@ -113,7 +113,7 @@ def test_an_asked_for_format_is_the_only_one(tmp_path: Path) -> None:
     """With a format named, a file of another known format is refused."""
     path = tmp_path / "run.json"
     path.write_text(json.dumps(RUN))
-    with pytest.raises(ImportFormatError, match="Known formats: spans"):
+    with pytest.raises(ImportFormatError, match="Known formats: mini-swe-agent"):
         read_file(path, only="mini-swe-agent")
 
 

@@ -8,9 +8,8 @@ some speakers are machines.
 The layouts differ in where the speaker stands: in ``name`` (algorithm-generated logs), or in ``role`` with what it
 was doing in brackets behind it (hand-crafted ones: ``Planner (thought)``). Every message of an agent is one call; its
 step is the message's index in ``history``, from 0, which is how the labels count. What a person or a machine said
-went into the next call; a machine is a speaker half of whose messages end in a verdict
-(:mod:`trimtab_tracer.verdicts`), and its message answers the code of the message before it. Labels become the run's
-annotations: nothing but a benchmark reads them.
+went into the next call; a machine is a speaker half of whose messages state an exit code, and its message
+answers the code of the message before it. Labels become the run's annotations: nothing but a benchmark reads them.
 """
 
 from __future__ import annotations
@@ -138,11 +137,15 @@ def _turns(history: list[dict[str, Any]]) -> tuple[Turn, ...]:
 
 
 def _machines(speakers: list[str], history: list[dict[str, Any]]) -> set[str]:
-    """Speakers that only report: half of what they say, or more, has a verdict, and they write no code."""
+    """Speakers that only report: half of what they say, or more, states an exit code, and they write no code.
+
+    An error in words is no sign of a machine: agents that use tools out of sight report those too.
+    """
     verdicts, said, writers = Counter[str](), Counter(speakers), {"user", "system"}
     for speaker, message in zip(speakers, history, strict=True):
         words = joined(message.get("content"))
-        verdicts[speaker] += tool_status(words).status != "unknown"
+        verdict = tool_status(words)
+        verdicts[speaker] += verdict.status == "ok" or verdict.error_type == "exit_code"
         if runnable(words):
             writers.add(speaker)
     found = {speaker for speaker, count in verdicts.items() if count and 2 * count >= said[speaker]} - writers
