@@ -10,7 +10,7 @@ nothing:
     risk difference = sum_t (a_t n0_t - b_t n1_t) / N_t  /  sum_t n1_t n0_t / N_t
 
 over tasks t with n1_t trials with the fact, a_t of them failed, n0_t without, b_t of them failed, N_t = n1_t + n0_t
-(Mantel and Haenszel's weights: Greenland and Robins, Biometrics 41, 1985, 55-68, equation 2). The interval is the
+(Mantel and Haenszel's weights: Greenland and Robins, Biometrics 41, 1985, 55-68). The interval is the
 percentile one of a bootstrap over tasks (2,000 draws, fixed seed): trials of one task are not independent. It is an
 association; the intervals are not corrected for the number of facts.
 

@@ -9,7 +9,7 @@ weights and meanings are read together and apart from how shares are made of the
 The kinds of mistakes behind the table are those of MAST (Cemri et al. 2025: step repetition, no or incorrect
 verification, reasoning-action mismatch) and TRAIL (Deshpande et al. 2025: language-only and tool-related
 hallucination, poor information retrieval, resource abuse); "the decisive error is an early one that nobody corrects"
-is Who&When's definition (Zhang et al. 2025, section 3).
+is Who&When's definition (Zhang et al. 2025).
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ _ALL: Final = (
     ),
     Signal("reads_out", 2.0, "tools", "it reads out a source, so it acted although no tool call is on record"),
     Signal("assumed", 2.0, "prompt_version", "it assumes, simulates or fills in what it does not have"),
+    Signal("concluded", 2.0, "verification", "it draws a conclusion and did nothing to check it"),
     Signal("recalled", 1.5, "verification", "it refers to knowledge instead of to what was observed"),
-    Signal("handed_off", 1.5, "tools", "it asks others to do or to bring by hand what it was to do"),
+    Signal("handed_off", 1.5, "tools", "it asks for what it was to do or to get itself, and nobody takes it up"),
     Signal("origin_of_answer", 1.5, "verification", "the final answer's figures come from it"),
     Signal("repeats", 0.5, "loop_guard", "it says again what an earlier step said: the first one counts"),
     Signal("opening", 0.5, "prompt_version", "it opens the log and did nothing yet"),
@@ -96,6 +97,10 @@ _RECALLED: Final = re.compile(
     r"\b(?:according to|(?:is|are|well|widely|commonly) known|based on (?:my|general|historical|common|prior)"
     r"|historically|from (?:memory|my knowledge)|(?:my|general|common|prior) knowledge|recall(?:ed|ing)?"
     r"|typically|usually)\b",
+    re.IGNORECASE,
+)
+_CONCLUDED: Final = re.compile(
+    r"\b(?:therefore|thus|hence|in conclusion|to conclude|(?:the )?final (?:answer|result)|so the (?:answer|result))\b",
     re.IGNORECASE,
 )
 _HANDED_OFF: Final = re.compile(
@@ -177,6 +182,8 @@ class _Run:
         if said and len(said.strip()) < FEW_CHARS and not acts:
             yield Shown(SIGNALS["says_little"], said.strip())
             return
+        if not acts and tool_status(said).status == "error":
+            yield Shown(SIGNALS["failed_action"], " ".join(said[:WORDS_CHARS].split()))  # of a tool out of sight
         new = self.numbers[n] - self.before[n] - _SMALL
         if new and not acts:
             name = "ungrounded" if len(new) < MANY_FIGURES else "reads_out"
@@ -184,7 +191,9 @@ class _Run:
         for name, pattern in (("assumed", _ASSUMED), ("recalled", _RECALLED)):
             if (found := pattern.search(said)) is not None:
                 yield Shown(SIGNALS[name], _around(said, found))
-        if not acts and (found := _HANDED_OFF.search(said)) is not None:
+        if not acts and (found := _CONCLUDED.search(said)) is not None:
+            yield Shown(SIGNALS["concluded"], _around(said, found))
+        if not acts and not self._taken_up(n) and (found := _HANDED_OFF.search(said)) is not None:
             yield Shown(SIGNALS["handed_off"], _around(said, found))
         if self._repeats(n):
             yield Shown(SIGNALS["repeats"])
@@ -204,6 +213,12 @@ class _Run:
         report = _REPORT_HEAD.sub("", self.steps[n + 1].heard, count=1).strip()
         brought = len(report) <= 80 and (not report or _NOTHING.fullmatch(report) is not None)
         return tuple(action.tool_id for action in step.actions) if brought and self.steps[n + 1].heard else ()
+
+    def _taken_up(self, n: int) -> bool:
+        """Whether another agent acted next: then asking it was delegation, and right."""
+        if n + 1 >= len(self.steps) or self.steps[n + 1].agent == self.steps[n].agent:
+            return False
+        return _acts(self.steps[n + 1]) or len(self.numbers[n + 1] - self.before[n + 1]) >= MANY_FIGURES
 
     def _repeats(self, n: int) -> bool:
         own = self.words[n]

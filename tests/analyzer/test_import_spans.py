@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -194,29 +195,35 @@ SHAPES: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store for all shapes."""
+    with Store.open(tmp_path_factory.mktemp("home") / "trimtab.duckdb") as opened:
+        yield opened
+
+
 def write(path: Path, value: Any) -> Path:
     path.write_text(json.dumps(value))
     return path
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_is_the_same_run(shape: str, tmp_path: Path) -> None:
+def test_every_shape_is_the_same_run(shape: str, store: Store, tmp_path: Path) -> None:
     """Whoever exported the spans: one run, its call with tokens, agent and words, its tool that failed."""
     (run,) = read_file(write(tmp_path / "spans.json", SHAPES[shape]))
     assert ("Harbour.run", 1) == (run.name, run.calls)
-    with Store.open(tmp_path / "trimtab.duckdb") as store:
-        ingest(store, run.records)
-        ingest(store, run.records)
-        with closing(store.cursor()) as con:
-            sql = (
-                "SELECT c.model, c.input_tokens, c.output_tokens, g.agent, g.agent_source, c.ended_ns - c.started_ns"
-                " FROM calls AS c JOIN call_agents AS g USING (call_id)"
-            )
-            expected = ("gpt-5-mini", 90, 12, "Harbour.run", "span", 500_000_000)
-            assert [expected] == con.execute(sql).fetchall()
-            tools = con.execute("SELECT name, status, origin, error_message FROM tool_calls").fetchall()
-            assert [("count", "error", "observed", "boom")] == tools
-            (step,) = steps_of(con, [run.run_id], content_folder(con))[run.run_id]
+    ingest(store, run.records, replace_runs=[run.run_id])
+    ingest(store, run.records)
+    with closing(store.cursor()) as con:
+        sql = (
+            "SELECT c.model, c.input_tokens, c.output_tokens, g.agent, g.agent_source, c.ended_ns - c.started_ns"
+            " FROM calls AS c JOIN call_agents AS g USING (call_id)"
+        )
+        expected = ("gpt-5-mini", 90, 12, "Harbour.run", "span", 500_000_000)
+        assert [expected] == con.execute(sql).fetchall()
+        tools = con.execute("SELECT name, status, origin, error_message FROM tool_calls").fetchall()
+        assert [("count", "error", "observed", "boom")] == tools
+        (step,) = steps_of(con, [run.run_id], content_folder(con))[run.run_id]
     assert ("I will count them.", "How many boats?") == (step.said, step.heard)
     assert ["error"] == [action.status for action in step.actions]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,9 +85,24 @@ def test_an_empty_result_is_one(report: str, is_empty: bool) -> None:
     assert "empty_result" in shown({"said": CODE, "heard": ASK, "actions": act(is_empty=True)})[0]
 
 
+def test_an_agent_reports_the_error_of_a_tool_out_of_sight() -> None:
+    """Where an agent's own message is an error, what it did failed, though no tool call is on record."""
+    assert "failed_action" in shown(("Please open the page.", ASK), "Error executing tool: the page is gone")[1]
+
+
+def test_what_another_agent_takes_up_was_delegated() -> None:
+    """Asking for something is handing off only where nobody does it: an agent that leads others asks all the time."""
+    ask = "Please provide the list of boats."
+    lead, other = make((ask, ASK), {"said": CODE, "actions": act()})
+    taken = signals_of([lead, replace(other, agent="B")])[0]
+    alone = signals_of([lead, other])[0]
+    assert [False, True] == ["handed_off" in {one.signal.name for one in signals} for signals in (taken, alone)]
+
+
 @pytest.mark.parametrize(
     ("signal", "yes", "no"),
     [
+        ("concluded", "Therefore the harbour is full of boats.", "The harbour is full of boats, it seems."),
         ("assumed", "Let us assume the harbour is full today.", "The harbour is full today, I saw it."),
         ("recalled", "It is widely known that harbours are full.", "The harbour master says that it is full."),
         ("handed_off", "Could you please provide the list of boats?", "I will get the list of boats myself."),
