@@ -1,14 +1,15 @@
-"""How often blame names the agent and the step that people blamed, on any folder of Who&When logs, beside trivial rules.
+"""How often blame names the agent and the step that people blamed in Who&When logs, beside trivial rules.
 
     python benchmarks/blame_whowhen.py --data DIR [--refit] [--json] [--out DIR]
 
-The logs are imported into a store of their own and blamed there, as `trimtab import` and `trimtab findings` would. Labels
-are read afterwards, from the runs' annotations. Figures are given for all logs and for the two halves of a split by the
-run's digest; `--refit` chooses the factors anew on either half and tests them on the other, which is what such weights
-are worth on logs that nobody looked at. `--out` writes one line per run (runs.csv).
+The logs are imported into a store of their own and blamed there, as `trimtab import` and `trimtab findings` would.
+Labels are read afterwards, from the runs' annotations. Figures are given for all logs and for the two halves of a
+split by the run's digest; `--refit` chooses the factors anew on either half and tests them on the other, which is
+what such weights are worth on logs that nobody looked at. `--out` writes one line per run (runs.csv).
 
-JSON: `runs`, and under `all`, `half_0`, `half_1` for each method (`trimtab`, then the baselines): `runs`, `agent`, `step`,
-`step_within_1`, `step_in_top_3` (shares of runs; trimtab's with `*_low`, `*_high`: Wilson's interval at 95 %).
+JSON: `runs`, and under `all`, `half_0`, `half_1` for each method (`trimtab`, then the baselines): `runs`, `agent`,
+`step`, `step_within_1`, `step_in_top_3` (shares of runs; trimtab's with `*_low`, `*_high`: Wilson's interval at 95
+%).
 """
 
 from __future__ import annotations
@@ -237,7 +238,9 @@ def write_runs(cases: Sequence[Case], folder: Path) -> None:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of Who&When logs, searched with all folders below")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of Who&When logs, searched with all folders below"
+    )
     parser.add_argument("--refit", action="store_true", help="choose the factors on either half, test on the other")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--out", type=Path, help="folder to write runs.csv to")

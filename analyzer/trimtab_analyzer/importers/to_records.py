@@ -65,6 +65,8 @@ class ImportedRun:
     rejected: int
     logged_calls: int | None
     logged_cost_usd: float | None
+    part: Any = None
+    """Where other files may hold more of this run: what :func:`.span_records.join` puts together; else None."""
 
 
 def to_run(trace: Trace, *, content: str, fallback_ns: int, service: str | None = None) -> ImportedRun:
