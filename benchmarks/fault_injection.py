@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verdicts: list[Verdict] = []
     with tempfile.TemporaryDirectory(prefix="trimtab-injection-") as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = [
-            pool.submit(judge_case, case, seed, Path(folder) / f"{case.name}-{seed}", commonest)
+            pool.submit(judge_case, case, seed, Path(folder) / f"{case.name}-{seed}", commonest, not options.check)
             for seed in range(1, options.seeds + 1)
             for case in cases
         ]
@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if found["invalid"] else 0
 
 
-def judge_case(case: Case, seed: int, home: Path, commonest: str) -> Verdict:
-    """Run a case, its sound twin too where it has a fault, and judge."""
-    ran = run(case, case.settings, seed, home / "ran", is_sound=case.truth is None)
-    twin = None if case.truth is None else run(case, case.sound, seed, home / "sound", is_sound=True)
+def judge_case(case: Case, seed: int, home: Path, commonest: str, is_asked: bool) -> Verdict:
+    """Run a case, under sound settings too where it has a fault, and judge."""
+    ran = run(case, case.settings, seed, home / "ran", is_asked=is_asked)
+    twin = None if case.truth is None else run(case, case.sound, seed, home / "sound", is_asked=False)
     return judge(case, seed, ran, twin, commonest)
 
 

@@ -165,5 +165,9 @@ def _truth(own: dict[str, Any], script: Path, where: str) -> Truth:
         raise SystemExit(f"{where}: {script} has none of the markers {own.get('site')}; it has {sorted(places)}.")
     value = own.get("value", _UNSET)
     return Truth(
-        tuple(own["knob"]), value is not _UNSET, None if value is _UNSET else value, frozenset().union(*lines), own["harm"]
+        tuple(own["knob"]),
+        value is not _UNSET,
+        None if value is _UNSET else value,
+        frozenset().union(*lines),
+        own["harm"],
     )

@@ -14,7 +14,6 @@ from typing import Any
 from trimtab_analyzer.findings import Finding
 from trimtab_analyzer.statistics import wilson
 
-from .running import Ran
 from .verdicts import Verdict, false_findings
 
 BEGIN, END = "<!-- fault-injection: begin -->", "<!-- fault-injection: end -->"
@@ -43,7 +42,6 @@ def figures(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "by_mode": _by(faults, "mode", lambda v: str(v.case.mode))["by_mode"],
         "by_agent": _by(faults, "agent", lambda v: v.case.agent)["by_agent"],
         "twins": _false(named),
-        "sound_settings": _false(faults),
         "invalid": [{"case": v.case.name, "seed": v.seed, "problems": v.problems} for v in verdicts if v.problems],
         "cases": [row(v) for v in verdicts],
     }
@@ -51,7 +49,7 @@ def figures(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 def row(v: Verdict) -> dict[str, Any]:
     """One case, flat, as CSV and JSON have it."""
-    truth, top, healthy = v.case.truth, v.top, v.healthy
+    truth, top = v.case.truth, v.top
     return {
         "id": v.case.id,
         "agent": v.case.agent,
@@ -69,19 +67,19 @@ def row(v: Verdict) -> dict[str, Any]:
         "first_knob": top and top.knob,
         "first_value": top and top.value,
         "first_line": top.site.line if top and top.site else None,
-        "findings": len(v.ran.findings),
+        "findings": len(v.ran.said.findings),
         "by_first_error": v.by_first_error,
         "by_commonest_knob": v.by_commonest_knob,
         "runs": v.ran.runs,
         "failed": v.ran.failed,
         "requests": v.ran.requests,
         "seconds": round(v.ran.seconds, 3),
-        "cost_musd": v.ran.cost_musd,
+        "cost_musd": v.ran.said.cost_musd,
         "sound_failed": v.twin and v.twin.failed,
         "sound_requests": v.twin and v.twin.requests,
         "sound_seconds": v.twin and round(v.twin.seconds, 3),
-        "sound_cost_musd": v.twin and v.twin.cost_musd,
-        "false_findings": [_pin(f) for f in false_findings(healthy)] if healthy else None,
+        "sound_cost_musd": v.twin and v.twin.said.cost_musd,
+        "false_findings": None if truth else [_pin(f) for f in false_findings(v.ran)],
         "problems": v.problems,
     }
 
@@ -105,10 +103,7 @@ def tables(found: dict[str, Any]) -> str:
     groups = {"split": found["faults"]["by_split"], **{k: found[f"by_{k}"] for k in ("family", "agent")}}
     for kind, parts in groups.items():
         rows += [(f"{kind}: {name}", *_figures_row(part)) for name, part in parts.items()]
-    healthy = (
-        f"Healthy twins: {_healthy(found['twins'])}. The faults' tasks under sound settings:"
-        f" {_healthy(found['sound_settings'])}."
-    )
+    healthy = f"Healthy twins: {_healthy(found['twins'])}."
     return "\n".join([*("| " + " | ".join(cells) + " |" for cells in rows), "", healthy])
 
 
@@ -150,7 +145,7 @@ def _by(some: Sequence[Verdict], name: str, of: Callable[[Verdict], str]) -> dic
 
 
 def _false(some: Sequence[Verdict]) -> dict[str, Any]:
-    healthy: list[Ran] = [ran for v in some if (ran := v.healthy) is not None]
+    healthy = [v.ran for v in some if not v.problems]
     found = [f for ran in healthy for f in false_findings(ran)]
     named = sum(len({i for f in false_findings(ran) for i in f.evidence["runs"]}) for ran in healthy)
     runs = sum(ran.runs for ran in healthy)

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from judging.running import environment
+
 from trimtab_analyzer import load
 from trimtab_analyzer.case import Case as Frames
 from trimtab_analyzer.findings import Finding, analyze
@@ -34,30 +35,51 @@ LIMIT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What the store and the analyzer say; nothing where they were not asked."""
+
+    findings: tuple[Finding, ...] = ()
+    """The open ones, in their order."""
+    first_error: baselines.Place | None = None
+    """Line of the first error."""
+    knob_places: Mapping[str, baselines.Place] = field(default_factory=dict)
+    """The line at which each knob was decided most often."""
+    cost_musd: int | None = None
+    lost: int = 0
+    """Records that the tracer lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ran:
     """An agent that ended, and what is said of it."""
 
     case: Case
-    is_sound: bool
     runs: int
     failed: int
     requests: int
     tokens: int
     """Input that was not cached, and output."""
     seconds: float
-    cost_musd: int
-    findings: tuple[Finding, ...]
-    """The open ones, in their order."""
-    first_error: baselines.Place | None
-    """Line of the first error."""
-    knob_places: Mapping[str, baselines.Place]
-    """The line at which each knob was decided most often."""
-    problem: str = ""
-    """Why the figures are none: the agent broke off, or records were lost."""
+    said: Said
+    broke_off: str = ""
+    """Why the figures are none: the agent did not come to its end."""
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be said; empty where all is well."""
+        return self.broke_off or (f"{self.said.lost} records were lost" if self.said.lost else "")
 
 
-def run(case: Case, settings: Mapping[str, Any], seed: int, home: Path, is_sound: bool) -> Ran:
-    """Run the agent of ``case`` with ``settings``, and analyze what was traced."""
+def run(case: Case, settings: Mapping[str, Any], seed: int, home: Path, *, is_asked: bool) -> Ran:
+    """Run the agent of ``case`` with ``settings``.
+
+    Args:
+        case: The case.
+        settings: Of the harness.
+        seed: Draws the tasks and what the provider draws.
+        home: A folder that is not there yet.
+        is_asked: Whether the analyzer is asked about what was traced, which takes as long as the run.
+    """
     home.mkdir(parents=True)
     orders = case.orders(seed)
     with Provider(scenario_of(case, seed)) as provider:
@@ -65,27 +87,38 @@ def run(case: Case, settings: Mapping[str, Any], seed: int, home: Path, is_sound
         done = _process(case, {"HARNESS": json.dumps(dict(settings)), "TASKS": json.dumps(orders)}, provider.url, home)
         seconds = time.monotonic() - started
         log = provider.log.entries
-    said = _said(done)
-    figures = said or {"runs": len(orders), "failed": len(orders)}
-    problem = "" if said else f"the agent broke off: {done.stderr.strip()[-400:]}"
-    return _analyzed(case, is_sound, figures, log, seconds, home, problem)
+    figures = _last_line(done)
+    return Ran(
+        case=case,
+        requests=len(log),
+        tokens=sum(_tokens(entry) for entry in log),
+        seconds=seconds,
+        said=_ask(home, is_asked) if is_asked or (case.truth and case.truth.harm == "cost") else Said(),
+        broke_off="" if figures else f"the agent broke off: {done.stderr.strip()[-400:]}",
+        **(figures or {"runs": len(orders), "failed": len(orders)}),
+    )
 
 
-def _process(
-    case: Case, variables: Mapping[str, str], url: str, home: Path
-) -> subprocess.CompletedProcess[str]:
+def _process(case: Case, variables: Mapping[str, str], url: str, home: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(case.script)]
-    env = {**environment(url, home), **variables, "TRIMTAB_CONTENT": "redacted"}
+    env = environment(url, home) | dict(variables)
     try:
         return subprocess.run(
-            command, cwd=home, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            command,
+            cwd=home,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, -1, "", f"it did not end within {LIMIT_S:g} s")
 
 
-def _said(done: subprocess.CompletedProcess[str]) -> dict[str, int] | None:
-    """The agent's last line: how many tasks, and how many of them failed."""
+def _last_line(done: subprocess.CompletedProcess[str]) -> dict[str, int] | None:
+    """What the agent's own check says: how many tasks, and how many of them failed."""
     try:
         said = json.loads(done.stdout.splitlines()[-1])
         return {name: int(said[name]) for name in ("runs", "failed")}
@@ -93,34 +126,28 @@ def _said(done: subprocess.CompletedProcess[str]) -> dict[str, int] | None:
         return None
 
 
-def _analyzed(
-    case: Case, is_sound: bool, figures: dict[str, int], log: tuple[LogEntry, ...], seconds: float, home: Path, problem: str
-) -> Ran:
+def _ask(home: Path, is_asked: bool) -> Said:
     settings = Settings.resolve(home=home / "trimtab")
     store = Store.open(settings.store_path)
     try:
         Collector(store, settings).collect_once()
         con = store.cursor()
+        cost, lost = con.execute(
+            "SELECT (SELECT sum(cost_musd) FROM attempts), (SELECT count(*) FROM losses)"
+        ).fetchall()[0]
+        if not is_asked:
+            return Said(cost_musd=cost, lost=lost)
         with load.snapshot(con):
             frames = Frames.load(con)
-            findings = analyze(con, case=frames)
-            places = baselines.knob_places(con, frames)
-        lost = con.execute("SELECT count(*) FROM losses").fetchall()[0][0]
+            return Said(
+                findings=tuple(f for f in analyze(con, case=frames) if f.is_current),
+                first_error=baselines.first_error(frames),
+                knob_places=baselines.knob_places(con, frames),
+                cost_musd=cost,
+                lost=lost,
+            )
     finally:
         store.close()
-    return Ran(
-        case=case,
-        is_sound=is_sound,
-        requests=len(log),
-        tokens=sum(_tokens(entry) for entry in log),
-        seconds=seconds,
-        cost_musd=int(frames.attempts["cost_musd"].sum()),
-        findings=tuple(f for f in findings if f.is_current),
-        first_error=baselines.first_error(frames),
-        knob_places=places,
-        problem=problem or (f"{lost} records were lost" if lost else ""),
-        **figures,
-    )
 
 
 def _tokens(entry: LogEntry) -> int:

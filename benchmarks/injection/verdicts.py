@@ -58,12 +58,6 @@ class Verdict:
         return self.rank is not None and self.rank <= 3
 
     @property
-    def healthy(self) -> Ran | None:
-        """The run without a fault, if it did well: where false findings are counted."""
-        ran = self.ran if self.case.truth is None else self.twin
-        return ran if ran is not None and not ran.failed and not ran.problem else None
-
-    @property
     def problems(self) -> list[str]:
         """Why the case can't be counted: something broke, the fault does no harm, or the sound settings fail too."""
         said = [ran.problem for ran in (self.ran, self.twin) if ran is not None and ran.problem]
@@ -84,18 +78,18 @@ def judge(case: Case, seed: int, ran: Ran, twin: Ran | None, commonest: str) -> 
     """
     truth = case.truth
     if truth is None:
-        return Verdict(case, seed, ran, None, None, next(iter(ran.findings), None), False, False)
-    ranks = [at for at, finding in enumerate(ran.findings, 1) if names(truth, case.script, finding)]
+        return Verdict(case, seed, ran, None, None, next(iter(ran.said.findings), None), False, False)
+    ranks = [at for at, finding in enumerate(ran.said.findings, 1) if names(truth, case.script, finding)]
     likely = commonest in truth.knobs
-    place = ran.knob_places.get(commonest) or ran.knob_places.get(ANY_KNOB)
+    place = ran.said.knob_places.get(commonest) or ran.said.knob_places.get(ANY_KNOB)
     return Verdict(
         case=case,
         seed=seed,
         ran=ran,
         twin=twin,
         rank=ranks[0] if ranks else None,
-        top=next(iter(ran.findings), None),
-        by_first_error=likely and is_at(truth, case.script, ran.first_error),
+        top=next(iter(ran.said.findings), None),
+        by_first_error=likely and is_at(truth, case.script, ran.said.first_error),
         by_commonest_knob=likely and is_at(truth, case.script, place),
     )
 
@@ -114,7 +108,7 @@ def is_at(truth: Truth, script: Path, place: Place | None) -> bool:
 
 def false_findings(ran: Ran) -> list[Finding]:
     """The findings that claim a fault of a healthy run."""
-    return [f for f in ran.findings if f.evidence["numbers"].get("lost_calls") != 0 or f.evidence["ended_runs"]]
+    return [f for f in ran.said.findings if f.evidence["numbers"].get("lost_calls") != 0 or f.evidence["ended_runs"]]
 
 
 def commonest_knob(cases: Sequence[Case]) -> str:
@@ -128,13 +122,13 @@ def harm_is_shown(ran: Ran, twin: Ran | None) -> bool:
     assert ran.case.truth is not None
     assert twin is not None
     harm = ran.case.truth.harm
-    if harm == "fails":
+    if harm == "fails" or (ran.failed and not twin.failed):
         return ran.failed > 0 and twin.failed == 0
     return twin.failed <= ran.failed and _spent(ran, harm) >= WORSE[harm] * _spent(twin, harm) > 0
 
 
 def _spent(ran: Ran, harm: str) -> float:
-    return float(ran.cost_musd if harm == "cost" else getattr(ran, harm))
+    return float(ran.said.cost_musd or 0 if harm == "cost" else getattr(ran, harm))
 
 
 def _harmless(ran: Ran, twin: Ran | None) -> str:

@@ -4,8 +4,9 @@ from datetime import datetime
 
 import anthropic
 import shop
-import trimtab
 from shop import SET
+
+import trimtab
 
 trimtab.instrument()
 
@@ -62,7 +63,11 @@ TOOLS = {
 SCHEMAS = [
     {
         "name": name,
-        "input_schema": {"type": "object", "properties": {p: {"type": "string"} for p in parameters}, "required": parameters},
+        "input_schema": {
+            "type": "object",
+            "properties": {p: {"type": "string"} for p in parameters},
+            "required": parameters,
+        },
     }
     for name, (_, parameters) in TOOLS.items()
 ]
@@ -99,7 +104,12 @@ def use(block):
     for turn in range(SET["tool_retries"] + 1):
         try:
             if block.name not in TOOLS:
-                return {"type": "tool_result", "tool_use_id": block.id, "content": f"no tool {block.name}", "is_error": True}
+                return {
+                    "type": "tool_result",
+                    "tool_use_id": block.id,
+                    "content": f"no tool {block.name}",
+                    "is_error": True,
+                }
             text = str(TOOLS[block.name][0](**block.input))  # site: tool-retry
             return {"type": "tool_result", "tool_use_id": block.id, "content": text}
         except shop.RefusedError:

@@ -6,8 +6,9 @@ from datetime import datetime
 
 import openai
 import shop
-import trimtab
 from shop import SET
+
+import trimtab
 
 trimtab.instrument()
 

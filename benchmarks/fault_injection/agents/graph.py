@@ -1,7 +1,6 @@
 """LangGraph: a graph of two nodes drawn by hand, one that asks the model and one that runs the tools."""
 
 import shop
-import trimtab
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
@@ -9,6 +8,8 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, MessagesState, StateGraph
 from openai import APIError
 from shop import SET
+
+import trimtab
 
 trimtab.instrument()
 
@@ -135,7 +136,7 @@ def solve(order):
     except GraphRecursionError:
         return None
     found = shop.ANSWER.findall(state["messages"][-1].content)
-    return found[0] if len(found) == 1 or SET["parser"] == "first" and found else None
+    return found[0] if len(found) == 1 or (SET["parser"] == "first" and found) else None
 
 
 for order in shop.TASKS:

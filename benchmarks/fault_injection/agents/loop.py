@@ -6,8 +6,9 @@ from datetime import datetime
 
 import openai
 import shop
-import trimtab
 from shop import SET
+
+import trimtab
 
 trimtab.instrument()
 
@@ -69,10 +70,7 @@ def schema(tool, *parameters):
     return {"type": "function", "function": function}
 
 
-TOOLS = {
-    f.__name__: f
-    for f in (lookup_order, shipping_quote, reserve_stock, book_parcel, booking_status, read_page)
-}
+TOOLS = {f.__name__: f for f in (lookup_order, shipping_quote, reserve_stock, book_parcel, booking_status, read_page)}
 SCHEMAS = [
     schema("lookup_order", SET["schema_parameter"]),  # site: schema
     schema("shipping_quote", "city"),
@@ -159,7 +157,9 @@ def solve(order):
             result = use(call)
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
             if SET["loop_guard"] and (call.function.name, call.function.arguments, result) in seen:
-                messages.append({"role": "user", "content": f"You have asked that already; answer {order} with what you have."})
+                messages.append(
+                    {"role": "user", "content": f"You have asked that already; answer {order} with what you have."}
+                )
             seen.add((call.function.name, call.function.arguments, result))
         if reply.tool_calls:
             continue

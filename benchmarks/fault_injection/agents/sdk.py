@@ -2,10 +2,19 @@
 
 import openai
 import shop
-import trimtab
-from agents import Agent, MaxTurnsExceeded, ModelSettings, Runner, function_tool
-from agents import set_default_openai_api, set_default_openai_client, set_tracing_disabled
+from agents import (
+    Agent,
+    MaxTurnsExceeded,
+    ModelSettings,
+    Runner,
+    function_tool,
+    set_default_openai_api,
+    set_default_openai_client,
+    set_tracing_disabled,
+)
 from shop import SET
+
+import trimtab
 
 trimtab.instrument()
 
