@@ -54,6 +54,7 @@ SCRIPTED: Final = r"scripted_\d{6}_\d+_[0-9a-f]{6}$"
 LABELS: Final = {
     "useful": "Useful work",
     "futile_retry": "Futile retries",
+    "retry_multiplication": "Multiplied retries",
     "failed_attempt": "Failed requests",
     "rejected_output": "Rejected answers",
     "truncated_output": "Cut answers",
@@ -61,6 +62,10 @@ LABELS: Final = {
     "unknown_tool": "Unknown tools",
     "broken_tool": "Broken tools",
     "repeated_call": "Repeated tool calls",
+    "no_progress": "No progress",
+    "after_decided": "After the outcome",
+    "cache_miss": "Cache misses",
+    "oversized_result": "Oversized results",
     "unknown": "Cost not known",
 }
 """Short names of the ledger's classes, for people."""
