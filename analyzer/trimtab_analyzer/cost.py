@@ -64,6 +64,9 @@ CLASSES: Final = (
 """The classes, in order of precedence. A failed attempt that the client's own time limit ended names ``timeout_s``, a
 cache miss whose system prompt stayed the same ``tools``."""
 
+CARVED_CLASSES: Final = ("cache_miss", "oversized_result")
+"""Classes of parts that are taken out of another one, which stays: they have a price, but no time of their own."""
+
 KNOBS: Final = (*dict.fromkeys(c.knob for c in CLASSES if c.knob), "timeout_s", "parallelism")
 """The knobs whose decisions the ledger and the rules look up."""
 
@@ -210,7 +213,7 @@ def assign(
         how="left",
     ).with_columns(
         cls=pl.coalesce("tool_cls", "cls"),
-        **{name: _share(name) for name in (*_AMOUNTS, *_CARVED)},
+        **{name: share(name) for name in (*_AMOUNTS, *_CARVED)},
     )
     is_after = (pl.col("cls") == "useful") & (pl.col("call_started_ns") > pl.col("decided_ns")).fill_null(False)
     parts = _carve(parts.with_columns(cls=pl.when(is_after).then(pl.lit("after_decided")).otherwise("cls")))
@@ -356,8 +359,11 @@ def _tool_shares(tools: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _share(name: str) -> pl.Expr:
-    """Equal shares by largest remainder: all remainders are equal, so the first ``total % parts`` get one more."""
+def share(name: str) -> pl.Expr:
+    """Equal shares of a whole amount among ``parts``, of which a row is the ``part``-th (from 0; NULLs: the only one).
+
+    By largest remainder: all remainders are equal, so the first ``total % parts`` get one more.
+    """
     parts = pl.col("parts").fill_null(1)
     return pl.col(name) // parts + (pl.col("part").fill_null(0) < pl.col(name) % parts).cast(pl.Int64)
 

@@ -191,6 +191,33 @@ ATTEMPTS_PRICED: Final[Schema] = {
     "cost_reported_musd": _INT,
 }
 
+TIMES: Final[Schema] = {
+    "state": _TEXT,
+    "run_id": _TEXT,
+    "id": _TEXT,
+    "call_id": _TEXT,
+    "site_id": _TEXT,
+    "started_ns": _INT,
+    "ended_ns": _INT,
+    "is_bound": _FLAG,
+}
+RUN_WINDOWS: Final[Schema] = {
+    "run_id": _TEXT,
+    "parent_run_id": _TEXT,
+    "agent": _TEXT,
+    "started_ns": _INT,
+    "ended_ns": _INT,
+    "is_split": _FLAG,
+}
+CALL_AGENTS: Final[Schema] = {"call_id": _TEXT, "call_agent": _TEXT}
+NOT_ANALYSABLE: Final[Schema] = {
+    "what": _TEXT,
+    "reason": _TEXT,
+    "subject": _TEXT,
+    "n": _INT,
+    "examples": pl.List(pl.String),
+}
+
 RunIds = Sequence[str] | None
 """The runs to look at; None for all."""
 
@@ -270,6 +297,26 @@ def attempts_priced(con: Connection, attempt_ids: pl.Series) -> pl.DataFrame:
         return ask(con, "attempts_priced", ATTEMPTS_PRICED)
     finally:
         con.unregister("only_attempts")
+
+
+def times(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per attempt, tool execution and pause before a retry (:data:`TIMES`)."""
+    return ask(con, "times", TIMES, run_ids=_ids(run_ids))
+
+
+def run_windows(con: Connection) -> pl.DataFrame:
+    """One row per run: when it was, and inside which other one (:data:`RUN_WINDOWS`)."""
+    return ask(con, "run_windows", RUN_WINDOWS)
+
+
+def call_agents(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per call whose agent was recorded (:data:`CALL_AGENTS`)."""
+    return ask(con, "call_agents", CALL_AGENTS, run_ids=_ids(run_ids))
+
+
+def not_analysable(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per reason why something of these runs can't be analysed (:data:`NOT_ANALYSABLE`)."""
+    return ask(con, "not_analysable", NOT_ANALYSABLE, run_ids=_ids(run_ids))
 
 
 def outcomes(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:

@@ -224,7 +224,7 @@ class Sidecar:
         self._has_news.clear()
         try:
             with closing(self._store.cursor()) as con:
-                found = analyze(con)
+                found = analyze(con, prices=self._prices)
                 proposals = recommend(con, found, self.settings)
             with self._store.transaction() as con:
                 persist(con, found)
