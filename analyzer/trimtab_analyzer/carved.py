@@ -9,7 +9,8 @@ from the cache; the tokens themselves were needed. Which tokens those are is sai
 
 *Oversized result.* The request that brings a result of more than :data:`~.load.OVERSIZED_CHARS` characters has use of
 it; each later one of the conversation pays for it again. Its tokens are its characters by
-:data:`CHARS_PER_TOKEN`, and never more than the prompt grew by when it came in, because a harness may have cut it.
+:data:`CHARS_PER_TOKEN`, and never more than the prompt grew by when it came in, because a harness may have cut it;
+one that was cut below the limit is oversized no more.
 It counts as carried until a request of the conversation has fewer messages or a smaller prompt than the one that
 brought it: then it may have been dropped, and stays out also where the prompt grows again. Its cost is its share of
 the input's, after the extra of a cache miss.
@@ -103,7 +104,8 @@ def carried(attempts: Iterable[dict[str, Any]]) -> list[tuple[str, int, str | No
             held.pop()
         if tokens := sum(one.tokens for one in held):
             found.append((row["attempt_id"], tokens, max(held, key=lambda one: one.tokens).site_id))
-        if brought := min(waiting // CHARS_PER_TOKEN, max(0, prompt - before)):
+        brought = min(waiting // CHARS_PER_TOKEN, prompt - before)
+        if brought > load.OVERSIZED_CHARS // CHARS_PER_TOKEN:
             held.append(_Carried(brought, row["tool_site_id"], prompt, messages))
         before, waiting = prompt + row["output_tokens"], 0
     return found

@@ -110,11 +110,13 @@ def test_an_oversized_result_is_paid_again_by_each_later_call(shelf: Any) -> Non
 
 
 def test_a_result_that_was_cut_on_the_way_weighs_what_the_prompt_grew_by(shelf: Any) -> None:
-    """A harness that passes on a page of a megabyte carries a page."""
-    _call(shelf, 1, 1000, tools=[{}])
-    _result(shelf, "c1:0", _call(shelf, 3, 1305), 4_000_000)
-    _call(shelf, 5, 2000)
-    assert [("c3", 600, 300, "tools")] == _parts(shelf, "oversized_result"), "5 of the 305 were the answer"
+    """A harness that passes on a part of a megabyte carries the part, and a page of it is not oversized."""
+    _call(shelf, 1, 1000, tools=[{}] * 2)
+    _result(shelf, "c1:0", _call(shelf, 3, 7005), 4_000_000)
+    _result(shelf, "c1:1", _call(shelf, 5, 12_010), 4_000_000)
+    _call(shelf, 7, 20_000)
+    expected = [("c3", 12_000, 6000, "tools"), ("c4", 12_000, 6000, "tools")]
+    assert expected == _parts(shelf, "oversized_result"), "5 of what it grew by were the answer before it"
 
 
 def test_a_result_of_the_limit_is_not_oversized(shelf: Any) -> None:
