@@ -208,7 +208,7 @@ def _text(found: dict[str, Any]) -> str:
         f"rejected or cut: {lost['calls']} calls, USD {lost['cost_musd'] / 1e6:.2f} ({100 * lost['share']:.1f} %)",
         f"cut by the token limit: {cut['calls']} call, USD {cut['cost_musd'] / 1e6:.2f}",
         f"failed runs: USD {failed['cost_musd'] / 1e6:.2f} ({100 * failed['share']:.1f} % of the spend)",
-        f"calls rejected: {100 * rate['failed_runs']:.1f} % in failed runs, {100 * rate['solved_runs']:.1f} % in solved ones",
+        f"calls rejected in failed runs: {100 * rate['failed_runs']:.1f} %, in solved: {100 * rate['solved_runs']:.1f} %",
         f"baseline (did the request fail?): USD {found['baseline']['failed'] / 1e6:.2f} wasted",
     ]
     return "\n".join(lines)
