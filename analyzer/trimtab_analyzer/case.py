@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from trimtab_tracer.prices import PriceList
+
 from . import cost, load
 from .load import Connection, RunIds
 
@@ -101,15 +103,18 @@ class Case:
     """Runs whose exception an earlier rule's finding already names."""
 
     @classmethod
-    def load(cls, con: Connection, run_ids: RunIds = None) -> Case:
+    def load(cls, con: Connection, run_ids: RunIds = None, prices: PriceList | None = None) -> Case:
         """The case of these runs, or of all. A tool's health is always that over all runs.
 
         Args:
             con: Inside a :func:`~.load.snapshot` that lasts as long as the case is used.
             run_ids: The runs; None for all.
+            prices: For the ledger (:func:`~.cost.ledger`).
         """
         with load.snapshot(con):
             attempts = load.attempts(con, run_ids)
+            loops = load.retry_loops(con, run_ids)
+            marks = cost.Marks.load(con, attempts, loops, run_ids, prices)
             broken = cost.broken_tools(load.tool_health(con))
             tools = load.tool_calls(con, run_ids)
             return cls(
@@ -120,8 +125,8 @@ class Case:
                 outcomes=load.outcomes(con, run_ids),
                 run_errors=load.run_errors(con, run_ids),
                 sites={row["site_id"]: row for row in load.sites(con).iter_rows(named=True)},
-                ledger=_ledger(con, attempts, tools, broken),
-                loops=load.retry_loops(con, run_ids),
+                ledger=_ledger(con, attempts, tools, broken, marks),
+                loops=loops,
             )
 
     def place(self, site_id: str | None) -> str:
@@ -184,15 +189,17 @@ def _with_knob(rows: pl.DataFrame, knob: str, unless: tuple[str, ...], decisions
     )
 
 
-def _ledger(con: Connection, attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame) -> pl.DataFrame:
+def _ledger(
+    con: Connection, attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, marks: cost.Marks
+) -> pl.DataFrame:
     """The ledger (:func:`~.cost.ledger`), with decisions read for the calls that wasted something and no others.
 
     They decide nothing but the value and the line of a wasted part, so only the parts of such calls are made twice.
     """
-    parts = cost.assign(attempts, tools, broken, pl.DataFrame(schema=load.DECISIONS))
+    parts = cost.assign(attempts, tools, broken, pl.DataFrame(schema=load.DECISIONS), marks)
     wasted = parts.filter(pl.col("knob").is_not_null())["call_id"].unique()
     of_wasted = pl.col("call_id").is_in(wasted.to_list())
     decisions = load.decisions_in_force(con, cost.KNOBS, call_ids=wasted)
-    pinned = cost.assign(attempts.filter(of_wasted), tools.filter(of_wasted), broken, decisions)
+    pinned = cost.assign(attempts.filter(of_wasted), tools.filter(of_wasted), broken, decisions, marks)
     places = parts.select(of_wasted.arg_true()).to_series()  # the same parts as `pinned`, in the same order
     return parts.with_columns(parts[name].scatter(places, pinned[name]) for name in ("value", "site_id"))

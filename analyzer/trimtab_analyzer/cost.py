@@ -3,14 +3,17 @@
 In: attempts, tool calls and the decisions in force, from the store. Out: one row per part of an attempt. An attempt is
 one part, except the one whose answer asked for several tools: that one is split into equal shares, one per tool call,
 because what an answer costs is mostly its input, which all of them share. Shares are whole micro-USD and tokens by
-largest remainder, earlier tool calls first, so that the parts of a run add up to its total exactly.
+largest remainder, earlier tool calls first, so that the parts of a run add up to its total exactly. From a part that
+nothing else took, what a cache miss and carried results cost is taken out as parts of their own (:mod:`.carved`).
 
-Which class wins where several fit is the order of :data:`CLASSES`. ``futile_retry`` stands before ``failed_attempt``
-because each futile retry is a failed attempt too, ``truncated_output`` before ``rejected_output`` because a parser can
-but turn down an answer that ends in the middle, and ``unknown`` comes last: it takes only what would be useful but
-has no known cost. A wasted part of unknown cost keeps its class, counts 0 and says ``cost_known = false``.
+Which class wins where several fit is the order of :data:`CLASSES`: first what came of the request, then of the answer,
+then of the tool call, then of the run, and last what only some of the input cost. ``futile_retry`` stands before
+``retry_multiplication`` and that before ``failed_attempt`` because each is a failed attempt too; ``truncated_output``
+before ``rejected_output`` because a parser can but turn down an answer that ends in the middle. ``unknown`` comes last:
+it takes only what would be useful but has no known cost. A wasted part of unknown cost keeps its class, counts 0 and
+says ``cost_known = false``.
 
-Apart from the rules: the ledger answers "where did the money go" and needs no outcome and no blame.
+Apart from the rules: the ledger answers "where did the money go" and needs no outcome of the run and no blame.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ from typing import Final
 
 import polars as pl
 
+from trimtab_tracer.prices import PriceList
+
 from . import load
+from .carved import carved
 from .load import Connection, RunIds
 from .statistics import wilson
 
@@ -38,17 +44,28 @@ class CostClass:
 
 CLASSES: Final = (
     CostClass("futile_retry", "Sending again what had failed in a way that repeats itself", "retry_on"),
+    CostClass("retry_multiplication", "Failed requests beyond one loop's, because two loops multiply", "max_retries"),
     CostClass("failed_attempt", "Requests that brought no answer", "max_retries"),
     CostClass("truncated_output", "Answers cut by a token limit", "max_tokens"),
     CostClass("rejected_output", "Answers that the agent's own parser turned down", "prompt_version"),
-    CostClass("malformed_tool_args", "Tool calls whose arguments were no JSON object", "tools"),
+    CostClass(
+        "malformed_tool_args", "Tool calls whose arguments nothing can parse, or the tool's schema forbids", "tools"
+    ),
     CostClass("unknown_tool", "Calls of tools that were not offered", "tools"),
     CostClass("broken_tool", "Failed calls of tools that fail most of the time", "tools"),
     CostClass("repeated_call", "Tool calls that gave again what an earlier one had given", "loop_guard"),
+    CostClass("no_progress", "The third and later of tool calls in a row that brought nothing new", "loop_guard"),
+    CostClass("after_decided", "Calls begun after the run's outcome had been recorded", "stop_rule"),
+    CostClass("cache_miss", "The extra price of input that a changed beginning kept from the cache", "prompt_version"),
+    CostClass("oversized_result", "Oversized tool results sent along again in later prompts", "tools"),
     CostClass("useful", "Everything else", None),
     CostClass("unknown", "Otherwise useful, but of unknown cost (counted as 0)", None),
 )
-"""The classes, in order of precedence. A failed attempt that the client's own time limit ended names ``timeout_s``."""
+"""The classes, in order of precedence. A failed attempt that the client's own time limit ended names ``timeout_s``, a
+cache miss whose system prompt stayed the same ``tools``."""
+
+CARVED_CLASSES: Final = ("cache_miss", "oversized_result")
+"""Classes of parts that are taken out of another one, which stays: they have a price, but no time of their own."""
 
 KNOBS: Final = (*dict.fromkeys(c.knob for c in CLASSES if c.knob), "timeout_s", "parallelism")
 """The knobs whose decisions the ledger and the rules look up."""
@@ -79,26 +96,80 @@ BROKEN_ABOVE: Final = 0.5
 """A tool is broken where the 95 % Wilson interval of its error rate lies above this."""
 
 _AMOUNTS = ("cost_musd", "input_tokens", "output_tokens")
+_CARVED = ("miss_musd", "carried_musd", "carried_tokens")
+_OF_ATTEMPTS = (
+    *("run_id", "call_id", "attempt_id", "site_id", "call_started_ns"),
+    *("futile", "is_failed", "is_truncated", "is_rejected", "is_answer", "is_client_timeout", "is_estimated"),
+    *_AMOUNTS,
+)
+"""Columns of attempts that the ledger needs."""
 
 
-def ledger(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the ledger knows of attempts from more than themselves and their tools."""
+
+    multiplied: pl.DataFrame
+    """``attempt_id`` of failed attempts that only two loops together sent (:func:`multiplied`)."""
+    decided: pl.DataFrame
+    """:data:`~.load.DECIDED_RUNS`."""
+    carved: pl.DataFrame
+    """:data:`~.carved.CARVED`."""
+
+    @classmethod
+    def load(
+        cls,
+        con: Connection,
+        attempts: pl.DataFrame,
+        loops: pl.DataFrame,
+        run_ids: RunIds = None,
+        prices: PriceList | None = None,
+    ) -> Marks:
+        """The marks of these attempts, which are those of ``run_ids``; ``loops`` as of :func:`~.load.retry_loops`."""
+        return cls(multiplied(attempts, loops), load.decided_runs(con, run_ids), carved(con, run_ids, prices))
+
+
+def ledger(con: Connection, run_ids: RunIds = None, prices: PriceList | None = None) -> pl.DataFrame:
     """The ledger of these runs, or of all.
+
+    Args:
+        con: The store.
+        run_ids: The runs; None for all.
+        prices: The price list that tells what a cached token would have cost; the bundled one by default.
 
     Returns:
         One row per part of an attempt, in order of time: ``run_id``, ``call_id``, ``attempt_id``, ``tool_id`` (NULL
-        where the part is the whole attempt), ``cls`` (of :data:`CLASSES`), ``knob``, ``value`` (JSON text; ``null``
+        where the part is of the whole attempt), ``cls`` (of :data:`CLASSES`), ``knob``, ``value`` (JSON text; ``null``
         where the code set nothing) and ``site_id`` of the decision in force (knob and value NULL for ``useful`` and
-        ``unknown``; a broken tool's site is its definition, where it was seen running), ``cost_musd`` (micro-USD, 0
-        where unknown), ``cost_known``, ``input_tokens`` and ``output_tokens`` (0 where unknown), and
-        ``is_estimated`` where nobody reported these tokens.
+        ``unknown``; the site of a broken tool and of an oversized result is the tool's definition, where it was seen
+        running), ``cost_musd`` (micro-USD, 0 where unknown), ``cost_known``, ``input_tokens`` and ``output_tokens``
+        (0 where unknown), and ``is_estimated`` where nobody reported these tokens. Attempt, tool call and class
+        together are unique.
     """
     with load.snapshot(con):
+        attempts = load.attempts(con, run_ids)
         return assign(
-            load.attempts(con, run_ids),
+            attempts,
             load.tool_calls(con, run_ids),
             broken_tools(load.tool_health(con)),
             load.decisions_in_force(con, KNOBS, run_ids),
+            Marks.load(con, attempts, load.retry_loops(con, run_ids), run_ids, prices),
         )
+
+
+def multiplied(attempts: pl.DataFrame, loops: pl.DataFrame) -> pl.DataFrame:
+    """The failed attempts of a question that only two retry loops together sent: ``attempt_id``.
+
+    Where two loops are stacked (``is_storm`` of :data:`~.load.RETRY_LOOPS`), one of them alone would have sent the
+    question as often as the larger one turns: once per call, or as often as the longest call did. That many of its
+    attempts, the first ones, are the retries of one loop; the failed ones after them are not.
+    """
+    storms = loops.filter("is_storm").select("call_id", "question_id")
+    asked = attempts.select("attempt_id", "call_id", "started_ns", "is_failed").join(storms, on="call_id")
+    asked = asked.sort("started_ns", "attempt_id").with_columns(in_call=pl.len().over("call_id"))
+    turn = pl.int_range(1, pl.len() + 1).over("question_id")
+    one_loop = pl.max_horizontal(pl.col("call_id").n_unique(), pl.col("in_call").max()).over("question_id")
+    return asked.filter(pl.col("is_failed") & (turn > one_loop)).select("attempt_id")
 
 
 def broken_tools(health: pl.DataFrame) -> pl.DataFrame:
@@ -126,21 +197,11 @@ def mark_broken(tools: pl.DataFrame, broken: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def assign(attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
+def assign(
+    attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, decisions: pl.DataFrame, marks: Marks
+) -> pl.DataFrame:
     """The ledger of frames that are already loaded; see :func:`ledger` for the columns."""
-    whole = attempts.with_row_index("place").with_columns(
-        cls=pl.when(pl.col("futile").is_not_null())
-        .then(pl.lit("futile_retry"))
-        .when("is_failed")
-        .then(pl.lit("failed_attempt"))
-        .when("is_truncated")
-        .then(pl.lit("truncated_output"))
-        .when("is_rejected")
-        .then(pl.lit("rejected_output"))
-        .otherwise(pl.lit("useful")),
-        cost_known=pl.col("cost_musd").is_not_null(),
-        **{name: pl.col(name).fill_null(0) for name in _AMOUNTS},
-    )
+    whole = _whole(attempts, marks)
     shares = _tool_shares(mark_broken(tools, broken))
     parts = whole.join(
         # only an answer that the agent could use is divided among the tools it asked for
@@ -152,17 +213,88 @@ def assign(attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, de
         how="left",
     ).with_columns(
         cls=pl.coalesce("tool_cls", "cls"),
-        **{name: _share(name) for name in _AMOUNTS},
+        **{name: share(name) for name in (*_AMOUNTS, *_CARVED)},
     )
+    is_after = (pl.col("cls") == "useful") & (pl.col("call_started_ns") > pl.col("decided_ns")).fill_null(False)
+    parts = _carve(parts.with_columns(cls=pl.when(is_after).then(pl.lit("after_decided")).otherwise("cls")))
     pinned = parts.with_columns(
         cls=pl.when((pl.col("cls") == "useful") & ~pl.col("cost_known")).then(pl.lit("unknown")).otherwise("cls")
     ).with_columns(knob=_knob())
-    at_tool = (pl.col("cls") == "broken_tool") & pl.col("tool_site_id").is_not_null()
-    placed = in_force(pinned, decisions).with_columns(
-        site_id=pl.when(at_tool).then("tool_site_id").otherwise("site_id"),
+    cls, placed = pl.col("cls"), in_force(pinned, decisions)
+    placed = placed.with_columns(
+        site_id=pl.when(cls == "broken_tool")
+        .then(pl.coalesce("tool_site_id", "site_id"))
+        .when(cls == "oversized_result")
+        .then(pl.coalesce("carried_site_id", "site_id"))
+        .otherwise("site_id"),
         value=pl.when(pl.col("knob").is_not_null()).then("value"),
     )
-    return placed.sort("place", "part", nulls_last=True).select(LEDGER.keys()).cast(pl.Schema(LEDGER))
+    placed = placed.sort("place", "part", "layer", nulls_last=True)
+    return placed.select(LEDGER.keys()).cast(pl.Schema(LEDGER))
+
+
+def _whole(attempts: pl.DataFrame, marks: Marks) -> pl.DataFrame:
+    """One row per attempt: its class as long as nothing is known of its tools, and what is to be carved from it."""
+    rows = (
+        attempts.select(*_OF_ATTEMPTS)
+        .with_row_index("place")
+        .join(marks.multiplied.with_columns(is_multiplied=True), on="attempt_id", how="left", maintain_order="left")
+        .join(marks.decided, on="run_id", how="left", maintain_order="left")
+        .join(marks.carved, on="attempt_id", how="left", maintain_order="left")
+    )
+    return rows.with_columns(
+        cls=pl.when(pl.col("futile").is_not_null())
+        .then(pl.lit("futile_retry"))
+        .when("is_multiplied")
+        .then(pl.lit("retry_multiplication"))
+        .when("is_failed")
+        .then(pl.lit("failed_attempt"))
+        .when("is_truncated")
+        .then(pl.lit("truncated_output"))
+        .when("is_rejected")
+        .then(pl.lit("rejected_output"))
+        .otherwise(pl.lit("useful")),
+        cost_known=pl.col("cost_musd").is_not_null(),
+        **{name: pl.col(name).fill_null(0) for name in (*_AMOUNTS, *_CARVED)},
+    )
+
+
+def _carve(parts: pl.DataFrame) -> pl.DataFrame:
+    """The parts, with cache misses and carried results taken out of the useful ones as parts of their own.
+
+    A part keeps what is left of it, be it nothing. Rounding may leave a part a micro-dollar or a token short of what
+    is to be taken from it: then that one stays.
+    """
+    is_useful = pl.col("cls") == "useful"
+    parts = parts.with_columns(
+        layer=pl.lit(0),
+        miss_musd=pl.when(is_useful).then(pl.min_horizontal("miss_musd", "cost_musd")).otherwise(0),
+        carried_tokens=pl.when(is_useful).then(pl.min_horizontal("carried_tokens", "input_tokens")).otherwise(0),
+    ).with_columns(
+        carried_musd=pl.when(is_useful)
+        .then(pl.min_horizontal("carried_musd", pl.col("cost_musd") - pl.col("miss_musd")))
+        .otherwise(0)
+    )
+    nothing = pl.lit(0, dtype=pl.Int64)
+    missed = parts.filter(pl.col("miss_musd") > 0).with_columns(
+        cls=pl.lit("cache_miss"),
+        layer=pl.lit(1),
+        cost_musd="miss_musd",
+        input_tokens=nothing,
+        output_tokens=nothing,
+    )
+    carried = parts.filter((pl.col("carried_musd") > 0) | (pl.col("carried_tokens") > 0)).with_columns(
+        cls=pl.lit("oversized_result"),
+        layer=pl.lit(2),
+        cost_musd="carried_musd",
+        input_tokens="carried_tokens",
+        output_tokens=nothing,
+    )
+    left = parts.with_columns(
+        cost_musd=pl.col("cost_musd") - pl.col("miss_musd") - pl.col("carried_musd"),
+        input_tokens=pl.col("input_tokens") - pl.col("carried_tokens"),
+    )
+    return pl.concat([left, missed, carried])
 
 
 def in_force(rows: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
@@ -210,7 +342,7 @@ def _tool_shares(tools: pl.DataFrame) -> pl.DataFrame:
             "call_id",
             "tool_id",
             "tool_site_id",
-            tool_cls=pl.when("is_malformed")
+            tool_cls=pl.when(pl.col("is_malformed") | pl.col("schema_error").is_not_null())
             .then(pl.lit("malformed_tool_args"))
             .when("is_unknown")
             .then(pl.lit("unknown_tool"))
@@ -218,6 +350,8 @@ def _tool_shares(tools: pl.DataFrame) -> pl.DataFrame:
             .then(pl.lit("broken_tool"))
             .when(pl.col("repeats").is_not_null())
             .then(pl.lit("repeated_call"))
+            .when("stalls")
+            .then(pl.lit("no_progress"))
             .otherwise(pl.lit("useful")),
             part=pl.int_range(pl.len()).over("call_id"),
             parts=pl.len().over("call_id").cast(pl.Int64),
@@ -225,8 +359,11 @@ def _tool_shares(tools: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _share(name: str) -> pl.Expr:
-    """Equal shares by largest remainder: all remainders are equal, so the first ``total % parts`` get one more."""
+def share(name: str) -> pl.Expr:
+    """Equal shares of a whole amount among ``parts``, of which a row is the ``part``-th (from 0; NULLs: the only one).
+
+    By largest remainder: all remainders are equal, so the first ``total % parts`` get one more.
+    """
     parts = pl.col("parts").fill_null(1)
     return pl.col(name) // parts + (pl.col("part").fill_null(0) < pl.col(name) % parts).cast(pl.Int64)
 
@@ -236,5 +373,7 @@ def _knob() -> pl.Expr:
     return (
         pl.when((pl.col("cls") == "failed_attempt") & pl.col("is_client_timeout"))
         .then(pl.lit("timeout_s"))
+        .when(pl.col("cls") == "cache_miss")
+        .then("miss_knob")
         .otherwise(pl.col("cls").replace_strict(knobs, default=None, return_dtype=pl.String))
     )

@@ -84,7 +84,7 @@ RULES: Final = (
         "max_retries",
         "Let one loop retry: set the inner one to 0, or take the outer one away.",
         "TRAIL: resource abuse",
-        None,
+        "retry_multiplication",
         False,
         storms.retry_storm,
     ),

@@ -20,6 +20,8 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from trimtab_tracer.prices import PriceList
+
 from . import load
 from .ask import ask
 from .case import Blame, Case
@@ -99,7 +101,11 @@ def finding_id(rule: str, subject: str, knob: str, value: str, site_id: str | No
 
 
 def analyze(
-    con: Connection, run_ids: RunIds = None, rules: Sequence[Rule] = RULES, case: Case | None = None
+    con: Connection,
+    run_ids: RunIds = None,
+    rules: Sequence[Rule] = RULES,
+    case: Case | None = None,
+    prices: PriceList | None = None,
 ) -> list[Finding]:
     """What the rules say about these runs, or about all, in the order of :func:`rank`.
 
@@ -108,12 +114,13 @@ def analyze(
         run_ids: The runs; None for all.
         rules: Which rules.
         case: The case of these runs, where it is loaded already; ``con`` is inside its snapshot.
+        prices: For the ledger of a case that is not (:func:`~.cost.ledger`).
 
     Raises:
         StoreError: the store does not have the tables of this version.
     """
     with load.snapshot(con):
-        case = case or Case.load(con, run_ids)
+        case = case or Case.load(con, run_ids, prices)
         findings: list[Finding] = []
         found: list[Found] = []
         harmless = ask(con, "harmless_tools", {"name": pl.String})["name"]

@@ -26,6 +26,14 @@ LOOP_WITHIN_S: Final = 90.0
 """Seconds between the end of a call and the next one of the same body within which a loop around the SDK sent it again:
 the longest pause that a common framework makes (smolagents: a minute), and some."""
 
+CACHE_KEPT_S: Final = 300.0
+"""Seconds for which providers keep a prompt in their cache at the least: Anthropic's default lifetime, and the lower
+end of what OpenAI states for its automatic cache."""
+
+OVERSIZED_CHARS: Final = 20_000
+"""Characters above which a tool result is oversized: about 5,000 tokens, several times what a page of source code, a
+search or a listing takes, and what coding agents cut their own observations to (mini-SWE-agent: 10,000)."""
+
 _TEXT, _INT, _REAL, _FLAG = pl.String, pl.Int64, pl.Float64, pl.Boolean
 
 ATTEMPTS: Final[Schema] = {
@@ -86,9 +94,23 @@ TOOL_CALLS: Final[Schema] = {
     "error_type": _TEXT,
     "error_message": _TEXT,
     "repeats": _TEXT,
+    "schema_error": _TEXT,
+    "stalls": _FLAG,
 }
 TOOL_HEALTH: Final[Schema] = {"name": _TEXT, "tools_digest": _TEXT, "answered": _INT, "errors": _INT, "runs": _INT}
 DECISIONS: Final[Schema] = {"call_id": _TEXT, "knob": _TEXT, "value": _TEXT, "source": _TEXT, "site_id": _TEXT}
+DECIDED_RUNS: Final[Schema] = {"run_id": _TEXT, "decided_ns": _INT}
+CACHE_MISSES: Final[Schema] = {"attempt_id": _TEXT, "missed_tokens": _INT, "prompt_changed": _FLAG}
+CARRYING_CALLS: Final[Schema] = {
+    "conversation": _TEXT,
+    "attempt_id": _TEXT,
+    "message_count": pl.Int32,
+    "input_tokens": _INT,
+    "output_tokens": _INT,
+    "is_answer": _FLAG,
+    "came_chars": _INT,
+    "tool_site_id": _TEXT,
+}
 OUTCOMES: Final[Schema] = {
     "run_id": _TEXT,
     "status": _TEXT,
@@ -140,6 +162,63 @@ FINDINGS: Final[Schema] = {
     "first_seen_ns": _INT,
     "last_seen_ns": _INT,
     "updated_ns": _INT,
+}
+
+ATTEMPTS_PRICED: Final[Schema] = {
+    "attempt_id": _TEXT,
+    "api": _TEXT,
+    "provider": _TEXT,
+    "host": _TEXT,
+    "path": _TEXT,
+    "started_ns": _INT,
+    "model": _TEXT,
+    "response_model": _TEXT,
+    "params": _TEXT,
+    "http_status": pl.Int32,
+    "error_type": _TEXT,
+    "input_tokens": _INT,
+    "cache_read_tokens": _INT,
+    "cache_write_tokens": _INT,
+    "output_tokens": _INT,
+    "reasoning_tokens": _INT,
+    "cache_write_1h_tokens": _INT,
+    "input_audio_tokens": _INT,
+    "cache_audio_read_tokens": _INT,
+    "output_audio_tokens": _INT,
+    "output_image_tokens": _INT,
+    "web_searches": _INT,
+    "service_tier": _TEXT,
+    "speed": _TEXT,
+    "inference_geo": _TEXT,
+    "cost_musd": _INT,
+    "cost_reported_musd": _INT,
+}
+
+TIMES: Final[Schema] = {
+    "state": _TEXT,
+    "run_id": _TEXT,
+    "id": _TEXT,
+    "call_id": _TEXT,
+    "site_id": _TEXT,
+    "started_ns": _INT,
+    "ended_ns": _INT,
+    "is_bound": _FLAG,
+}
+RUN_WINDOWS: Final[Schema] = {
+    "run_id": _TEXT,
+    "parent_run_id": _TEXT,
+    "agent": _TEXT,
+    "started_ns": _INT,
+    "ended_ns": _INT,
+    "is_split": _FLAG,
+}
+CALL_AGENTS: Final[Schema] = {"call_id": _TEXT, "call_agent": _TEXT}
+NOT_ANALYSABLE: Final[Schema] = {
+    "what": _TEXT,
+    "reason": _TEXT,
+    "subject": _TEXT,
+    "n": _INT,
+    "examples": pl.List(pl.String),
 }
 
 RunIds = Sequence[str] | None
@@ -197,6 +276,50 @@ def decisions_in_force(
         )
     finally:
         con.unregister("only_calls")
+
+
+def decided_runs(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per run that went on after its verdict was given (:data:`DECIDED_RUNS`)."""
+    return ask(con, "decided_runs", DECIDED_RUNS, run_ids=_ids(run_ids))
+
+
+def cache_misses(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per answer that a changed beginning kept from the provider's cache (:data:`CACHE_MISSES`)."""
+    return ask(con, "cache_misses", CACHE_MISSES, run_ids=_ids(run_ids), within_s=CACHE_KEPT_S)
+
+
+def carrying_calls(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per attempt of a conversation in which an oversized result came in (:data:`CARRYING_CALLS`)."""
+    return ask(con, "carrying_calls", CARRYING_CALLS, run_ids=_ids(run_ids), oversized_chars=OVERSIZED_CHARS)
+
+
+def attempts_priced(con: Connection, attempt_ids: pl.Series) -> pl.DataFrame:
+    """One row per attempt among these: what its price depends on (:data:`ATTEMPTS_PRICED`)."""
+    con.register("only_attempts", attempt_ids.unique().alias("attempt_id").to_frame().to_arrow())
+    try:
+        return ask(con, "attempts_priced", ATTEMPTS_PRICED)
+    finally:
+        con.unregister("only_attempts")
+
+
+def times(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per attempt, tool execution and pause before a retry (:data:`TIMES`)."""
+    return ask(con, "times", TIMES, run_ids=_ids(run_ids))
+
+
+def run_windows(con: Connection) -> pl.DataFrame:
+    """One row per run: when it was, and inside which other one (:data:`RUN_WINDOWS`)."""
+    return ask(con, "run_windows", RUN_WINDOWS)
+
+
+def call_agents(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per call whose agent was recorded (:data:`CALL_AGENTS`)."""
+    return ask(con, "call_agents", CALL_AGENTS, run_ids=_ids(run_ids))
+
+
+def not_analysable(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
+    """One row per reason why something of these runs can't be analysed (:data:`NOT_ANALYSABLE`)."""
+    return ask(con, "not_analysable", NOT_ANALYSABLE, run_ids=_ids(run_ids))
 
 
 def outcomes(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:

@@ -56,7 +56,13 @@ class Shelf:
 
     def outcome(self, run_id: str, success: bool | None, source: str = "explicit", **facts: Any) -> None:
         count = self.con.execute("SELECT count(*) FROM outcomes").fetchall()[0][0]
-        row = {"outcome_id": f"o{count}", "run_id": run_id, "recorded_ns": count, "success": success, "source": source}
+        row = {
+            "outcome_id": f"o{count}",
+            "run_id": run_id,
+            "recorded_ns": self.now + count,
+            "success": success,
+            "source": source,
+        }
         self.insert("outcomes", row | facts)
 
     def decide(self, run_id: str, knob: str, value: Any, call_id: str | None = None, **facts: Any) -> None:

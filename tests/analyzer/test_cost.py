@@ -28,12 +28,24 @@ def test_every_class_has_a_story(shelf: Any, stories: Any) -> None:
         "malformed_tool_args",
         "unknown_tool",
         "repeated_call",
+        "retry_storm",
     ):
         stories[rule](shelf)
     shelf.run("r2")
     for n in range(5):
         shelf.call(("r1", "r2")[n % 2], tools=[{"name": "broken", "status": "error", "args_digest": f"{n}"}])
     shelf.call(cost_musd=None)
+    shelf.run("talk")
+    for n, prompt in enumerate(["p", "p", "p", "q"]):
+        look = {"result_digest": "same", "args_digest": f"{n}", "status": "error"}
+        facts = {"model": "gpt-4o", "message_count": n, "prompt_digest": prompt, "input_tokens": 12_000 * (n + 1)}
+        facts |= {"cache_read_tokens": 1024, "cost_musd": 90_000}
+        call_id = shelf.call("talk", facts, tools=[look | {"name": "look"}] * 2 if n < 3 else [])
+        result = {"tool_id": "big", "attempt_id": f"{call_id}.1", "seen_ns": n, "status": "ok"}
+        shelf.insert("tool_results", result | {"result_chars": 40_000})
+    shelf.outcome("talk", True, recorded_ns=shelf.now)
+    shelf.now += 1
+    shelf.call("talk")
     assert {c.id for c in CLASSES} == set(ledger(shelf.con)["cls"])
 
 
@@ -147,6 +159,11 @@ attempt = st.fixed_dictionaries(
         "error_class": st.sampled_from([None, None, "rate_limit", "bad_request", "timeout", "cancelled"]),
         "finish_reason": st.sampled_from(["stop", "length", None]),
         "body_digest": st.sampled_from(["b1", "b2", None]),
+        "message_count": st.one_of(st.none(), st.integers(1, 9)),
+        "prompt_digest": st.sampled_from("pq"),
+        "cache_read_tokens": st.one_of(st.none(), st.integers(0, 10**6)),
+        "cache_write_tokens": st.one_of(st.none(), st.none(), st.integers(0, 10**6)),
+        "model": st.sampled_from(["gpt-4o", "nobody-knows"]),
     }
 )
 call = st.tuples(
@@ -154,6 +171,8 @@ call = st.tuples(
     st.lists(attempt, min_size=1, max_size=3),
     st.lists(tool, max_size=4),
     st.sampled_from([None, "c1"]),
+    st.one_of(st.none(), st.integers(19_000, 10**6)),
+    st.sampled_from([None, None, None, True, False]),
 )
 
 
@@ -161,10 +180,15 @@ call = st.tuples(
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_parts_of_a_run_sum_to_its_total(shelf: Any, calls: list[Any]) -> None:
     """Whatever happened, each run's money and tokens are those of its attempts, and every attempt is in the ledger."""
-    for table in ("attempts", "calls", "tool_calls"):
+    for table in ("attempts", "calls", "tool_calls", "tool_results", "outcomes"):
         shelf.con.execute(f"DELETE FROM {table}")
-    for run_id, attempts, tools, rejected_by in calls:
-        shelf.call(run_id, *attempts, tools=tools, rejected_by=rejected_by)
+    for run_id, attempts, tools, rejected_by, result_chars, verdict in calls:
+        call_id = shelf.call(run_id, *attempts, tools=tools, rejected_by=rejected_by)
+        if result_chars is not None:
+            row = {"tool_id": f"of {call_id}", "attempt_id": f"{call_id}.1", "seen_ns": shelf.now, "status": "ok"}
+            shelf.insert("tool_results", row | {"result_chars": result_chars})
+        if verdict is not None:
+            shelf.outcome(run_id, verdict, recorded_ns=shelf.now)
     amounts = ("cost_musd", "input_tokens", "output_tokens")
     sums = ", ".join(f"coalesce(sum({name}), 0)::BIGINT AS {name}" for name in amounts)
     totals = shelf.con.sql(f"SELECT run_id, count(*) AS attempts, {sums} FROM attempts GROUP BY run_id ORDER BY 1").pl()
@@ -172,7 +196,7 @@ def test_the_parts_of_a_run_sum_to_its_total(shelf: Any, calls: list[Any]) -> No
     per_run = found.group_by("run_id").agg(pl.col("attempt_id").n_unique().alias("attempts"), pl.col(amounts).sum())
     assert totals.rows() == per_run.sort("run_id").rows()
     assert set(found["cls"]) <= {c.id for c in CLASSES}
-    assert found.select("attempt_id", "tool_id").is_unique().all()
+    assert found.select("attempt_id", "tool_id", "cls").is_unique().all()
     assert all((part >= 0).all() for part in found.select(amounts).iter_columns())
 
 

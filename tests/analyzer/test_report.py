@@ -30,7 +30,7 @@ def test_the_headline_says_cost_failure_waste_and_line(shelf: Any) -> None:
     shelf.outcome("r1", False)
     first, waste, line = build(shelf.con).headline
     assert first == "1 run of shop cost $1.00; it failed."
-    assert waste == "$0.30 of it (30.0 %) went into failed, cut, rejected or repeated work."
+    assert waste == "$0.30 of it (30.0 %) went into failed, cut, rejected or needless work."
     assert line.startswith("First to fix is agent.py:14, in main, with max_tokens = 120: 1 of 2 answers")
 
 

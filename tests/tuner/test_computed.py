@@ -27,15 +27,15 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     real, now, lock = Case.load, [0], threading.Lock()
 
-    def load(con: Any, run_ids: Any = None) -> Case:
+    def load(con: Any, run_ids: Any = None, prices: Any = None) -> Case:
         if "analysis" in threading.current_thread().name:
-            return real(con, run_ids)
+            return real(con, run_ids, prices)
         with lock:
             now[0] += 1
             seen.append(now[0])
         try:
             time.sleep(0.01)  # long enough for another request to come in
-            return real(con, run_ids)
+            return real(con, run_ids, prices)
         finally:
             with lock:
                 now[0] -= 1

@@ -115,7 +115,7 @@ def attempt_row(attempt: Attempt) -> Row:
     row: Row = dict.fromkeys(_EXCHANGE) | dict.fromkeys(_USAGE)
     row |= {name: getattr(attempt, name) for name in _ATTEMPT}
     row |= {"started_ns": attempt.ts_ns, "ended_ns": attempt.ts_ns + attempt.duration_ns}
-    row |= {"params": None, "parsed": False, "usage_source": "unknown", "cost_reported_musd": None}
+    row |= {"params": None, "signals": None, "parsed": False, "usage_source": "unknown", "cost_reported_musd": None}
     try:
         seen = usage(attempt.api, json.loads(attempt.usage_fragment)) if attempt.usage_fragment else None
     except ValueError:
@@ -223,7 +223,7 @@ def _is_unbilled(row: Row) -> bool:
 def tool_request_rows(exchange: Exchange) -> list[Row]:
     """What the model asked for in this response."""
     ids = {"attempt_id": exchange.attempt_id, "call_id": exchange.call_id, "run_id": exchange.run_id}
-    return [ids | _plain(request) for request in exchange.tool_requests]
+    return [ids | {"schema_error": None} | _plain(request) for request in exchange.tool_requests]
 
 
 def tool_result_rows(exchange: Exchange) -> list[Row]:

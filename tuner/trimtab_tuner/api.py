@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from trimtab_tracer import __version__
 from trimtab_tracer.content import read as read_content
+from trimtab_tracer.prices import PriceList
 from trimtab_tracer.records import SCHEMA_VERSION, Record, from_dict, kind_of
 
 from . import bodies, control_routes, models, paging, policy_routes, reads, session_routes, table_routes
@@ -32,7 +33,7 @@ MAX_BODY_BYTES = 64 << 20
 
 def create_app(backend: Backend) -> FastAPI:
     """The application, not yet behind its gate. The OpenAPI document alone needs no backend."""
-    computed = Computed(backend)
+    computed = Computed(backend, PriceList(backend.settings.prices))
     return application(
         [
             _about(backend),
@@ -146,6 +147,14 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
         """Where the money went: every part of every attempt's cost in exactly one class."""
         try:
             return computed.ledger(p)
+        except LookupError:
+            raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
+
+    @api.get("/waste")
+    def waste(p: Annotated[paging.WasteParameters, Query()]) -> dict[str, Any]:
+        """What `trimtab waste --json` prints: money, tokens and time by class and pin."""
+        try:
+            return computed.waste(p.by, p.run)
         except LookupError:
             raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
 

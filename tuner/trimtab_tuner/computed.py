@@ -1,7 +1,7 @@
-"""What is dear to compute, kept until the store changes: the cost ledger and the report.
+"""What is dear to compute, kept until the store changes: the cost ledger, the waste pins and the report.
 
-In: snapshots of the store, and which run. Out: answers of ``/v1/ledger`` and ``/v1/report``. Both look at every
-attempt of the store, which takes seconds and gigabytes per million calls; so one request computes at a time, the
+In: snapshots of the store, and which run. Out: answers of ``/v1/ledger``, ``/v1/waste`` and ``/v1/report``. All look at
+every attempt of the store, which takes seconds and gigabytes per million calls; so one request computes at a time, the
 others wait and find its result, and the pages of one ledger come from one computation. Results are let go a minute
 after they were last asked for. A module of its own because it is the only state behind the routes; polars and the
 analyzer come in with the first request that needs them. A computation that fails keeps nothing and fails its own
@@ -21,6 +21,10 @@ from . import models, paging, reads
 
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
+
+    from trimtab_analyzer.waste import By
+    from trimtab_tracer.prices import PriceList
 
 Result = TypeVar("Result")
 
@@ -41,8 +45,10 @@ class Computed:
     MAX_KEPT = 4
     """How many results are kept: those of single runs are small, that of all runs is there once of each kind."""
 
-    def __init__(self, source: Snapshots) -> None:
+    def __init__(self, source: Snapshots, prices: PriceList | None = None) -> None:
+        """Read from ``source``, with ``prices`` for the ledger (the bundled list by default)."""
         self._source = source
+        self._prices = prices
         self._lock = threading.Lock()
         self._imports = object()
         self._kept: OrderedDict[tuple[str, str | None], tuple[object, Any]] = OrderedDict()
@@ -56,7 +62,10 @@ class Computed:
         """A page of the ledger. What follows a page is of the same computation as long as that is kept."""
         from .ledger import page, read_ledger
 
-        return page(self._result("ledger", p.run, read_ledger, is_continued=p.cursor is not None), p)
+        def compute(con: duckdb.DuckDBPyConnection, run: str | None) -> pl.DataFrame:
+            return read_ledger(con, run, self._prices)
+
+        return page(self._result("ledger", p.run, compute, is_continued=p.cursor is not None), p)
 
     def report(self, run_id: str | None) -> dict[str, Any]:
         """The report as JSON.
@@ -67,7 +76,17 @@ class Computed:
         from trimtab_analyzer.report.build import build
         from trimtab_analyzer.report.model import as_json
 
-        return self._result("report", run_id, lambda con, run: as_json(build(con, run)))
+        return self._result("report", run_id, lambda con, run: as_json(build(con, run, prices=self._prices)))
+
+    def waste(self, by: By, run_id: str | None) -> dict[str, Any]:
+        """The waste pins as JSON.
+
+        Raises:
+            LookupError: there is no run ``run_id``.
+        """
+        from .ledger import read_waste
+
+        return self._result(f"waste by {by}", run_id, lambda con, run: read_waste(con, by, run, self._prices))
 
     def pins(self, run_id: str | None) -> dict[str, Any]:
         """Findings with every place they hit, and the blame of failed runs.

@@ -102,6 +102,13 @@ class LedgerParameters(PageParameters):
     run: str | None = Field(None, description="Id of a run; all runs without it")
 
 
+class WasteParameters(NoParameters):
+    """How the waste pins are grouped."""
+
+    by: Literal["all", "run", "site", "knob", "agent", "day"] = Field("all", description="What to add up by")
+    run: str | None = Field(None, description="Id of a run; all runs without it")
+
+
 class ReportParameters(NoParameters):
     """What the report is about."""
 

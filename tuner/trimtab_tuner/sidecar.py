@@ -235,7 +235,7 @@ class Sidecar:
             with self._store.transaction() as con:
                 infer(con)
             with closing(self._store.cursor()) as con:
-                found = analyze(con)
+                found = analyze(con, prices=self._prices)
                 proposals = recommend(con, found, self.settings)
             with self._store.transaction() as con:
                 persist(con, found)

@@ -12,6 +12,11 @@
 --                 to be harmless unless it too only gave again what it had given before. A tool that gave different results
 --                 to the same arguments within the run is watching something (a job, a queue), so asking again is its use:
 --                 none of those calls repeats. NULL where it repeats none.
+--   schema_error  what the schema of the offered tool says against its arguments; NULL where nothing, or where it is not known
+--   stalls        the third or a later one of tool calls in a row, in one conversation, that each gave a result which this
+--                 conversation had seen before, from whatever tool and arguments, and that changed nothing: the tool is known
+--                 not to, or it failed. A result of a tool that may have changed something ends the row, and so does one that
+--                 was not seen before, or of a tool that is watching something (see repeats)
 WITH facts AS (
     SELECT
         t.*,
@@ -25,6 +30,8 @@ WITH facts AS (
         c.tools_offered,
         a.message_count,
         a.previous_response_id,
+        q.schema_error,
+        coalesce(c.conversation_id, t.run_id) AS conversation,
         t.origin <> 'requested' AND t.result_digest IS NOT NULL AND t.args_digest IS NOT NULL AS is_comparable
     FROM tool_calls AS t
     LEFT JOIN calls AS c USING (call_id)
@@ -36,6 +43,12 @@ WITH facts AS (
         FROM attempts
         GROUP BY call_id
     ) AS a USING (call_id)
+    LEFT JOIN (
+        SELECT call_id || ':' || index AS tool_id, max(schema_error) AS schema_error
+        FROM tool_requests
+        WHERE schema_error IS NOT NULL
+        GROUP BY ALL
+    ) AS q USING (tool_id)
     WHERE $run_ids::VARCHAR[] IS NULL OR t.run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 ),
 numbered AS (
@@ -50,7 +63,10 @@ paired AS (
         lag(call_id) OVER same AS before_call_id,
         lag(message_count) OVER same AS before_messages,
         is_comparable AND result_digest IS NOT DISTINCT FROM lag(result_digest) OVER same AS gives_again,
-        is_comparable AND min(result_digest) OVER alike <> max(result_digest) OVER alike AS is_volatile
+        is_comparable AND min(result_digest) OVER alike <> max(result_digest) OVER alike AS is_volatile,
+        is_comparable
+            AND lag(seq) OVER (PARTITION BY run_id, conversation, result_digest, is_comparable ORDER BY seq) IS NOT NULL
+            AND (mutates IS FALSE OR status = 'error') AS gives_nothing_new
     FROM numbered
     WINDOW
         same AS (PARTITION BY run_id, name, args_digest, is_comparable ORDER BY seq),
@@ -58,7 +74,10 @@ paired AS (
 ),
 moving AS (
     -- how many tool calls up to and including this one may have changed something, and whether this one may have
-    SELECT *, sum(moves) OVER (PARTITION BY run_id ORDER BY seq) AS moved
+    SELECT
+        *,
+        sum(moves) OVER (PARTITION BY run_id ORDER BY seq) AS moved,
+        count_if(NOT gives_nothing_new OR is_volatile) OVER (PARTITION BY run_id, conversation ORDER BY seq) AS news
     FROM (SELECT *, CASE WHEN mutates OR (mutates IS NULL AND NOT gives_again) THEN 1 ELSE 0 END AS moves FROM paired)
 ),
 repeated AS (
@@ -75,7 +94,9 @@ repeated AS (
                 OR m.before_messages IS NULL
                 OR m.previous_response_id IS NOT NULL
                 OR m.message_count > m.before_messages
-            ) AS is_repeat
+            ) AS is_repeat,
+        -- the first of each row is the one that brought news
+        row_number() OVER (PARTITION BY m.run_id, m.conversation, m.news ORDER BY m.seq) > 3 AS stalls
     FROM moving AS m
     LEFT JOIN moving AS b ON b.run_id = m.run_id AND b.seq = m.before_seq
 )
@@ -99,6 +120,8 @@ SELECT
     status,
     error_type,
     error_message,
-    CASE WHEN is_repeat THEN before_id END AS repeats
+    CASE WHEN is_repeat THEN before_id END AS repeats,
+    schema_error,
+    stalls
 FROM repeated
 ORDER BY run_id, seq

@@ -17,6 +17,7 @@ from typing import Any, Final
 import polars as pl
 
 from trimtab_tracer import __version__
+from trimtab_tracer.prices import PriceList
 
 from .. import load
 from ..case import Case
@@ -54,6 +55,7 @@ SCRIPTED: Final = r"scripted_\d{6}_\d+_[0-9a-f]{6}$"
 LABELS: Final = {
     "useful": "Useful work",
     "futile_retry": "Futile retries",
+    "retry_multiplication": "Multiplied retries",
     "failed_attempt": "Failed requests",
     "rejected_output": "Rejected answers",
     "truncated_output": "Cut answers",
@@ -61,6 +63,10 @@ LABELS: Final = {
     "unknown_tool": "Unknown tools",
     "broken_tool": "Broken tools",
     "repeated_call": "Repeated tool calls",
+    "no_progress": "No progress",
+    "after_decided": "After the outcome",
+    "cache_miss": "Cache misses",
+    "oversized_result": "Oversized results",
     "unknown": "Cost not known",
 }
 """Short names of the ledger's classes, for people."""
@@ -76,6 +82,7 @@ def build(
     *,
     case: Case | None = None,
     found: Sequence[Finding] | None = None,
+    prices: PriceList | None = None,
 ) -> Report:
     """The report over all runs of a store, or over one of them.
 
@@ -84,6 +91,7 @@ def build(
         run_id: The only run to look at.
         case: The case of what is looked at, where it is loaded already; ``con`` is inside its snapshot.
         found: What the analysis of that case says, where it was made already.
+        prices: For the ledger of a case that is not loaded (:func:`~..cost.ledger`).
 
     Raises:
         StoreError: the store is of another version.
@@ -97,7 +105,7 @@ def build(
         if run_id is not None and not rows:
             raise LookupError(f"no run {run_id!r} in the store")
         (sources,) = _rows(con, "sources", run_ids=ids, scripted=SCRIPTED)
-        case = case or Case.load(con, ids)
+        case = case or Case.load(con, ids, prices)
         stacks = retry_stacks(case)[:MAX_RETRY_LINES]
         findings = _views(analyze(con, ids, case=case) if found is None else found, places)
         losses = tuple(LossLine(**row) for row in _rows(con, "losses"))

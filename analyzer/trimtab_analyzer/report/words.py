@@ -239,7 +239,7 @@ def headline(totals: Totals, services: Sequence[str], findings: Sequence[Finding
     sentences = [f"{count(totals.runs, 'run')} of {listing(services)} {spent}; {_failures(totals)}."]
     if totals.wasted_musd:
         part = share(totals.wasted_musd, totals.cost_musd)
-        sentences.append(f"{usd(totals.wasted_musd)} of it ({part}) went into failed, cut, rejected or repeated work.")
+        sentences.append(f"{usd(totals.wasted_musd)} of it ({part}) went into failed, cut, rejected or needless work.")
     current = [f for f in findings if f.is_current]
     if current:
         sentences.append(_first(current, totals))

@@ -88,6 +88,7 @@ def _own(settings: Settings, run_id: str | None) -> Report:
     from trimtab_analyzer.case import Case
     from trimtab_analyzer.findings import analyze, persist
     from trimtab_analyzer.report import build
+    from trimtab_tracer.prices import PriceList
 
     from ..local import own_store
     from ..run_ids import whole_id
@@ -97,9 +98,10 @@ def _own(settings: Settings, run_id: str | None) -> Report:
             if run_id is not None:
                 known = con.execute("SELECT run_id FROM runs ORDER BY started_ns DESC, run_id DESC").fetchall()
                 run_id = whole_id(run_id, (one for (one,) in known))
-            case = Case.load(con)
+            prices = PriceList(settings.prices)
+            case = Case.load(con, prices=prices)
             found = analyze(con, case=case)
-            report = build(con, case=case, found=found) if run_id is None else build(con, run_id)
+            report = build(con, case=case, found=found) if run_id is None else build(con, run_id, prices=prices)
         with store.transaction() as con:
             persist(con, found)
         return report

@@ -1,0 +1,158 @@
+"""The waste pins: money, tokens and time of every run by class, and by run, line, knob, agent or day.
+
+In: the store. Out: :class:`Waste`, sums of the ledger (:mod:`.cost`) and of the split time (:mod:`.seconds`), and a
+list of what can't be said. A module of its own because it adds up and decides nothing: its rows sum to what its two
+sources sum to, and those to what was recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import polars as pl
+
+from trimtab_tracer.prices import PriceList
+
+from . import cost, load
+from .load import Connection, RunIds
+from .seconds import seconds, with_nested
+
+By = Literal["all", "run", "site", "knob", "agent", "day"]
+
+BY: Final[tuple[By, ...]] = ("all", "run", "site", "knob", "agent", "day")
+"""What the sums can be grouped by. ``agent`` is the one that made the call where that is recorded, else the
+service; ``day`` that on which the run began, in UTC."""
+
+PIN: Final = ("knob", "value", "site_id")
+
+MONEY: Final[load.Schema] = {
+    "key": pl.String,
+    "cls": pl.String,
+    "knob": pl.String,
+    "value": pl.String,
+    "site_id": pl.String,
+    "calls": pl.Int64,
+    "attempts": pl.Int64,
+    "cost_musd": pl.Int64,
+    "unknown": pl.Int64,
+    "input_tokens": pl.Int64,
+    "output_tokens": pl.Int64,
+}
+TIME: Final[load.Schema] = {
+    "key": pl.String,
+    "state": pl.String,
+    "cls": pl.String,
+    "knob": pl.String,
+    "value": pl.String,
+    "site_id": pl.String,
+    "calls": pl.Int64,
+    "ns": pl.Int64,
+    "bound_ns": pl.Int64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """Where money, tokens and time went."""
+
+    by: By
+    money: pl.DataFrame
+    """One row per key, class, knob, value and line (:data:`MONEY`): ``key`` the run, line, knob, agent or day (NULL
+    where a part has none, or all are one), ``calls`` and ``attempts`` with a part in it, ``cost_musd`` (micro-USD),
+    ``unknown`` attempts of unknown cost, ``input_tokens``, ``output_tokens``. The most expensive first."""
+    time: pl.DataFrame
+    """One row per key, state, class, knob, value and line (:data:`TIME`): ``ns`` nanoseconds, ``bound_ns`` those of
+    them that are an upper bound of a tool's time. Of outermost runs, so that the rows add up, unless grouped by run or
+    asked for some runs: then of each."""
+    not_analysable: pl.DataFrame
+    """One row per reason (:data:`~.load.NOT_ANALYSABLE`)."""
+    sites: dict[str, dict[str, Any]]
+    """The lines that the rows name (:data:`~.load.SITES`)."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON; docs/waste.md says what each key means."""
+        return {
+            "by": self.by,
+            "total": {
+                "cost_musd": int(self.money["cost_musd"].sum()),
+                "input_tokens": int(self.money["input_tokens"].sum()),
+                "output_tokens": int(self.money["output_tokens"].sum()),
+                "ns": int(self.time["ns"].sum()),
+            },
+            "classes": [{"cls": c.id, "sentence": c.sentence, "knob": c.knob} for c in cost.CLASSES],
+            "money": [self._placed(row) for row in self.money.iter_rows(named=True)],
+            "time": [self._placed(row) for row in self.time.iter_rows(named=True)],
+            "not_analysable": self.not_analysable.to_dicts(),
+        }
+
+    def _placed(self, row: dict[str, Any]) -> dict[str, Any]:
+        site = self.sites.get(row["site_id"] or "")
+        value = None if row["value"] is None else json.loads(row["value"])
+        place = {name: site[name] for name in ("file", "function", "line", "source")} if site else None
+        return row | {"value": value, "site": place}
+
+
+def waste(con: Connection, by: By = "all", run_ids: RunIds = None, prices: PriceList | None = None) -> Waste:
+    """The waste pins of these runs, or of all.
+
+    Args:
+        con: The store.
+        by: What to group by.
+        run_ids: The runs; None for all. The money is that of their own calls, the time also that of runs inside them.
+        prices: The price list (:func:`~.cost.ledger`).
+
+    Raises:
+        StoreError: the store is of another version.
+    """
+    with load.snapshot(con):
+        windows = load.run_windows(con)
+        parts = cost.ledger(con, with_nested(windows, run_ids), prices)
+        time, left_out = seconds(con, parts, run_ids)
+        missing = load.not_analysable(con, run_ids)
+        agents = load.call_agents(con) if by == "agent" else pl.DataFrame(schema=load.CALL_AGENTS)
+        sites = {row["site_id"]: row for row in load.sites(con).iter_rows(named=True)}
+    if run_ids is not None:
+        parts = parts.filter(pl.col("run_id").is_in(list(run_ids)))
+    elif by != "run":
+        time = time.filter("is_outermost")
+    of_runs = windows.select("run_id", "agent", day=pl.from_epoch("started_ns", "ns").dt.strftime("%Y-%m-%d"))
+    money, time = (
+        _sums(
+            frame.join(of_runs, on="run_id", how="left")
+            .join(agents, on="call_id", how="left")
+            .with_columns(agent=pl.coalesce("call_agent", "agent")),
+            by,
+        )
+        for frame in (parts, time)
+    )
+    untimed = [("seconds", why, "run", len(ids), sorted(ids)[:5]) for why, ids in left_out.items()]
+    missing = pl.concat([missing, pl.DataFrame(untimed, schema=load.NOT_ANALYSABLE, orient="row")])
+    named = {*money["site_id"].drop_nulls(), *time["site_id"].drop_nulls()}
+    return Waste(
+        by, money, time, missing.sort("what", "reason", "subject"), {i: sites[i] for i in named & sites.keys()}
+    )
+
+
+def _sums(rows: pl.DataFrame, by: By) -> pl.DataFrame:
+    """Parts added up by key, class and pin."""
+    column = {"all": pl.lit(None, dtype=pl.String), "run": pl.col("run_id"), "site": pl.col("site_id")}
+    rows = rows.with_columns(key=column.get(by, pl.col(by) if by in ("knob", "agent", "day") else None))
+    calls = pl.col("call_id").n_unique() - pl.col("call_id").has_nulls().cast(pl.UInt32)
+    if "ns" in rows.columns:
+        keys = ["key", "state", "cls", *PIN]
+        sums = {"ns": pl.col("ns").sum(), "bound_ns": pl.col("ns").filter("is_bound").sum()}
+        schema, order = TIME, ["ns", *keys]
+    else:
+        keys = ["key", "cls", *PIN]
+        sums = {
+            "attempts": pl.col("attempt_id").n_unique(),
+            "cost_musd": pl.col("cost_musd").sum(),
+            "unknown": pl.col("attempt_id").filter(~pl.col("cost_known")).n_unique(),
+            "input_tokens": pl.col("input_tokens").sum(),
+            "output_tokens": pl.col("output_tokens").sum(),
+        }
+        schema, order = MONEY, ["cost_musd", "input_tokens", *keys]
+    found = rows.group_by(keys).agg(calls=calls, **sums).select(schema.keys()).cast(pl.Schema(schema))
+    return found.sort(order, descending=[n in ("ns", "cost_musd", "input_tokens") for n in order], nulls_last=True)
