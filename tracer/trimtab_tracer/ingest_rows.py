@@ -113,7 +113,7 @@ def attempt_row(attempt: Attempt) -> Row:
     row: Row = dict.fromkeys(_EXCHANGE) | dict.fromkeys(_USAGE)
     row |= {name: getattr(attempt, name) for name in _ATTEMPT}
     row |= {"started_ns": attempt.ts_ns, "ended_ns": attempt.ts_ns + attempt.duration_ns}
-    row |= {"params": None, "parsed": False, "usage_source": "unknown", "cost_reported_musd": None}
+    row |= {"params": None, "signals": None, "parsed": False, "usage_source": "unknown", "cost_reported_musd": None}
     try:
         seen = usage(attempt.api, json.loads(attempt.usage_fragment)) if attempt.usage_fragment else None
     except ValueError:
@@ -129,6 +129,7 @@ def apply_exchange(row: Row, exchange: Exchange) -> None:
     row |= {name: getattr(exchange, name) for name in _EXCHANGE}
     row["tools_offered"] = list(exchange.tools_offered)
     row["params"] = json_text(exchange.params)
+    row["signals"] = json_text(exchange.signals) if exchange.signals else None
     row["parsed"] = True
     # What the provider reported is never replaced by what we estimate.
     is_known = exchange.usage_source == "estimated" and row["usage_source"] == "reported" and _tokens(row) is not None
