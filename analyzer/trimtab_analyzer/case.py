@@ -10,7 +10,7 @@ a case keeps the transaction (:func:`~.load.snapshot`) open as long.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -81,6 +81,8 @@ class Blame:
     title: str
     advice: str
     numbers: dict[str, Any] = field(default_factory=dict)
+    is_candidate: bool | None = None
+    """Whether it only may be so; None where the rule says it for all it finds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,14 @@ class Case:
     """Calls that a loop around the SDK sent again."""
     explained: frozenset[str] = frozenset()
     """Runs whose exception an earlier rule's finding already names."""
+    run_ids: list[str] | None = None
+    """The runs looked at; None for all."""
+    excused: frozenset[str] = frozenset()
+    """Attempts that an earlier rule answers for alone (:attr:`~.failures.Rule.excuses`): no later rule blames them."""
+    doubted: frozenset[str] = frozenset()
+    """Runs whose failure an earlier rule puts down to the evaluator: no candidate is looked for in them."""
+    kept: dict[str, pl.DataFrame] = field(default_factory=dict)
+    """Answers to questions that rules asked (:mod:`.facts`)."""
 
     @classmethod
     def load(cls, con: Connection, run_ids: RunIds = None, prices: PriceList | None = None) -> Case:
@@ -127,7 +137,14 @@ class Case:
                 sites={row["site_id"]: row for row in load.sites(con).iter_rows(named=True)},
                 ledger=_ledger(con, attempts, tools, broken, marks),
                 loops=loops,
+                run_ids=None if run_ids is None else list(run_ids),
             )
+
+    def once(self, question: str, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """The answer to a question, made where no rule asked it before."""
+        if question not in self.kept:
+            self.kept[question] = make()
+        return self.kept[question]
 
     def place(self, site_id: str | None) -> str:
         """``agent.py:14``, or words that say that the line is not known."""
@@ -149,7 +166,10 @@ class Case:
             unless: knobs that decide instead of ``knob`` where one of them is in force for the call, the first of
                 them that is: their calls are groups of their own.
         """
-        marked = rows.with_columns(hit=hit.fill_null(False), subject=subject.fill_null(""), asked_at="site_id")
+        hit = hit.fill_null(False)
+        if self.excused and "attempt_id" in rows.columns:
+            hit &= ~pl.col("attempt_id").is_in(list(self.excused))
+        marked = rows.with_columns(hit=hit, subject=subject.fill_null(""), asked_at="site_id")
         subjects = marked.filter("hit").select("subject").unique()
         if subjects.is_empty():  # the usual case, and the lookup of decisions is the dear part
             return

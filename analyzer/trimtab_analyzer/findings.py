@@ -78,7 +78,8 @@ class Finding:
     """JSON-able: lists of ids ``calls``, ``attempts``, ``tools``, ``runs`` and ``ended_runs`` (those that an exception
     ended right after what is blamed here), and ``numbers``: counts, shares with their 95 % interval (``low``,
     ``high``), where the value came from when it was last hit (``source``: ``code | default | human | experiment``, None
-    where no decision was recorded), the lines of the calls (``call_sites``: a client's settings may be decided
+    where no decision was recorded), how surely the mode loses a run (``severity``), for a candidate the ``condition``
+    under which it counts, the lines of the calls (``call_sites``: a client's settings may be decided
     elsewhere), and whatever else title and advice rest on."""
     first_seen_ns: int
     last_seen_ns: int
@@ -128,28 +129,41 @@ def analyze(
         for rule in rules:
             blames = list(rule.find(case, rule.knob))
             new = [_finding(case, rule, blame) for blame in blames]
-            case = replace(case, explained=case.explained.union(*(f.evidence["ended_runs"] for f in new)))
+            case = _after(case, rule, blames, new)
             findings += new
             found += [Found(blame.group, _failing(blame, blames)) for blame in blames]
         current = are_in_force(case, found)
     return rank(replace(f, is_current=is_current) for f, is_current in zip(findings, current, strict=True))
 
 
+def _after(case: Case, rule: Rule, blames: Sequence[Blame], new: Sequence[Finding]) -> Case:
+    """The case for the next rules: without the exceptions, attempts and verdicts that this one accounts for."""
+    case = replace(case, explained=case.explained.union(*(f.evidence["ended_runs"] for f in new)))
+    if rule.excuses:
+        case = replace(case, excused=case.excused.union(*(blame.group.hits["attempt_id"] for blame in blames)))
+    if rule.layer == "evaluator" and blames:
+        doubted = case.doubted.union(*(blame.group.hits["run_id"] for blame in blames))
+        case = replace(case, doubted=doubted, kept={})
+    return case
+
+
 def rank(findings: Iterable[Finding]) -> list[Finding]:
     """What ended runs, then what was in failed runs, then wasted money, then cost and number of the calls.
 
-    Below all that ended no run stands what lost no call, because a later attempt got the answer; and below everything
+    Failed runs count by how surely the rule's mode loses one (:attr:`~.failures.Rule.severity`). Below all that ended no
+    run stand the candidates, below them what lost no call, because a later attempt got the answer; and below everything
     what is no longer in force. The id settles what is left. The API's ``queries/findings.sql`` sorts the table by the
     same keys.
     """
 
-    def key(f: Finding) -> tuple[bool, int, bool, int, int, int, int, str]:
-        got_over = f.evidence["numbers"].get("lost_calls") == 0
-        ended = len(f.evidence["ended_runs"])
+    def key(f: Finding) -> tuple[bool, int, bool, bool, float, int, int, int, int, str]:
+        numbers = f.evidence["numbers"]
         return (
             not f.is_current,
-            -ended,
-            got_over,
+            -len(f.evidence["ended_runs"]),
+            numbers.get("lost_calls") == 0,
+            "condition" in numbers,
+            -f.failed_runs * numbers.get("severity", 1.0),
             -f.failed_runs,
             -f.wasted_musd,
             -f.cost_musd,
@@ -180,6 +194,9 @@ def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
     title = blame.title
     if len(ended):
         title += f"; {count(len(ended), 'run')} ended right there with an exception"
+    is_candidate = rule.is_candidate if blame.is_candidate is None else blame.is_candidate
+    if is_candidate:
+        title += f" (a candidate: {rule.condition})"
     ids = {
         "calls": calls,
         "attempts": attempts.unique(maintain_order=True),
@@ -187,7 +204,9 @@ def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
         "runs": runs,
         "ended_runs": ended,
     }
-    numbers = dict(blame.numbers) | {"source": group.source}
+    numbers = dict(blame.numbers) | {"source": group.source, "severity": rule.severity}
+    if is_candidate:
+        numbers["condition"] = rule.condition
     if "asked_at" in hits.columns:
         numbers["call_sites"] = hits["asked_at"].drop_nulls().unique(maintain_order=True).head(MAX_SITES).to_list()
     if by_tool and group.knob == "tools":
@@ -224,7 +243,8 @@ def _ended_runs(case: Case, hits: pl.DataFrame, by_tool: bool) -> pl.Series:
     last = hits if by_tool else hits.filter("is_last")
     until = pl.col("at_ns" if by_tool else "call_ended_ns")
     after = case.run_errors.filter("is_exception").join(last.select("run_id", "call_id", until=until), on="run_id")
-    is_last = (pl.col("last_call_id") == pl.col("call_id")) | (pl.col("last_start_ns") < pl.col("until"))
+    made_none = pl.col("last_call_id").is_null()
+    is_last = made_none | (pl.col("last_call_id") == pl.col("call_id")) | (pl.col("last_start_ns") < pl.col("until"))
     after = after.filter(is_last)
     return after["run_id"].unique(maintain_order=True)
 

@@ -41,6 +41,7 @@ class Shelf:
         self.calls = 0
 
     def insert(self, table: str, row: Row) -> None:
+        row = {name: json.dumps(v) if isinstance(v, dict) else v for name, v in row.items()}
         names = ", ".join(f'"{name}"' for name in row)
         self.con.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
 
@@ -110,6 +111,14 @@ class Shelf:
 
     def tool(self, run_id: str, call_id: str | None, index: int = 0, **facts: Any) -> None:
         row: Row = {"tool_id": f"{call_id}:{index}", "run_id": run_id, "call_id": call_id, "name": "search"}
+        if misfit := facts.pop("schema_error", None):
+            asked = {"attempt_id": f"{call_id}.1", "index": index, "call_id": call_id, "run_id": run_id, "name": "x"}
+            self.insert("tool_requests", asked | {"args_valid": True, "args_chars": 9, "schema_error": misfit})
+        if ran := facts.pop("ran_status", None):
+            facts |= {"origin": "observed", "tool_run_id": f"run {row['tool_id']}"}
+            seen = {"tool_run_id": facts["tool_run_id"], "run_id": run_id, "process_id": "p", "name": "x"}
+            seen |= {"started_ns": self.now, "ended_ns": self.now, "status": ran, "result_chars": 0}
+            self.insert("tool_runs", seen)
         row |= {"args_digest": "a", "args_valid": True, "args_chars": 9, "offered": True, "origin": "inferred"}
         row |= {"started_ns": self.now, "ended_ns": self.now, "is_upper_bound": True, "status": "ok"}
         self.insert("tool_calls", row | {"result_digest": f"result {call_id}:{index}"} | facts)
@@ -202,6 +211,175 @@ def _broken_tool(s: Shelf) -> None:
 def _repeated_call(s: Shelf) -> None:
     s.call(tools=[{"result_digest": "same"}])
     s.call(tools=[{"result_digest": "same"}])
+
+
+def _never_ran(s: Shelf) -> None:
+    s.outcome(s.run("idle", error_site_id="site"), False)
+
+
+def _incident(s: Shelf) -> None:
+    for service in ("a", "b", "c"):
+        s.run(service, service=service)
+    for turn in range(20):
+        for service in ("a", "b", "c"):
+            s.call(service, *([{"error_class": "overloaded", "cost_musd": 0}] if turn in (3, 4) else []))
+
+
+def _evaluator_fault(s: Shelf) -> None:
+    s.call()
+    s.outcome("r1", True)
+    s.outcome("r1", False, "evaluator")
+
+
+def _over_parallel(s: Shelf) -> None:
+    s.now = 10 * SECOND
+    for number in range(8):
+        s.now = 10 * SECOND
+        s.call("r1", ({} if number < 2 else RATE_LIMIT) | {"duration_s": 5})
+    for _ in range(8):
+        s.call()
+
+
+def _auth(s: Shelf) -> None:
+    s.call("r1", {"error_class": "auth", "http_status": 401, "cost_musd": 0})
+
+
+def _not_found(s: Shelf) -> None:
+    s.call("r1", {"error_class": "not_found", "http_status": 404, "cost_musd": 0})
+
+
+def _context_overflow(s: Shelf) -> None:
+    s.call("r1", {"error_class": "context_overflow", "http_status": 400, "cost_musd": 0})
+
+
+def _stop_conflict(s: Shelf) -> None:
+    s.call(signals={"stops": ["</answer>"]}, rejected_by="c2", decisions={"stop": ["</answer>"]})
+    s.call()
+
+
+def _refusal(s: Shelf) -> None:
+    s.call(finish_reason="content_filter")
+
+
+def _empty_output(s: Shelf) -> None:
+    s.call(parsed=True, output_chars=0)
+
+
+def _disobeyed_format(s: Shelf) -> None:
+    s.call(signals={"disobeyed": ["json"]})
+    s.outcome("r1", False)
+
+
+def _reasoning_action_mismatch(s: Shelf) -> None:
+    s.call(signals={"mismatch": ["search", "buy"]}, tools=[{"name": "buy"}])
+    s.outcome("r1", False)
+
+
+def _schema_invalid_args(s: Shelf) -> None:
+    s.call(tools=[{"schema_error": "missing: city", "status": "unknown"}])
+
+
+def _tool_error(s: Shelf) -> None:
+    s.call(tools=[FAILS])
+    s.outcome("r1", False)
+
+
+def _silent_tool_error(s: Shelf) -> None:
+    s.call(tools=[{"status": "unknown"}])
+    s.call(signals={"answers": {"c1:0": "empty"}})
+    s.outcome("r1", False)
+
+
+def _duplicate_side_effect(s: Shelf) -> None:
+    s.call(tools=[{"name": "book", "mutates": True}])
+    s.call(tools=[{"name": "book", "mutates": True}])
+
+
+def _no_progress(s: Shelf) -> None:
+    for number in range(5):
+        s.call(tools=[{"args_digest": f"a{number}", "result_digest": "same"}])
+    s.outcome("r1", False)
+
+
+def _limit_hit(s: Shelf) -> None:
+    s.decide("r1", "max_turns", 3)
+    for number in range(3):
+        s.call(tools=[{"args_digest": f"a{number}"}])
+
+
+def _timed_out_but_done(s: Shelf) -> None:
+    s.call()
+    s.con.execute("UPDATE runs SET status = 'error', error_type = 'TimeoutError', error_site_id = 'site'")
+    s.outcome("r1", True)
+
+
+def _premature_end(s: Shelf) -> None:
+    for run_id in ("a", "b", "c"):
+        s.run(run_id)
+        for number in range(4):
+            s.call(run_id, tools=[{"args_digest": f"a{number}"}] if number < 3 else [])
+    s.call(tools_offered=["search"])
+    s.outcome("r1", False)
+
+
+def _no_verification(s: Shelf) -> None:
+    s.call(s.run("other"), tools=[{"name": "read_file", "mutates": False}])
+    s.call(tools=[{"name": "write_file", "mutates": True}])
+    s.call()
+    s.outcome("r1", False)
+
+
+def _wrong_verification(s: Shelf) -> None:
+    s.call(signals={"verified": True})
+    s.outcome("r1", False)
+
+
+def _conversation_reset(s: Shelf) -> None:
+    for number, messages in enumerate((2, 4, 2)):
+        s.call(signals={"opening": 7}, message_count=messages, tools=[{"args_digest": f"a{number}"}])
+
+
+def _lost_history(s: Shelf) -> None:
+    for args, messages in (("a", 2), ("b", 4), ("a", 3)):
+        s.call(message_count=messages, tools=[{"args_digest": args}])
+    s.outcome("r1", False)
+
+
+def _withheld_info(s: Shelf) -> None:
+    s.call(prompt_digest="clerk", signals={"values_out": [7, 8]})
+    s.call(prompt_digest="boss", signals={"values_in": [1]})
+    s.outcome("r1", False)
+
+
+def _ungrounded_answer(s: Shelf) -> None:
+    s.call(signals={"numbers": [2, 2]})
+    s.outcome("r1", False)
+
+
+def _poor_retrieval(s: Shelf) -> None:
+    for number in range(4):
+        found = {"args_digest": f"a{number}", "result_chars": 5}
+        s.call(signals={"queries": {"0": [1, 2, 3, 10 + number]}}, tools=[found])
+    s.outcome("r1", False)
+
+
+def _uncompensated_side_effect(s: Shelf) -> None:
+    s.call(tools=[{"name": "book", "mutates": True}])
+    s.call()
+    s.con.execute("UPDATE runs SET status = 'error', error_type = 'KeyError', error_site_id = 'site'")
+
+
+def _cache_miss(s: Shelf) -> None:
+    large = {"input_tokens": 2000, "message_count": 2, "cache_read_tokens": 1800, "prompt_digest": "p1"}
+    s.call(**large)
+    s.call(**large | {"message_count": 4, "cache_read_tokens": 0, "prompt_digest": "p2"})
+
+
+def _costly_model(s: Shelf) -> None:
+    for number in range(48):
+        run_id = s.run(f"x{number}")
+        s.call(run_id, model="large" if number % 2 else "small", cost_musd=400 if number % 2 else 100)
+        s.outcome(run_id, True)
 
 
 def _run_error(s: Shelf) -> None:

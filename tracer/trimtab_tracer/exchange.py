@@ -25,7 +25,9 @@ from .memory import Journal, RunMemory, Setup, memo_of
 from .records import Attempt, CallDecisions, Choice, Content, Exchange, Record, ToolRequest, ToolResult
 from .redact import redact, redact_name
 from .rejections import rejection
+from .schema_check import schema_error
 from .shapes import value_class
+from .signals import signals
 from .verdicts import tool_status
 from .wire import ndjson, sse
 from .wire.facts import RequestFacts, ResponseFacts, ToolAnswer, ToolCall, Usage
@@ -106,7 +108,7 @@ class ExchangeBuilder:
         setup = memory.setup(asked)
         tied = links(attempt.api, obj(sent.value), asked, said)
         answer = replace(said, usage=guess or said.usage)
-        exchange = self._exchange(captured, asked, params, answer, setup, memory, tied)
+        exchange = self._exchange(captured, sent, asked, params, answer, setup, memory, tied)
         if guess is not None:
             exchange = replace(exchange, usage_source="estimated")
         records: list[Record] = [exchange]
@@ -133,6 +135,7 @@ class ExchangeBuilder:
     def _exchange(
         self,
         captured: Captured,
+        sent: _Body,
         asked: RequestFacts,
         params: dict[str, Any],
         said: ResponseFacts,
@@ -146,6 +149,8 @@ class ExchangeBuilder:
         rejected = memory.answer_to(asked) if last else None
         if last and rejected is not None and not rejection(last):
             rejected = None
+        body, answered = obj(sent.value), memory.answered(asked.tool_answers)
+        tools = body.get("tools") or body.get("functions")
         return Exchange(
             attempt_id=attempt.attempt_id,
             call_id=attempt.call_id,
@@ -168,15 +173,15 @@ class ExchangeBuilder:
             tools_digest=setup.tools_digest,
             tools_offered=tuple(_name(tool) or "" for tool in setup.tools_offered),
             params=params,
-            tool_requests=tuple(self._tool_request(i, c, setup.tools_offered) for i, c in enumerate(said.tool_calls)),
-            tool_results=tuple(
-                self._tool_result(tool_id, answer, attempt.ts_ns)
-                for tool_id, answer in memory.answered(asked.tool_answers)
+            tool_requests=tuple(
+                self._tool_request(i, c, setup.tools_offered, tools) for i, c in enumerate(said.tool_calls)
             ),
+            tool_results=tuple(self._tool_result(tool_id, answer, attempt.ts_ns) for tool_id, answer in answered),
             rejects_call_id=rejected,
             rejection_text=self._kept(last) if rejected else None,
             links_in=tied.wanted,
             links_out=tied.offered,
+            signals=signals(body, sent.raw or b"", asked, said, answered, self._shown),
             **usage.stated() | {"service_tier": said.service_tier or usage.service_tier},
         )
 
@@ -186,6 +191,10 @@ class ExchangeBuilder:
             return None
         # Redacted before it is cut, so that no half of a secret slips through; the margin bounds the work.
         return (said if self._content_mode == "full" else redact(said[:4000]))[:MESSAGE_CHARS]
+
+    def _shown(self, said: str) -> str:
+        """A word as :meth:`_word` keeps it."""
+        return self._word(said) or ""
 
     def _word(self, said: str | None) -> str | None:
         """A name as :func:`_name` keeps it; with content ``off`` a digest where it is no single word."""
@@ -201,12 +210,13 @@ class ExchangeBuilder:
             kept["stop"] = {"count": len(stop) if isinstance(stop, list) else 1, "digest": digest(canonical(stop))}
         return kept
 
-    def _tool_request(self, index: int, call: ToolCall, offered: tuple[str, ...]) -> ToolRequest:
+    def _tool_request(self, index: int, call: ToolCall, offered: tuple[str, ...], tools: Any) -> ToolRequest:
         value, error = call.arguments, None
-        is_valid = call.is_free_text
+        is_valid, misfit = call.is_free_text, None
         if not is_valid:
             value, error = _arguments(call.arguments)
             is_valid = error is None
+            misfit = schema_error(tools, call.name, loads(value)) if is_valid and tools else None
         return ToolRequest(
             index=index,
             provider_id=_name(call.provider_id),
@@ -215,6 +225,7 @@ class ExchangeBuilder:
             args_valid=is_valid,
             args_error=error,
             args_chars=len(call.arguments),
+            schema_error=_name(misfit),
         )
 
     def _tool_result(self, tool_id: str, answer: ToolAnswer, seen_ns: int) -> ToolResult:

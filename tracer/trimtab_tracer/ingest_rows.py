@@ -131,6 +131,7 @@ def apply_exchange(row: Row, exchange: Exchange) -> None:
     row |= {name: getattr(exchange, name) for name in _EXCHANGE}
     row["tools_offered"] = list(exchange.tools_offered)
     row["params"] = json_text(exchange.params)
+    row["signals"] = json_text(exchange.signals) if exchange.signals else None
     row["parsed"] = True
     # What the provider reported is never replaced by what we estimate.
     is_known = exchange.usage_source == "estimated" and row["usage_source"] == "reported" and _tokens(row) is not None

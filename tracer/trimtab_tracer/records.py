@@ -193,6 +193,8 @@ class ToolRequest:
     """Whether the arguments are a JSON object."""
     args_error: str | None = None
     args_chars: int = 0
+    schema_error: str | None = None
+    """How the arguments break the schema that the request offered (:mod:`.schema_check`); None where they do not."""
 
 
 @value_class
@@ -279,6 +281,8 @@ class Exchange:
     """Keys of earlier calls that the request names (:mod:`.links`), each a letter and 16 hex digits."""
     links_out: tuple[str, ...] = ()
     """Keys by which later requests may name this call."""
+    signals: dict[str, Any] = field(default_factory=dict)
+    """What request and response tell together, for rules (:mod:`.signals`)."""
 
 
 @value_class

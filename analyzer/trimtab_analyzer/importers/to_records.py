@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trimtab_tracer import __version__
@@ -33,8 +33,10 @@ from trimtab_tracer.records import (
     ToolRequest,
     ToolResult,
 )
-from trimtab_tracer.redact import redact
-from trimtab_tracer.wire.facts import RequestFacts, ToolCall
+from trimtab_tracer.redact import redact, redact_name
+from trimtab_tracer.schema_check import schema_error
+from trimtab_tracer.signals import signals
+from trimtab_tracer.wire.facts import RequestFacts, ResponseFacts, ToolAnswer, ToolCall
 from trimtab_tracer.wire.formats import CHAT
 
 from .trace import Trace, Turn
@@ -96,6 +98,7 @@ class _Writer:
         self.sites: dict[str, Site] = {}
         self.conversation = hashlib.sha256(canonical(trace.request).encode())
         self.messages = 0
+        self.said = bytearray()  # all text so far, to tell which numbers of an answer are in it
 
     def run(self) -> ImportedRun:
         trace = self.trace
@@ -212,7 +215,9 @@ class _Writer:
         ts_ns = self.times[n + 1]
         earlier = self.messages
         for message in turn.sent:
-            self.conversation.update(canonical(message).encode("utf-8", "replace"))
+            text = canonical(message).encode("utf-8", "replace")
+            self.conversation.update(text)
+            self.said += text
         self.messages += len(turn.sent)
         records: list[Record] = [
             Attempt(
@@ -254,6 +259,7 @@ class _Writer:
         reply = CHAT.response(turn.reply)
         usage = reply.usage
         calls = reply.tool_calls if turn.tools is None else turn.tools
+        said = replace(reply, tool_calls=tuple(calls))
         refused, refusal = self._rejection(n)
         facts: RequestFacts = self.facts
         return Exchange(
@@ -274,12 +280,26 @@ class _Writer:
             tools_digest=digest(facts.tools_text) if facts.tools_text else None,
             tools_offered=facts.tools_offered,
             params=facts.params,
-            tool_requests=tuple(_tool_request(i, call) for i, call in enumerate(calls)),
+            tool_requests=tuple(_tool_request(i, call, self.trace.request) for i, call in enumerate(calls)),
             tool_results=self._tool_results(n),
             rejects_call_id=refused,
             rejection_text=self._short(refusal),
+            signals=self._signals(n, turn, said),
             **(usage.stated() if usage else {}),
         )
+
+    def _signals(self, n: int, turn: Turn, said: ResponseFacts) -> dict[str, Any]:
+        """What request and answer tell together, as in live capture."""
+        first, last = _first_messages(self.trace), turn.sent[-1] if turn.sent else {}
+        added = CHAT.request({"messages": [last]}, self.trace.path).last_user_text
+        asked = replace(self.facts, message_count=self.messages, last_user_text=added)
+        before = self.trace.turns[n - 1].answers if n else ()
+        answered = [(f"{self._call_id(n - 1)}:{a.index}", ToolAnswer(None, None, a.text)) for a in before]
+        return signals({**self.trace.request, "messages": first}, self.said, asked, said, answered, self._shown)
+
+    def _shown(self, word: str) -> str:
+        """A word as the content mode allows."""
+        return f"digest:{digest(word)}" if self.content == "off" else redact_name(word)
 
     def _rejection(self, n: int) -> tuple[str | None, str | None]:
         """The call that this one's request turns down, and in which words.
@@ -346,14 +366,15 @@ def _first_messages(trace: Trace) -> list[dict[str, Any]]:
     return list(trace.turns[0].sent) if trace.turns else []
 
 
-def _tool_request(index: int, call: ToolCall) -> ToolRequest:
-    written, error = call.arguments, None
+def _tool_request(index: int, call: ToolCall, request: dict[str, Any]) -> ToolRequest:
+    written, error, misfit = call.arguments, None, None
     if not call.is_free_text:
         try:
             # No arguments at all are an empty object, as in live capture.
             arguments = json.loads(written) if written.strip() else {}
             written = canonical(arguments)
             error = None if isinstance(arguments, dict) else f"a JSON {type(arguments).__name__}, not an object"
+            misfit = schema_error(request.get("tools"), call.name, arguments) if error is None else None
         except (ValueError, RecursionError) as problem:
             error = f"{type(problem).__name__}: {str(problem)[:100]}"
     return ToolRequest(
@@ -364,4 +385,5 @@ def _tool_request(index: int, call: ToolCall) -> ToolRequest:
         args_valid=error is None,
         args_error=error,
         args_chars=len(call.arguments),
+        schema_error=None if misfit is None else redact_name(misfit),
     )

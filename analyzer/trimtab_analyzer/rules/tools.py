@@ -1,7 +1,8 @@
-"""Rules about tools as they ran: broken, or called again for nothing.
+"""Rules about tools as they ran: broken, failing now and then, or failing without saying so.
 
-In: the tool calls of a case and the health of each tool over all runs. Out: blame per tool. Both rules look beyond one
-call: a tool that fails most of its calls in many runs is a fault of the tool, not of the models that call it.
+In: the tool calls of a case and the health of each tool over all runs. Out: blame per tool. A tool that fails most of
+its calls in many runs is a fault of the tool, not of the models that call it; one that fails now and then is blamed only
+in runs that failed.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from .. import facts
 from ..case import Blame, Case, Group
-from ..statistics import Interval
+from ..statistics import Interval, wilson
 from ..wording import count, of, quoted
+from .contracts import MISFIT
 
 
 def broken_tool(case: Case, knob: str) -> Iterator[Blame]:
@@ -55,35 +58,55 @@ def broken_tool(case: Case, knob: str) -> Iterator[Blame]:
         )
 
 
-def repeated_call(case: Case, knob: str) -> Iterator[Blame]:
-    """Tool calls that repeat an earlier one of their run: same tool, arguments and result, nothing changed between.
+def tool_error(case: Case, knob: str) -> Iterator[Blame]:
+    """Tool calls in failed runs that failed although the tool works most of the time.
 
-    What counts as a change is written in ``queries/tool_calls.sql``. Failed calls of a broken tool are that rule's. A
-    cache is advised only for a tool that is known to change nothing: any other may have to run each time it is called.
+    What has a rule of its own is left to it: repeats, broken tools, arguments that do not fit, what was denied, was not
+    there or is not installed. A command's exit code is the command's.
     """
-    requested = case.tools.filter(pl.col("call_id").is_not_null())
-    hit = pl.col("repeats").is_not_null() & ~pl.col("is_broken")
+    requested = facts.steps(case).filter(pl.col("call_id").is_not_null())
+    is_other = (
+        pl.col("is_broken")
+        | pl.col("is_malformed")
+        | pl.col("is_unknown")
+        | pl.col("repeats").is_not_null()
+        | pl.col("schema_error").is_not_null()
+        | pl.col("error_type").is_in(["exit_code", "validation"]).fill_null(False)
+        | pl.col("error_message").str.contains(MISFIT).fill_null(False)
+        | pl.col("looks").is_in(["denied", "absent", "missing"]).fill_null(False)
+        | (pl.col("ran_status") == "ok").fill_null(False)
+    )
+    hit = pl.col("is_lost") & (pl.col("status") == "error") & ~is_other
     for group in case.groups(requested, knob, hit=hit, subject=pl.col("name")):
-        n, total, runs = group.hits.height, group.exposed.height, group.hits["run_id"].n_unique()
-        worst = int(group.hits.group_by("run_id").len()["len"].max())  # type: ignore[arg-type]
-        errors = group.hits.filter(pl.col("status") == "error").height
-        loop = f"the loop around {case.place(group.site_id)}"
-        if errors:
-            advice = f"Stop {loop} after the same error twice: {of(errors, n, 'repeat')} gave the same error again."
-        elif group.hits["is_harmless"].all():
-            advice = (
-                f"Answer a repeated {group.subject} from a cache in {loop}, or break it after the second identical call"
-                f" (up to {count(worst, 'repeat')} in a run)."
-            )
-        else:
-            advice = (
-                f"Break {loop} after the second identical call of {group.subject}, unless it waits for something"
-                f" (up to {count(worst, 'repeat')} in a run)."
-            )
+        n, total = group.hits.height, group.exposed.height
+        interval = wilson(n, total)
+        said = quoted(next(iter(group.hits["error_message"].drop_nulls()), None) or group.hits["error_type"][0])
         yield Blame(
             group,
-            f"{n:,} of {count(total, 'call')} of the tool {group.subject} gave again what the run had already seen"
-            f" (same arguments, same {'error' if errors == n else 'result'}), in {count(runs, 'run')}",
-            advice,
-            {"hit": n, "of": total, "most_in_a_run": worst, "errors": errors},
+            f"The tool {group.subject} failed {n:,} of {count(total, 'time')} (95 % interval {interval}) in runs that"
+            " failed" + (f", for example with {said}" if said else ""),
+            f"Retry {group.subject} or hand its error to the model in words that help, at {case.place(group.site_id)};"
+            " give it a time limit.",
+            interval.numbers(n, total),
+        )
+
+
+def silent_tool_error(case: Case, knob: str) -> Iterator[Blame]:
+    """Tool calls in failed runs that ended well although their result reads like an error, or is empty."""
+    rows = facts.steps(case)
+    swallowed = (pl.col("ran_status") == "ok") & (pl.col("status") == "error")
+    reads_so = pl.col("looks").is_in(["soft", "empty"]) & (pl.col("status") != "error")
+    hit = (
+        pl.col("is_lost") & (swallowed | reads_so).fill_null(False) & ~pl.col("is_broken") & pl.col("repeats").is_null()
+    )
+    for group in case.groups(rows, knob, hit=hit, subject=pl.col("name")):
+        n, empty = group.hits.height, group.hits.filter(pl.col("looks") == "empty").height
+        defined = group.hits["tool_site_id"].drop_nulls()
+        place = case.place(defined[0] if len(defined) else group.site_id)
+        yield Blame(
+            group,
+            f"{of(n, group.exposed.height, 'call')} of the tool {group.subject} ended well with a result that"
+            f" {'is empty' if empty == n else 'reads like an error'}",
+            f"Raise where {group.subject} ({place}) has no result, so that the agent can tell it from one.",
+            {"hit": n, "of": group.exposed.height, "empty": empty},
         )

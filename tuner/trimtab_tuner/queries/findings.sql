@@ -1,5 +1,6 @@
 -- Purpose: what the analysis found, with the line of code it is pinned to: open ones first, then in the order of the analysis
--- (findings.rank there): what ended runs, was in failed runs, lost money; below them what lost no call.
+-- (findings.rank there): what ended runs, was in failed runs (by how surely it loses one), lost money; below them candidates,
+-- and what lost no call.
 -- Parameters, NULL for "any": $status VARCHAR open | resolved; $rule, $site VARCHAR; $limit, $offset BIGINT.
 -- One row per finding. *_ns nanoseconds, *_musd micro-USD; total is the number of findings that match.
 WITH matching AS (
@@ -16,5 +17,7 @@ ORDER BY
     status,
     coalesce(json_array_length(evidence, '$.ended_runs'), 0) DESC,
     evidence ->> '$.numbers.lost_calls' IS NOT DISTINCT FROM '0',
+    evidence ->> '$.numbers.condition' IS NOT NULL,
+    failed_runs * coalesce((evidence ->> '$.numbers.severity')::DOUBLE, 1) DESC,
     failed_runs DESC, wasted_musd DESC, cost_musd DESC, calls DESC, finding_id
 LIMIT $limit OFFSET $offset

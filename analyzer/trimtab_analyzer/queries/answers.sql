@@ -1,0 +1,43 @@
+-- What requests and responses said beyond the raw material of the ledger: what the rules about answers and conversations look at.
+-- Parameters: $run_ids VARCHAR[] or NULL for all runs.
+-- One row per attempt.
+--   conversation_id  calls that continue each other
+--   n_offered        tools that the request offered
+--   is_text          a conversational call, no embedding
+--   opening … missing  signals of the exchange (trimtab_tracer.signals); NULL where it said nothing
+SELECT
+    a.attempt_id,
+    a.process_id,
+    a.number,
+    a."end",
+    a.parsed,
+    c.conversation_id,
+    a.message_count,
+    a.previous_response_id,
+    a.output_chars,
+    a.output_digest,
+    a.prompt_digest,
+    a.tools_digest,
+    len(a.tools_offered) AS n_offered,
+    a.cache_read_tokens,
+    a.finish_reason,
+    a.api <> 'openai.embeddings' AS is_text,
+    s.opening,
+    s.stops,
+    s.disobeyed,
+    s.refused,
+    s.compacted,
+    s.mismatch,
+    s.verified,
+    s.numbers,
+    s.values_out,
+    s.values_in,
+    s.missing
+FROM (
+    SELECT
+        *,
+        from_json(signals, '{"opening": "BIGINT", "stops": ["VARCHAR"], "disobeyed": ["VARCHAR"], "refused": "BOOLEAN", "compacted": "BOOLEAN", "mismatch": ["VARCHAR"], "verified": "BOOLEAN", "numbers": ["BIGINT"], "values_out": ["BIGINT"], "values_in": ["BIGINT"], "missing": ["VARCHAR"]}') AS s
+    FROM attempts
+    WHERE $run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[]))
+) AS a
+LEFT JOIN calls AS c USING (call_id)

@@ -1,0 +1,176 @@
+"""Rules about what a conversation carries on: dropped, begun anew, or sent so that no cache can help.
+
+In: answers in order of time, with how many messages their requests had and what those began with. Out: blame on what
+assembles the history. Requests of one conversation share their system prompt and first user message; a server that keeps
+the history itself (``previous_response_id``) is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import polars as pl
+
+from .. import facts
+from ..case import Blame, Case
+from ..wording import count, of, were
+from .shares import share
+from .threads import before, threads
+
+MIN_CACHED: Final = 1024
+"""Input tokens from which providers cache a prefix."""
+WARM_S: Final = 300
+"""Seconds for which a cached prefix is kept at least."""
+MISSED: Final = 0.1
+"""Part of the input before that a request reads from the cache where it misses it."""
+CHANGES: Final = 3
+"""Changes in a row that say that a prompt changes with every call."""
+
+_THREAD = ("run_id", "process_id", "site_id", "prompt_digest", "opening")
+
+
+def _sent(case: Case) -> pl.DataFrame:
+    """The last attempts of conversational calls whose whole history was sent, in order of time."""
+    rows = facts.answers(case).filter(
+        pl.col("is_last") & pl.col("is_text").fill_null(False) & (pl.col("message_count") > 0)
+    )
+    return rows.filter(pl.col("previous_response_id").is_null())
+
+
+def _resets(case: Case) -> pl.DataFrame:
+    """:func:`_sent` with ``is_reset``, sorted by thread."""
+    rows = threads(_sent(case), _THREAD)
+    shrank = (before("message_count") > pl.col("message_count")) & pl.col("opening").is_not_null()
+    if rows.filter(shrank).is_empty():
+        return rows.with_columns(is_reset=pl.lit(False))
+    is_reset = (
+        shrank
+        & (pl.col("message_count") == pl.col("message_count").cum_min().over("thread"))
+        & (before("asks") > 0)
+        & ~before("is_failed")
+        & (before("call_ended_ns") <= pl.col("started_ns"))
+        & ~pl.col("compacted").fill_null(False)
+    )
+    return rows.with_columns(is_reset=is_reset.fill_null(False))
+
+
+def conversation_reset(case: Case, knob: str) -> Iterator[Blame]:
+    """Requests that begin a conversation anew while it waited for its tools, and nothing stands for what was dropped."""
+    for group in case.groups(_resets(case), knob, hit=pl.col("is_reset"), subject=pl.lit("")):
+        runs = group.hits["run_id"].n_unique()
+        yield Blame(
+            group,
+            f"{count(group.n_hit, 'request')} began the conversation anew in the middle of the work, in"
+            f" {count(runs, 'run')}",
+            f"Keep the messages between the calls of {case.place(group.site_id)}, in a store if the process may go.",
+            {"hit": group.n_hit, "of": group.n_exposed, "runs": runs},
+        )
+
+
+def lost_history(case: Case, knob: str) -> Iterator[Blame]:
+    """Tool calls of failed runs that ask again what was asked before the history was cut or summarised."""
+    sent = _resets(case).filter("is_lost")
+    fresh = sent.filter("is_reset")["run_id"].unique().to_list()
+    sent = threads(sent.sort("started_ns", maintain_order=True), ["run_id", "process_id", "site_id", "prompt_digest"])
+    shrunk = pl.col("message_count") < before("message_count")
+    compacted = pl.col("compacted").fill_null(False)
+    cuts = (
+        sent.filter((shrunk.fill_null(False) | compacted) & ~pl.col("run_id").is_in(fresh))
+        .group_by("run_id")
+        .agg(cut_ns=pl.col("started_ns").min())
+    )
+    if cuts.is_empty():
+        return
+    steps = facts.steps(case).join(cuts, on="run_id", how="inner", maintain_order="left")
+    same = ["run_id", "name", "args_digest"]
+    asked_before = (pl.col("at_ns") < pl.col("cut_ns")).any().over(same)
+    harmless = (pl.col("mutates") != True).fill_null(True)  # noqa: E712
+    hit = (pl.col("at_ns") >= pl.col("cut_ns")) & asked_before & harmless & pl.col("args_digest").is_not_null()
+    steps = steps.filter(pl.col("call_id").is_not_null())
+    for group in case.groups(steps, knob, hit=hit & pl.col("repeats").is_null(), subject=pl.col("name")):
+        runs = group.hits["run_id"].n_unique()
+        yield Blame(
+            group,
+            f"{count(group.hits.height, 'call')} of {group.subject} asked again, after the history was cut, what had been"
+            f" asked before, in {count(runs, 'run')} that failed",
+            f"Keep what tools found when the history is cut at {case.place(group.site_id)}: pin facts, drop talk.",
+            {"hit": group.hits.height, "of": group.exposed.height, "runs": runs},
+        )
+
+
+def cache_miss(case: Case, knob: str) -> Iterator[Blame]:
+    """Requests that read next to nothing from the provider's cache after their prompt or tools had changed.
+
+    That the provider caches is known where a call at this model read from it, or where the prompt changed several times
+    in a row, so that nothing could be read.
+    """
+    rows = facts.answers(case).filter(
+        pl.col("is_answer") & pl.col("cache_read_tokens").is_not_null() & (pl.col("message_count") > 0)
+    )
+    rows = threads(rows, ["run_id", "process_id", "site_id", "model"])
+    grew = (pl.col("message_count") > before("message_count")) & (
+        pl.col("started_ns") - before("ended_ns") < WARM_S * 10**9
+    )
+    new_prompt = pl.col("prompt_digest").ne_missing(before("prompt_digest"))
+    new_tools = pl.col("tools_digest").ne_missing(before("tools_digest"))
+    was_large = (before("input_tokens") >= MIN_CACHED) & (pl.col("input_tokens") >= MIN_CACHED)
+    rows = rows.with_columns(
+        changed=pl.when(grew & new_prompt).then(pl.lit(knob)).when(grew & new_tools).then(pl.lit("tools")),
+        is_cold=was_large & (pl.col("cache_read_tokens") < MISSED * before("input_tokens")),
+    )
+    if rows.filter(pl.col("changed").is_not_null() & pl.col("is_cold")).is_empty():
+        return
+    warm = rows.filter(pl.col("cache_read_tokens") > 0).select("host", "model").unique().with_columns(caches=True)
+    rows = rows.join(warm, on=["host", "model"], how="left", nulls_equal=True, maintain_order="left")
+    changes = pl.all_horizontal(pl.col("changed").is_not_null(), before("changed", CHANGES - 1).is_not_null())
+    between = [before("changed", n).is_not_null() for n in range(1, CHANGES - 1)]
+    in_a_row = rows.filter(pl.all_horizontal(changes, *between))["thread"].unique().to_list()
+    always = pl.col("thread").is_in(in_a_row)
+    rows = rows.with_columns(hit=(pl.col("is_cold") & (pl.col("caches").fill_null(False) | always)).fill_null(False))
+    for changed, noun in ((knob, "prompt"), ("tools", "set of tools")):
+        hit = pl.col("hit") & (pl.col("changed") == changed).fill_null(False)
+        for group in case.groups(rows, changed, hit=hit, subject=pl.col("model")):
+            lost = int((group.hits["input_tokens"] - group.hits["cache_read_tokens"]).sum())
+            yield Blame(
+                group,
+                f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)} read"
+                f" without the cache after the {noun} had changed ({lost:,} input tokens)",
+                f"Keep the {noun} at {case.place(group.site_id)} the same from call to call: put what changes (a date, a"
+                " counter) after what stays.",
+                {**share(group), "uncached_tokens": lost},
+            )
+
+
+def withheld_info(case: Case, knob: str) -> Iterator[Blame]:
+    """Values in an agent's final answer that no later request or answer of another agent in its failed run holds.
+
+    Agents of a run are told apart by their prompts. The values are numbers, and identifiers with a digit in them.
+    """
+    rows = facts.answers(case).filter(pl.col("is_answer") & pl.col("is_lost") & pl.col("prompt_digest").is_not_null())
+    rows = rows.filter(pl.col("prompt_digest").n_unique().over("run_id") >= 2)
+    held = ["run_id", "prompt_digest"]
+    finals = rows.filter((pl.col("asks") == 0) & (pl.col("values_out").list.len() > 0)).unique(
+        held, keep="last", maintain_order=True
+    )
+    told = finals.select(*held, "attempt_id", said_ns="ended_ns", value="values_out").explode("value")
+    later = pl.concat(
+        rows.select(*held, "started_ns", value=name).explode("value") for name in ("values_out", "values_in")
+    )
+    others = rows.select("run_id", other="prompt_digest", other_ns="started_ns")
+    followed = finals.join(others, on="run_id").filter(
+        (pl.col("other") != pl.col("prompt_digest")) & (pl.col("other_ns") >= pl.col("ended_ns"))
+    )
+    passed = told.join(later.drop_nulls("value"), on=["run_id", "value"]).filter(
+        (pl.col("prompt_digest") != pl.col("prompt_digest_right")) & (pl.col("started_ns") >= pl.col("said_ns"))
+    )
+    ids = set(followed["attempt_id"]) - set(passed["attempt_id"])
+    for group in case.groups(rows, knob, hit=pl.col("attempt_id").is_in(list(ids)), subject=pl.lit("")):
+        values = int(group.hits["values_out"].list.len().sum())
+        yield Blame(
+            group,
+            f"{count(group.n_hit, 'answer')} of one agent to another held {count(values, 'value')}, none of which was seen"
+            " again in the run, which failed",
+            f"Hand over what {case.place(group.site_id)} found field by field, not in free text.",
+            {"hit": group.n_hit, "of": group.n_exposed, "values": values},
+        )

@@ -1,0 +1,103 @@
+"""Rules about requests and tools that were refused for what was asked: no permission, not there, too long.
+
+In: attempts, and what tool answers look like. Out: blame on what the request or the tool was given. The first refusal is
+theirs; that the same request was sent again is :func:`.requests.futile_retry`'s. A tool that is refused or finds nothing
+is part of an agent's work, so it is blamed only in runs that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from .. import facts
+from ..case import Blame, Case
+from ..wording import a, count, of, quoted, were
+from .shares import fate, lost_calls, mark_lost, share
+
+
+def _refusals(case: Case, knob: str, error_class: str, subject: str, advice: str, what: str) -> Iterator[Blame]:
+    hit = (pl.col("error_class") == error_class) & pl.col("futile").is_null()
+    for group in case.groups(mark_lost(case.attempts, hit), knob, hit=hit, subject=pl.col(subject)):
+        lost, status = lost_calls(group), group.hits["http_status"].drop_nulls()
+        said = quoted(next(iter(group.hits["error_message"].drop_nulls()), None))
+        code = f" (HTTP {status[0]})" if len(status) else ""
+        yield Blame(
+            group,
+            f"{of(group.n_hit, group.n_exposed, 'call')} to {group.subject or 'the model'} {were(group.n_hit)} refused:"
+            f" {what}{code}; {fate(group.n_hit, lost)}" + (f": {said}" if said else ""),
+            advice.format(place=case.place(group.site_id), subject=group.subject or "the model"),
+            {**share(group), "lost_calls": lost},
+        )
+
+
+def _tools_that_look(case: Case, knob: str, look: str, advice: str, what: str) -> Iterator[Blame]:
+    rows = facts.steps(case).filter(pl.col("call_id").is_not_null())
+    hit = pl.col("is_lost") & (pl.col("looks") == look) & ~pl.col("is_broken") & pl.col("repeats").is_null()
+    for group in case.groups(rows, knob, hit=hit, subject=pl.col("name")):
+        said = quoted(next(iter(group.hits["error_message"].drop_nulls()), None))
+        yield Blame(
+            group,
+            f"{of(group.hits.height, group.exposed.height, 'call')} of the tool {group.subject} in"
+            f" {count(group.hits['run_id'].n_unique(), 'run')} that failed {what}" + (f": {said}" if said else ""),
+            advice.format(place=case.place(group.site_id), subject=group.subject),
+            {"hit": group.hits.height, "of": group.exposed.height},
+        )
+
+
+def auth(case: Case, knob: str) -> Iterator[Blame]:
+    """Requests whose key was not accepted, and tools that were denied what they asked for."""
+    yield from _refusals(
+        case,
+        knob,
+        "auth",
+        "host",
+        "Set a key at {place} that {subject} accepts, check it before the run, and stop at once where it is refused.",
+        "the key was not accepted",
+    )
+    yield from _tools_that_look(
+        case,
+        "tools",
+        "denied",
+        "Give {subject} the rights that it needs at {place}, or offer a tool that has them.",
+        "met a refusal (401, 403, permission denied)",
+    )
+
+
+def not_found(case: Case, knob: str) -> Iterator[Blame]:
+    """Requests for a model or address that is not there, and tools that were given paths that are not."""
+    yield from _refusals(
+        case,
+        knob,
+        "not_found",
+        "model",
+        "Name a model at {place} that the provider has; it has no {subject} for this key and address.",
+        "there is no such model or address",
+    )
+    yield from _tools_that_look(
+        case,
+        "tools",
+        "absent",
+        "Let the agent list what there is before {subject} is called at {place}, or check its paths there.",
+        "asked for what was not there",
+    )
+
+
+def context_overflow(case: Case, knob: str) -> Iterator[Blame]:
+    """Requests that were longer than the model's window."""
+    rows = facts.answers(case)
+    hit = (pl.col("error_class") == "context_overflow") & pl.col("futile").is_null()
+    for group in case.groups(mark_lost(rows, hit), knob, hit=hit, subject=pl.col("model")):
+        lost = lost_calls(group)
+        longest = group.hits["message_count"].max()
+        fitted = group.exposed.filter(~pl.col("is_failed"))["input_tokens"].max()
+        known = f" (up to {fitted:,} tokens fitted here)" if isinstance(fitted, int) and fitted else ""
+        yield Blame(
+            group,
+            f"{of(group.n_hit, group.n_exposed, 'call')} to {group.subject or 'the model'} {were(group.n_hit)} too long"
+            f" for its window; {fate(group.n_hit, lost)}",
+            f"Summarise or cut the history at {case.place(group.site_id)} before it fills {a('window')}{known}, or send"
+            " what is longer to a model with a larger one.",
+            {**share(group), "lost_calls": lost, "most_messages": longest, "most_tokens_fitted": fitted},
+        )
