@@ -97,6 +97,7 @@ WIRE: Final = (
         taxonomy="TRAIL: resource abuse",
         find=storms.retry_storm,
         severity=0.3,
+        cost_class="retry_multiplication",
     ),
     Rule(
         id="auth",
@@ -247,6 +248,7 @@ OF_TOOLS: Final = (
         taxonomy="TRAIL: tool definition issues, formatting errors",
         find=contracts.schema_invalid_args,
         severity=0.4,
+        cost_class="malformed_tool_args",
         ends_runs=True,
     ),
     Rule(

@@ -76,6 +76,7 @@ OF_RUNS: Final = (
         taxonomy="MAST FM-1.3: step repetition; TRAIL: goal deviation",
         find=loops.no_progress,
         severity=0.4,
+        cost_class="no_progress",
         is_candidate=True,
         condition=FAILED,
     ),
@@ -217,6 +218,7 @@ OF_RUNS: Final = (
         taxonomy="provider: prompt caching",
         find=history.cache_miss,
         severity=0.0,
+        cost_class="cache_miss",
     ),
     Rule(
         id="costly_model",

@@ -31,6 +31,10 @@ class Figures:
     stream_added_us: float
     large_ratio: float
     """Calls of 200 kB, relative to bare."""
+    sidecar_us: float | None = None
+    """CPU per call of 2 kB that the sidecar takes to receive and parse it."""
+    later_us: float | None = None
+    """CPU per call of any kind that it takes later: collecting, pricing, analysing."""
     start_up_ms: float | None = None
     start_up_mib: float | None = None
     decision_us: float | None = None
@@ -68,6 +72,8 @@ def _of(mine: Measured, bare: Measured) -> Figures:
         throughput=_ratio(mine.per_s, bare.per_s),
         stream_added_us=_added(mine.median_us("stream"), bare.median_us("stream")),
         large_ratio=_ratio(mine.median_us("large"), bare.median_us("large")),
+        sidecar_us=statistics.median(mine.sidecar_us["call"]) if mine.sidecar_us else None,
+        later_us=mine.later_us,
         start_up_ms=statistics.median(s["ms"] for s in started) if started else None,
         start_up_mib=statistics.median(s["mib"] for s in started) if started else None,
         decision_us=statistics.median(decided[0]) if decided else None,

@@ -23,6 +23,8 @@ COLUMNS = (
     ("32 in flight, x bare", lambda f: f"{f.throughput:.2f}"),
     ("stream of 200 chunks, ms", lambda f: f"{f.stream_added_us / 1e3:+.2f}"),
     ("200 kB, x bare", lambda f: f"{f.large_ratio:.3f}"),
+    ("sidecar's CPU, us", lambda f: "" if f.sidecar_us is None else f"{f.sidecar_us:.0f}"),
+    ("and later, us", lambda f: "" if f.later_us is None else f"{f.later_us:.0f}"),
     ("start-up, ms", lambda f: "" if f.start_up_ms is None else f"{f.start_up_ms:.0f}"),
     ("memory, MiB", lambda f: "" if f.start_up_mib is None else f"{f.start_up_mib:.1f}"),
 )

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .subjects import BARE, OURS, Subject, variables_of
+from .sidecars import Sidecar, sidecar
+from .subjects import BARE, OURS, RULES, Subject, variables_of
 
 WORKER = Path(__file__).parent / "worker.py"
 BLOCKS = {"call": 40, "stream": 6, "large": 12, "throughput": 256}
@@ -35,6 +36,12 @@ class Measured:
     """CPU per call, all threads, the flush included."""
     per_s: list[float] = field(default_factory=list)
     start_up: list[dict[str, float]] = field(default_factory=list)
+    sidecar_us: dict[str, list[float]] = field(default_factory=dict)
+    """CPU per call that the subject's sidecar took to receive what it was handed."""
+    later_us: float | None = None
+    """CPU per call, of any kind, that it took in the end to collect, price and analyse them."""
+    calls: int = 0
+    """All that were made."""
 
     def add(self, what: str, answer: Mapping[str, Any]) -> None:
         """Note one block."""
@@ -95,24 +102,48 @@ def measure(
     measured = {subject: Measured() for subject in subjects}
     with ExitStack() as stack:
         workers = {}
+        sidecars: dict[Subject, Sidecar] = {}
         for number, (subject, python) in enumerate(subjects.items()):
-            variables = variables_of(subject, scratch / f"home-{number}")
+            home = scratch / f"home-{number}"
+            home.mkdir(mode=0o700)
+            variables = variables_of(home)
+            if subject.has_sidecar:
+                rules = RULES.get(subject.name, [])
+                sidecars[subject] = stack.enter_context(sidecar(home, rules, variables))
             workers[subject] = stack.enter_context(_worker(python, subject, url, variables))
-        for worker in workers.values():
+        for subject, worker in workers.items():
             for what in blocks:
                 _ask(worker, what, WARM_UP[what])
+                measured[subject].calls += WARM_UP[what]
+            _check_place(worker, subject)
         order = list(subjects)
         for number in range(rounds):
             for what, count in blocks.items():
                 for subject in order:
+                    beside = sidecars.get(subject)
+                    before = beside.cpu_us() if beside is not None else 0.0
                     measured[subject].add(what, _ask(workers[subject], what, count))
+                    measured[subject].calls += count
+                    if beside is not None:
+                        received_us = (beside.cpu_us() - before) / count
+                        measured[subject].sidecar_us.setdefault(what, []).append(received_us)
             order = order[1:] + order[:1]
             print(f"\rround {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
         for subject in OURS:
             if subject in workers and blocks is BLOCKS:
                 measured[subject].add("decision", _ask(workers[subject], "decision", DECISIONS))
+        for subject, beside in sidecars.items():
+            _check_place(workers[subject], subject)
+            if blocks is BLOCKS:
+                measured[subject].later_us = beside.finish() / measured[subject].calls
     return measured
+
+
+def _check_place(worker: subprocess.Popen[str], subject: Subject) -> None:
+    """Whoever has a sidecar hands over to it, before and after the run: else something else is measured."""
+    if subject in OURS and _ask(worker, "place", 1)["is_beside_sidecar"] != subject.has_sidecar:
+        raise RuntimeError(f"{subject.name}: {'not ' if subject.has_sidecar else ''}beside a sidecar")
 
 
 def measure_start_up(
@@ -123,7 +154,9 @@ def measure_start_up(
         for index, (subject, python) in enumerate(subjects.items()):
             if subject is BARE:
                 continue
-            variables = variables_of(subject, scratch / f"start-{number}-{index}")
+            home = scratch / f"start-{number}-{index}"
+            home.mkdir()
+            variables = variables_of(home)
             command: Sequence[str] = [python, str(WORKER), subject.switch, "", "--start-up"]
             done = subprocess.run(command, capture_output=True, text=True, check=True, env=variables)
             if number:  # the first one wrote the byte code

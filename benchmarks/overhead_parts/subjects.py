@@ -6,11 +6,9 @@ the versions pinned in `benchmarks/environments/`, and used again until that fil
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,15 +67,7 @@ def python_of(subject: Subject, environments: Path) -> str:
     return str(python)
 
 
-def variables_of(subject: Subject, home: Path) -> dict[str, str]:
-    """The subject's environment variables; ``home`` is made, with its policy where it has one."""
-    home.mkdir()
-    if subject.name in RULES:
-        each = {"sticky": "run", "source": "human"}
-        rules = [{"rule_id": f"r{i}", **rule, **each} for i, rule in enumerate(RULES[subject.name])]
-        head = {"schema": 1, "version": 1, "issued_ns": time.time_ns(), "lifetime_s": 3600, "frozen": False}
-        path = home / "policy.json"
-        path.write_text(json.dumps({**head, "rules": rules}))
-        path.chmod(0o600)
+def variables_of(home: Path) -> dict[str, str]:
+    """A subject's environment variables."""
     ours = {k: v for k, v in os.environ.items() if not k.startswith(("TRIMTAB_", "OTEL_", "LANGFUSE_"))}
     return ours | {"TRIMTAB_HOME": str(home)}

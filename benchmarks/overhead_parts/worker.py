@@ -97,6 +97,15 @@ def decisions(count: int) -> list[float]:
     return times
 
 
+def is_beside_sidecar() -> bool:
+    """Whether calls are handed over to a sidecar."""
+    from trimtab_tracer.instrument.switch import switch
+
+    tracer = switch.active()
+    assert tracer is not None
+    return tracer.writer.is_beside_sidecar
+
+
 def serve(work: Work, flush: Any) -> None:
     """Carry out one block per line of stdin."""
     for line in sys.stdin:
@@ -106,6 +115,8 @@ def serve(work: Work, flush: Any) -> None:
         cpu = time.process_time()
         if what == "throughput":
             answer: dict[str, Any] = {"per_s": work.throughput(count)}
+        elif what == "place":
+            answer = {"is_beside_sidecar": is_beside_sidecar()}
         else:
             answer = {"us": decisions(count) if what == "decision" else work.timed(what, count)}
         flush()

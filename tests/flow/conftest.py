@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,15 @@ class Ran:
     home: Path
 
 
+@dataclass
+class Receiving:
+    """A receiver that runs."""
+
+    process: subprocess.Popen[str]
+    told: str = ""
+    """How many attempts it received, once it has ended."""
+
+
 class Flow:
     """Starts programs of this folder and closes what they left open."""
 
@@ -133,6 +142,20 @@ class Flow:
             stdout, stderr = process.communicate()
             pytest.fail(f"{script.name} did not end within {limit_s} s.\nstdout: {stdout}\nstderr: {stderr}")
         return Ran(process.returncode, stdout, stderr, tuple(provider.log.entries), home)
+
+    @contextmanager
+    def receiving(self, home: Path) -> Iterator[Receiving]:
+        """Run the part of the sidecar that receives in ``home``."""
+        command = [sys.executable, str(self.program("receiving.py")), str(home)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "listens\n"
+            running = Receiving(process)
+            try:
+                yield running
+                running.told = process.communicate("", timeout=TIMEOUT_S)[0].strip()
+            finally:
+                process.kill()
 
     def records(self, home: Path) -> Records:
         """Collect what programs spooled into ``home``."""

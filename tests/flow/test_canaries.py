@@ -7,7 +7,7 @@ import json
 import random
 import string
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ PLACES = (
 PLAIN = "marmalade"
 """No secret, and in every text: what shows that texts are searched, or that none is kept."""
 MODES = ("off", "redacted", "full")
+BESIDE = "redacted, beside a sidecar"
+"""The second of them, where the sidecar parses what was captured."""
 
 
 class Left(NamedTuple):
@@ -74,17 +76,19 @@ def readable(home: Path) -> Iterator[tuple[str, bytes]]:
             yield f"{name}, read", json.dumps(pq.read_table(file).to_pylist(), ensure_ascii=False).encode()
 
 
-@pytest.fixture(scope="module", params=MODES)
+@pytest.fixture(scope="module", params=(*MODES, BESIDE))
 def left(request: pytest.FixtureRequest, flow: Any) -> Left:
     """An agent ran, was collected, analysed and reported."""
     draw = random.Random(7)
     secrets = {place: made_up(place, draw) for place in PLACES}
     home = flow.home()
     provider = flow.provider(scenario(secrets))
-    program = flow.start(
-        flow.program("canaries.py"), provider, home, json.dumps(secrets), TRIMTAB_CONTENT=request.param
-    )
-    _, stderr = program.communicate(timeout=90)
+    mode = request.param.partition(",")[0]
+    with flow.receiving(home) if request.param == BESIDE else nullcontext(None) as receiver:
+        program = flow.start(flow.program("canaries.py"), provider, home, json.dumps(secrets), TRIMTAB_CONTENT=mode)
+        _, stderr = program.communicate(timeout=90)
+    if receiver is not None:
+        assert int(receiver.told) == sum(entry.api is not None for entry in provider.log.entries)
     assert "RuntimeError: the last one" in stderr, stderr
     ours = "\n".join(line for line in stderr.splitlines() if "trimtab" in line and "canaries.py" not in line)
     texts = {f"spooled {name}": text for name, text in readable(home)}
@@ -101,7 +105,7 @@ def left(request: pytest.FixtureRequest, flow: Any) -> Left:
     return Left(texts, secrets)
 
 
-@pytest.mark.parametrize("left", ["off", "redacted"], indirect=True)
+@pytest.mark.parametrize("left", ["off", "redacted", BESIDE], indirect=True)
 @pytest.mark.parametrize("place", PLACES)
 def test_no_file_of_ours_holds_a_secret(left: Left, place: str) -> None:
     """A secret in headers, URLs, bodies, tool results, settings or exceptions is in no byte that we wrote."""
@@ -117,7 +121,7 @@ def test_the_search_finds_what_is_there(left: Left) -> None:
     assert {} == {place: found for place in never if (found := left.holding(left.secrets[place].removeprefix("sk-")))}
 
 
-@pytest.mark.parametrize("left", ["redacted"], indirect=True)
+@pytest.mark.parametrize("left", ["redacted", BESIDE], indirect=True)
 def test_other_words_are_kept(left: Left) -> None:
     """What is no secret is readable in spool and content."""
     assert any(where.startswith("spooled") for where in left.holding(PLAIN))

@@ -54,6 +54,13 @@ def test_nothing_changes_without_an_active_rule(played: Any, api: str) -> None:
     assert {} == {name: found for name, found in changed.items() if found}
 
 
+def test_half_of_the_cases_are_beside_a_sidecar(played: Any) -> None:
+    """In about every second case what was captured was handed over, attempt by attempt."""
+    beside = [case["handed"][0] for case in played["cases"] if case["handed"]]
+    assert len(played["cases"]) * 0.3 < sum(count > 0 for count in beside) < len(played["cases"]) * 0.7
+    assert sum(beside) > len(beside)
+
+
 def test_cases_repeat_exactly(played: Any) -> None:
     """A case without trimtab comes out the same after trimtab was turned on and off again."""
     changed = {case["case"]: case["repeated"] for case in played["cases"]}

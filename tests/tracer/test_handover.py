@@ -134,7 +134,7 @@ class Agent:
     @property
     def is_beside_sidecar(self) -> bool:
         """Whether calls are handed over now."""
-        return self.writer._sidecar is not None
+        return self.writer.is_beside_sidecar
 
     def end(self, timeout_s: float = 5.0) -> None:
         """As the tracer does it."""

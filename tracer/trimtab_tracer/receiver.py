@@ -50,8 +50,10 @@ class Receiver:
     MAX_ACKS = 1024
     """Attempts whose acks an agent may leave unread."""
     GATHER_S = 0.02
-    """How long messages gather in the sockets before they are read: an agent's call must not wake us each time, for the
-    system then often lets the woken one run first."""
+    """How long messages gather in the sockets between two looks. While agents work nobody waits at the sockets: a send
+    that wakes somebody costs ten times one that does not, and the system often lets the woken one run first."""
+    CALM_S = 0.5
+    """How long nothing must have come before we wait at the sockets."""
     LOG_S = 60.0
     """Least time between two log lines about peers that were shown out."""
 
@@ -116,10 +118,11 @@ class Receiver:
 
     def _run(self) -> None:
         _give_way()
+        busy_until = 0.0
         while not self._stopping:
-            ready = self._selector.select(self.HELLO_S if self._agents else None)
-            if any(key.fd in self._agents and self._agents[key.fd].builder is not None for key, _ in ready):
-                time.sleep(self.GATHER_S)
+            is_calm = time.monotonic() >= busy_until
+            ready = self._selector.select((self.HELLO_S if self._agents else None) if is_calm else 0.0)
+            before = self.attempts
             for key, _ in ready:
                 if key.fileobj is self._listener:
                     self._accept()
@@ -127,6 +130,10 @@ class Receiver:
                     self._serve(agent)
                     self._send_acks(agent)
             self._look_after()
+            if self.attempts != before:
+                busy_until = time.monotonic() + self.CALM_S
+            if not is_calm:
+                time.sleep(self.GATHER_S)
         for agent in list(self._agents.values()):
             while agent.fd in self._agents and self._serve(agent):
                 pass

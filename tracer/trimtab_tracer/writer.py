@@ -104,6 +104,11 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._starting = threading.RLock()
 
+    @property
+    def is_beside_sidecar(self) -> bool:
+        """Whether calls are handed over now."""
+        return self._sidecar is not None
+
     def submit(self, caught: Caught) -> None:
         """Hand over what a hook caught, or queue it."""
         with self._turn:
