@@ -1,15 +1,16 @@
-"""How much of a measure varies with the harness, the model, the task, with what they do together, and with nothing else.
+"""How much of a measure varies with harness, model and task, with what they do together, and with nothing else.
 
 In: a measure and the levels of up to four factors, as arrays. Out: :class:`Shares`, one component per factor and per
 combination, and the noise of repeats, that add up to 1. A module of its own because it knows neither files nor names.
 
-**Method.** ``y = μ + Σ_T u_T + e``, with one random term per non-empty set T of factors. Of two runs that agree in exactly
-the factors S, half the squared difference has the mean ``γ_S = Σ_{T ⊄ S} σ²_T + σ²``. All pairs are averaged by S, and the linear
-equations solved. These are U-statistics, so the components are unbiased for any design, balanced or not, also with as
-many levels as rows (S. R. Searle, G. Casella and C. E. McCulloch, "Variance Components", Wiley 1992, chapters 5 and 11; K. Gao
-and A. B. Owen, "Efficient moment calculations for variance components in large unbalanced crossed random effects
-models", Electronic Journal of Statistics 11 (2017), 1235-1296). Sums over pairs come from sums over groups, so the cost
-grows with the rows and not with the pairs. For balanced data they are the estimates of the analysis of variance.
+**Method.** ``y = μ + Σ_T u_T + e``, with one random term per non-empty set T of factors. Of two runs that agree in
+exactly the factors S, half the squared difference has the mean ``γ_S = Σ_{T ⊄ S} σ²_T + σ²``. All pairs are averaged by
+S, and the linear equations solved. These are U-statistics, so the components are unbiased for any design, balanced or
+not, also with as many levels as rows (S. R. Searle, G. Casella and C. E. McCulloch, "Variance Components", Wiley 1992,
+chapters 5 and 11; K. Gao and A. B. Owen, "Efficient moment calculations for variance components in large unbalanced
+crossed random effects models", Electronic Journal of Statistics 11 (2017), 1235-1296). Sums over pairs come from sums
+over groups, so the cost grows with the rows and not with the pairs. For balanced data they are the estimates of the
+analysis of variance.
 
 Noise is taken off where it arises: runs of one cell (equal in all factors), or of one row that stands for many, tell
 their own variance, and each pair is freed of that of its two cells. So it does no harm that a share near one half
@@ -18,8 +19,8 @@ varies more than one near 1. Cells with a single run are given the mean noise of
 What it assumes: which levels met is unrelated to how good they are. Where stronger models were given another harness,
 the main parts of both are mixed up; ``alone`` is not: pairs that differ in this one factor and agree in all others.
 
-An estimate below 0 is told as it is in ``raw``; its share is 0, and the other shares are scaled so that all add up to 1.
-What the design can't tell apart (no repeats: the highest combination and noise) is told under one name.
+An estimate below 0 is told as it is in ``raw``; its share is 0, and the other shares are scaled so that all add up to
+1. What the design can't tell apart (no repeats: the highest combination and noise) is told under one name.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def variance_shares(
     measure: str = "success",
     scale: str = "share",
     rng: np.random.Generator | None = None,
+    reweightings: int = REWEIGHTINGS,
 ) -> Shares:
     """Components of ``outcome``.
 
@@ -116,6 +118,7 @@ def variance_shares(
         measure: for the answer.
         scale: for the answer.
         rng: for the bootstrap; seeded with 0 if None.
+        reweightings: draws of the bootstrap, at most; 0 makes none, and intervals are [0, 1].
 
     Raises:
         ValueError: there are more than four factors, none, or fewer than three rows.
@@ -131,10 +134,12 @@ def variance_shares(
     of = _groupings(list(factors.values()))
     if squares is total:  # the runs of a row, and other rows of its cell, are repeats of two kinds
         of[everything | {len(names)}] = np.arange(len(outcome))
-    groups = _Groups(total, squares, counts, of, of[everything | {len(names)}] if squares is total else of[everything], everything)
+    groups = _Groups(
+        total, squares, counts, of, of[everything | {len(names)}] if squares is total else of[everything], everything
+    )
     solved = _Solver(groups, names, np.ones(len(outcome)))
     raw = solved.components(groups, np.ones(len(outcome)))
-    drawn = _bootstrap(groups, solved, codes(clusters), rng or np.random.default_rng(0))
+    drawn = _bootstrap(groups, solved, codes(clusters), rng or np.random.default_rng(0), reweightings)
     shares = _shares(raw)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0) if len(drawn) else (np.zeros(len(raw)), np.ones(len(raw)))
     variance = float(raw.sum())
@@ -165,7 +170,7 @@ def _groupings(levels: list[Ints]) -> dict[Subset, Ints]:
 
 
 def _noise(groups: _Groups, weights: Floats) -> Floats:
-    """The variance of repeats, as each row's cell has it; the mean of all where the cell has one run, 0 without repeats."""
+    """The variance of repeats in each row's cell; the mean of all where the cell has one run, 0 without repeats."""
     size = int(groups.cells.max()) + 1
     w, own = weights * groups.trials, weights**2 * groups.trials
     columns = (w, weights * groups.total, weights * groups.squares, own)
@@ -180,11 +185,13 @@ def _noise(groups: _Groups, weights: Floats) -> Floats:
 
 
 def _pairs(groups: _Groups, weights: Floats, noise: Floats) -> tuple[dict[Subset, float], dict[Subset, float]]:
-    """Per set S: sum of half squared differences, freed of noise, and number, of the pairs that agree in exactly S, weighted.
+    """Per set S, of the pairs that agree in exactly S: sum of half squared differences, freed of noise, and number.
 
-    Of the pairs within a group ``Σ_{i<j} w_i w_j (y_i - y_j)² / 2 = (W Q - S²) / 2``; those that agree in more are taken off.
+    Of the pairs within a group ``Σ_{i<j} w_i w_j (y_i - y_j)² / 2 = (W Q - S²) / 2``; those that agree in more are
+    taken off.
     """
-    differences, numbers = {}, {}
+    differences: dict[Subset, float] = {}
+    numbers: dict[Subset, float] = {}
     w, t, q = weights * groups.trials, weights * groups.total, weights * groups.squares
     own = weights**2 * groups.trials
     columns = (w, t, q, own, w * noise, own * noise)
@@ -208,7 +215,9 @@ class _Solver:
         self._everything = groups.everything
         self._patterns = [s for s in groups.of if s <= groups.everything and numbers[s] > 1e-9 * scale]
         self._gamma = {subset: differences[subset] / numbers[subset] for subset in self._patterns}
-        whole = sorted((s for s in groups.of if s and s <= groups.everything), key=lambda subset: (len(subset), sorted(subset)))
+        whole = sorted(
+            (s for s in groups.of if s and s <= groups.everything), key=lambda subset: (len(subset), sorted(subset))
+        )
         columns = {subset: tuple(not subset <= pattern for pattern in self._patterns) for subset in whole}
         noise = (True,) * len(self._patterns)
         self._parts: list[tuple[str, list[str], tuple[bool, ...]]] = []
@@ -266,18 +275,16 @@ def _shares(raw: Floats) -> Floats:
     return np.asarray(kept / kept.sum())
 
 
-def _bootstrap(groups: _Groups, solver: _Solver, clusters: Ints, rng: np.random.Generator) -> Floats:
+def _bootstrap(groups: _Groups, solver: _Solver, clusters: Ints, rng: np.random.Generator, most: int) -> Floats:
     """Shares under random weights of the clusters, one row per draw.
 
-    Weights are independent and exponential: D. B. Rubin, "The Bayesian bootstrap", Annals of Statistics 9 (1981), 130-134; as
-    weights and not as copies (A. B. Owen and D. Eckles, "Bootstrapping data arrays of arbitrary order", Annals of Applied
-    Statistics 6 (2012), 895-927), so that no run is ever its own repeat. Levels of harness and model are kept: the
-    interval is about other tasks or runs, and the same harnesses and models.
+    Weights are independent and exponential: D. B. Rubin, "The Bayesian bootstrap", Annals of Statistics 9 (1981),
+    130-134; as weights and not as copies (A. B. Owen and D. Eckles, "Bootstrapping data arrays of arbitrary order",
+    Annals of Applied Statistics 6 (2012), 895-927), so that no run is ever its own repeat. Levels of harness and model
+    are kept: the interval is about other tasks or runs, and the same harnesses and models.
     """
     g = int(clusters.max()) + 1
-    if g < 2:
+    if g < 2 or not most:
         return np.empty((0, 0))
-    draws = int(np.clip(REWEIGHTINGS * 50_000 / len(clusters), 100, REWEIGHTINGS))
-    return np.array(
-        [_shares(solver.components(groups, rng.exponential(size=g)[clusters])) for _ in range(draws)]
-    )
+    draws = min(most, max(100, int(most * 50_000 / len(clusters))))
+    return np.array([_shares(solver.components(groups, rng.exponential(size=g)[clusters])) for _ in range(draws)])

@@ -1,8 +1,8 @@
-"""Every comparison of two values of a knob at a line that the store allows: effects where they were drawn, else associations.
+"""Every comparison of two values of a knob at a line: effects where they were drawn, else associations.
 
-In: :class:`~.units.Units`. Out: :class:`Comparisons`. Per line, knob and measure each value is compared with the *base*: the
-value that the code itself sets there, or the commonest. Units that an experiment drew are compared by their logged
-propensities, the others within strata of model, task and day, and never both together.
+In: :class:`~.units.Units`. Out: :class:`Comparisons`. Per line, knob and measure each value is compared with the
+*base*: the value that the code itself sets there, or the commonest. Units that an experiment drew are compared by their
+logged propensities, the others within strata of model, task and day, and never both together.
 
 A run counts once for each line and knob. What is left out is counted: runs with several values at the line, without an
 outcome, of unknown cost, without a call. They are left out after the draw, so where their share differs between

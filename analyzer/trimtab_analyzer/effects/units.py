@@ -60,14 +60,15 @@ class Units:
 
     rows: pl.DataFrame
     """One per run, line and knob: :data:`UNITS` but its ``policy_version``, with ``floor`` (the least probability that
-    the experiment gave any value), and of :data:`RUNS` ``root``, ``success``, ``cost_usd``, ``model``, ``task``, ``day``."""
+    the experiment gave any value), and of :data:`RUNS` ``root``, ``success``, ``cost_usd``, ``model``, ``task`` and
+    ``day``."""
     runs: pl.DataFrame
     """:data:`RUNS`."""
     sources: tuple[str, ...]
     """Sources of outcomes that count."""
 
     def outcomes(self) -> dict[str, Any]:
-        """How many runs have an outcome of which source; ``uncounted`` have one only of a source that does not count."""
+        """How many runs have an outcome of which source; ``uncounted``: only of a source that does not count."""
         found = dict(self.runs["source"].drop_nulls().value_counts().iter_rows())
         without = self.runs.filter(pl.col("success").is_null())
         uncounted = without["other_source"].is_not_null().sum()
