@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from trimtab_analyzer.effects import compare_values, read_units
+from trimtab_analyzer.effects import compare_values, logged, policy_value, read_units
 
 POLICY = {"rules": [{"knob": "timeout_s", "arms": [{"value": 5, "weight": 0.3}, {"incumbent": True, "weight": 0.7}]}]}
 
@@ -175,3 +175,35 @@ def test_propensities_that_changed_are_told(empty: Any) -> None:
     _experiment(empty, 60)
     empty.con.execute("UPDATE decisions SET propensity = 0.35 WHERE value::VARCHAR = '5' AND run_id < 'r3'")
     assert {True} == {one.is_adaptive for one in compare_values(read_units(empty.con)).effects}
+
+
+def test_a_value_that_came_later_is_compared_with_its_own_time(empty: Any) -> None:
+    """Runs drawn before 9 was an arm could not have got it; they are not in its comparison, but in that of 5."""
+    _experiment(empty, 200)
+    rules = json.loads(json.dumps(POLICY).replace("0.7}", '0.4}, {"value": 9, "weight": 0.3}'))
+    row = {"version": 2, "issued_ns": 0, "document": json.dumps(rules), "reason": "", "actor": "", "via": "cli"}
+    empty.insert("policy_versions", row)
+    empty.con.execute("""
+        UPDATE decisions SET policy_version = 2, propensity = CASE WHEN value::VARCHAR = '5' THEN 0.3 ELSE 0.4 END
+        WHERE decided_ns >= 100
+    """)
+    empty.con.execute("""
+        UPDATE decisions SET value = '9', propensity = 0.3
+        WHERE decided_ns >= 100 AND value::VARCHAR = '2' AND decided_ns % 2 = 0
+    """)
+    runs = {one.value: one.runs_base for one in compare_values(read_units(empty.con)).effects if one.measure == "cost"}
+    twos = empty.con.execute("SELECT count(*), count_if(decided_ns >= 100) FROM decisions WHERE value::VARCHAR = '2'")
+    assert (runs["5"], runs["9"]) == twos.fetchall()[0]
+
+
+def test_the_log_gives_the_value_of_another_policy(empty: Any) -> None:
+    """Always 5, from runs of which 30 % drew it: its success and its cost, per task or over all."""
+    _experiment(empty, 600)
+    units = read_units(empty.con)
+    success = logged(units, "site", "timeout_s", "success", ["task"], ["5"])
+    assert ["t0", "t1", "t2"] == success.contexts
+    found = policy_value(*success[:1], "5", success.values, success.contexts, is_share=success.is_share)
+    assert found.low < 0.8 < found.high
+    cost = logged(units, "site", "timeout_s", "cost")
+    found = policy_value(cost.sample, {"5": 0.5, "2": 0.5}, cost.values, cost.contexts, is_share=cost.is_share)
+    assert found.snips.estimate == pytest.approx(0.0035, rel=0.03)

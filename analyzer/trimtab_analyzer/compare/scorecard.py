@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from .. import load
 from ..ask import Connection, Schema, ask, snapshot
 from ..cost import ledger
 from ..statistics import Z_95, Floats, cluster_variance, codes, wilson
@@ -29,7 +30,6 @@ FACTS: Final[Schema] = {
     "tool_calls": pl.Int64,
     "good_tools": pl.Int64,
     "met_error": pl.Boolean,
-    "is_well": pl.Boolean,
     "changed": pl.Boolean,
     "checked": pl.Boolean,
 }
@@ -115,6 +115,7 @@ def scorecard(con: Connection) -> list[Score]:
     with snapshot(con):
         facts = ask(con, "scorecard", FACTS)
         parts = ledger(con)
+        failed = load.outcomes(con, facts["run_id"].to_list()).select("run_id", is_well=~pl.col("failed"))
     spent = (
         parts.filter("cost_known")
         .group_by("run_id")
@@ -123,9 +124,8 @@ def scorecard(con: Connection) -> list[Score]:
             useful=pl.col("cost_musd").filter(pl.col("cls") == "useful").sum() / 1e6,
         )
     )
-    rows = facts.join(spent, on="run_id", how="left").with_columns(
-        pl.col("spent", "useful").fill_null(0.0), pl.col("version").fill_null(UNNAMED)
-    )
+    rows = facts.join(failed, on="run_id").join(spent, on="run_id", how="left")
+    rows = rows.with_columns(pl.col("spent", "useful").fill_null(0.0), pl.col("version").fill_null(UNNAMED))
     found = []
     for key, runs in rows.group_by("version", maintain_order=True):
         for dimension in DIMENSIONS:

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from ..effects import Association, Comparisons, Effect
+from ..effects import Comparisons, Effect
+from ..effects.answers import Pair
 from .build import Comparison
 from .frontier import Frontier
 from .gap import Gap
@@ -183,7 +184,7 @@ def _print_associations(knobs: Comparisons, console: Console) -> None:
     )
 
 
-def _place(one: Effect | Association) -> tuple[str, str, str, str, str]:
+def _place(one: Pair) -> tuple[str, str, str, str, str]:
     runs = f"{one.runs_value} / {one.runs_base}"
     return escape(f"{one.knob} at {one.site_id[:12]}"), escape(one.value), escape(one.base), one.measure, runs
 

@@ -25,8 +25,8 @@ LEAST_EFFECTIVE: Final = 30.0
 LEAST_SHARE: Final = 0.01
 """Share of all units that the effective ones must be."""
 
-Candidate = Mapping[str, Any]
-"""``{value: probability}`` for every context, or ``{context: {value: probability}}``; values are JSON texts."""
+Candidate = str | Mapping[str, Any]
+"""A value for all contexts, ``{value: probability}``, or ``{context: {value: probability}}``; values are JSON texts."""
 
 
 class NoOverlap(TrimtabError):  # noqa: N818 - "no overlap" already says what is wrong
@@ -127,10 +127,12 @@ def policy_value(
 def _probabilities(sample: Sample, candidate: Candidate, values: Sequence[str], contexts: Sequence[str]) -> Floats:
     """Per unit and value the probability that the candidate gives it."""
     table = np.zeros((len(contexts), len(values)))
+    given: Mapping[str, Any] = {candidate: 1.0} if isinstance(candidate, str) else candidate
+    is_by_context = any(isinstance(one, Mapping) for one in given.values())
     for row, context in enumerate(contexts):
-        wanted = candidate if not any(isinstance(p, Mapping) for p in candidate.values()) else candidate.get(context)
+        wanted = given.get(context) if is_by_context else given
         if wanted is None:
-            raise ValueError(f"the candidate says nothing about context {context!r}; it names {', '.join(candidate)}")
+            raise ValueError(f"the candidate says nothing about context {context!r}; it names {', '.join(given)}")
         if abs(sum(wanted.values()) - 1) > 1e-6 or min(wanted.values()) < 0:
             raise ValueError(f"the candidate's probabilities in context {context!r} do not add up to 1: {dict(wanted)}")
         drawn = {values[index] for index in np.unique(sample.value[sample.stratum == row])}
