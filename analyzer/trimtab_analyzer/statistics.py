@@ -129,8 +129,8 @@ def benjamini_hochberg(p: ArrayLike) -> Floats:
     """Adjusted p-values: calling what is at most q keeps the expected share of false calls at q.
 
     Y. Benjamini and Y. Hochberg, "Controlling the false discovery rate: a practical and powerful approach to multiple
-    testing", Journal of the Royal Statistical Society B 57 (1995), 289-300: of m sorted values ``min_{j >= i} m p_(j) / j``.
-    Holds for independent tests and for positively dependent ones.
+    testing", Journal of the Royal Statistical Society B 57 (1995), 289-300: of m sorted values
+    ``min_{j >= i} m p_(j) / j``. Holds for independent tests and for positively dependent ones.
 
     Args:
         p: one p-value per comparison that was made, in any order; also those that nobody looks at belong here.

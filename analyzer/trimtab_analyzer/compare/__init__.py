@@ -12,7 +12,7 @@ from .gap import Gap, harness_gaps
 from .scorecard import DIMENSIONS, Score, scorecard
 from .shares import Component, Shares, variance_shares
 from .table import Table, as_table, read_file, read_store
-from .text import print_text
+from .text import print_scores, print_text
 
 __all__ = [
     "DIMENSIONS",
@@ -28,6 +28,7 @@ __all__ = [
     "compare",
     "cost_frontier",
     "harness_gaps",
+    "print_scores",
     "print_text",
     "read_file",
     "read_store",

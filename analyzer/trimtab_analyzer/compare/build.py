@@ -1,13 +1,13 @@
 """One comparison: shares of variance, harness gaps, the frontier, and of a store its scorecard and knobs.
 
-In: a :class:`~.table.Table`, and for a store the connection. Out: a :class:`Comparison`, which prints as text or JSON. Apart from
-the parts because each of them can be asked alone.
+In: a :class:`~.table.Table`, and for a store the connection. Out: a :class:`Comparison`, which prints as text or JSON.
+Apart from the parts because each of them can be asked alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,6 @@ class Comparison:
     scores: tuple[Score, ...] = ()
     knobs: Comparisons | None = None
     """Of a store: every comparison of two values of a knob."""
-    level_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON values; docs/compare.md says what the keys mean."""
@@ -68,7 +67,6 @@ def compare(
     cost_share: float = 0.3,
     raw: bool = False,
     seed: int = 0,
-    with_scorecard: bool = True,
 ) -> Comparison:
     """Compare.
 
@@ -80,7 +78,6 @@ def compare(
         cost_share: likewise.
         raw: shares of cost and latency themselves, and not of their logarithms.
         seed: of the bootstraps.
-        with_scorecard: whether a store's scorecard is made.
 
     Raises:
         ColumnError: there are too many factors, or too few rows.
@@ -89,7 +86,9 @@ def compare(
 
     if len(table.factors) > MOST_FACTORS:
         names = ", ".join(table.factors)
-        raise ColumnError(f"At most {MOST_FACTORS} factors can be told apart at once, got {names}; name fewer with --by.")
+        raise ColumnError(
+            f"At most {MOST_FACTORS} factors can be told apart at once, got {names}; name fewer with --by."
+        )
     notes = list(table.notes)
     shares = [_shares(table, measure, raw, seed, notes) for measure in table.measures]
     gaps = harness_gaps(table, np.random.default_rng(seed))
@@ -103,9 +102,8 @@ def compare(
         gaps=tuple(gaps),
         frontier=cost_frontier(table, quality_share, cost_share, np.random.default_rng(seed)),
         notes=tuple(notes),
-        scores=tuple(scorecard(con)) if con is not None and with_scorecard else (),
+        scores=tuple(scorecard(con)) if con is not None else (),
         knobs=compare_values(read_units(con, sources)) if con is not None else None,
-        level_names=table.levels,
     )
 
 

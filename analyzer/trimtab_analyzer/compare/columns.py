@@ -1,7 +1,7 @@
 """Which column of a table plays which part, and a helpful sentence where none does.
 
-In: the names of a table's columns, and what the user named. Out: one column per part, or :class:`ColumnError`. A module of
-its own because tables of runs come from anywhere, and most mistakes are made here.
+In: the names of a table's columns, and what the user named. Out: one column per part, or :class:`ColumnError`. A module
+of its own because tables of runs come from anywhere, and most mistakes are made here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class ColumnError(TrimtabError):
     @classmethod
     def unusable(cls, part: str, name: str, seen: str, expected: str) -> ColumnError:
         """The column holds something else."""
-        return cls(f"Column {name!r} can't be {part}: it holds {seen}, expected {expected}. Name another --{part} COLUMN.")
+        return cls(
+            f"Column {name!r} can't be {part}: it holds {seen}, expected {expected}. Name another --{part} COLUMN."
+        )
 
 
 def _listed(columns: list[str]) -> str:

@@ -1,11 +1,12 @@
 """Cost against quality: which configurations no other one beats, and what so much quality at so little cost would need.
 
-In: a :class:`~.table.Table`. Out: a :class:`Frontier`: every configuration (a harness with a model; without these the other factors but the task)
-with its mean success and cost, their intervals, how surely it is on the frontier, and the answer to a question such as
-"80 % of the quality at 30 % of the cost". A module of its own because it is about two measures at once.
+In: a :class:`~.table.Table`. Out: a :class:`Frontier`: every configuration (a harness with a model; without these the
+other factors but the task) with its mean success and cost, their intervals, how surely it is on the frontier, and the
+answer to a question such as "80 % of the quality at 30 % of the cost". A module of its own because it is about two
+measures at once.
 
-A configuration is on the frontier if none other is at least as good and at least as cheap, and better in one. Means are over
-the runs that the configuration had; where it had other tasks than its rivals, that is in them, and the answer says so.
+A configuration is on the frontier if none other is at least as good and at least as cheap, and better in one. Means are
+over the runs that the configuration had; where it had other tasks than its rivals, that is in them.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def cost_frontier(
         cost_share: share of its cost that may be spent.
         rng: for the bootstrap; seeded with 0 if None.
     """
-    names = [name for name in ("harness", "model") if name in table.factors]
+    names: list[str] = [name for name in ("harness", "model") if name in table.factors]
     names = names or [name for name in table.factors if name != "task"]
     if not names or not {"success", "cost"} <= table.measures.keys():
         return None
@@ -91,7 +92,7 @@ def cost_frontier(
         return None
     labels = [" / ".join(table.levels[name][table.factors[name][row]] for name in names) for row in rows]
     found, config = np.unique(labels, return_inverse=True)
-    runs = np.bincount(config, weights=table.trials[rows])
+    runs = np.bincount(config, weights=table.trials[rows]).astype(np.float64)
     kept = np.flatnonzero(runs >= LEAST_RUNS)
     everyone = {tuple(one) for one in zip(*(table.factors[name].tolist() for name in names), strict=True)}
     if len(kept) < 2:
@@ -100,7 +101,12 @@ def cost_frontier(
     place = np.searchsorted(kept, config[use])
     quality, costs = _means(table, rows[use], place, len(kept), rng or np.random.default_rng(0))
     return _frontier(
-        [str(one) for one in found[kept]], runs[kept], quality, costs, (quality_share, cost_share), len(everyone) - len(kept)
+        [str(one) for one in found[kept]],
+        runs[kept],
+        quality,
+        costs,
+        (quality_share, cost_share),
+        len(everyone) - len(kept),
     )
 
 
@@ -152,9 +158,11 @@ def _frontier(
             names[i],
             int(runs[i]),
             float(quality[0, i]),
-            *(float(one) for one in bounds[0][:, i]),
+            float(bounds[0][0, i]),
+            float(bounds[0][1, i]),
             float(costs[0, i]),
-            *(float(one) for one in bounds[1][:, i]),
+            float(bounds[1][0, i]),
+            float(bounds[1][1, i]),
             bool(undominated[0, i]),
             float(undominated[1:, i].mean()),
             bool(meets[0, i]),
@@ -215,5 +223,9 @@ def _answer(
     if not mix:
         return f"{question}: none does, and nothing is that cheap; {keeps}."
     parts = " and ".join(f"{share:.0%} of the runs to {name}" for name, share in mix.items())
-    verdict = "does" if mix_share >= asked[0] else f"reaches {mix_share:.0%} of the quality within the cost, the most there is"
+    verdict = (
+        "does"
+        if mix_share >= asked[0]
+        else f"reaches {mix_share:.0%} of the quality within the cost, the most there is"
+    )
     return f"{question}: none does by itself; sending {parts} {verdict}; {keeps}."

@@ -1,11 +1,11 @@
 """The harness gap: how far apart the best and the worst harness are with the same model, and why.
 
-In: a :class:`~.table.Table`. Out: one :class:`Gap` per model that ran in several harnesses. A module of its own because the best
-and the worst are chosen by looking at the data, and each number here takes that into account.
+In: a :class:`~.table.Table`. Out: one :class:`Gap` per model that ran in several harnesses. A module of its own because
+the best and the worst are chosen by looking at the data, and each number here takes that into account.
 
-The best of several looks better than it is, and the worst worse (the winner's curse). So the plain difference is told with
-an interval that holds for all pairs of harnesses at once, and therefore for the pair that was chosen; and beside it stands
-``corrected``, for which one half of the data chooses and the other half measures.
+The best of several looks better than it is, and the worst worse (the winner's curse). So the plain difference is told
+with an interval that holds for all pairs of harnesses at once, and therefore for the pair that was chosen; and beside
+it stands ``corrected``, for which one half of the data chooses and the other half measures.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Gap:
     shared_tasks: int | None
     """Tasks that all of the harnesses ran, and to which the comparison is limited; None where they share too few."""
     never_started: float | None
-    """Part of ``difference`` that comes from runs in which the agent never made a call; None where that is not known."""
+    """Part of ``difference`` that comes from runs in which the agent never made a call; None where not known."""
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -83,7 +83,7 @@ class _Cells:
         smoothed = (self.hits.sum(axis=0) + 1) / (n + 2)
         is_flat = (means <= 0) | (means >= 1) | ((self.runs > 0).sum(axis=0) < 2)
         np.fill_diagonal(found, np.where(is_flat, smoothed * (1 - smoothed) / n, np.diag(found)))
-        return found
+        return np.asarray(found)
 
 
 def harness_gaps(table: Table, rng: np.random.Generator | None = None) -> list[Gap]:
@@ -140,7 +140,7 @@ def _gap(table: Table, rows: Ints, model: str, rng: np.random.Generator) -> Gap 
 
 
 def _on_shared_tasks(table: Table, rows: Ints, ranked: Ints) -> tuple[Ints, int | None]:
-    """Only rows of tasks that all harnesses ran, where there are enough of them: else easy tasks would make a harness."""
+    """Only rows of tasks that all harnesses ran, where there are enough: else easy tasks would make a harness."""
     task = table.factors.get("task")
     if task is None:
         return rows, None
@@ -157,8 +157,9 @@ def _cells(table: Table, rows: Ints, ranked: Ints) -> _Cells:
     shape = (int(clusters.max()) + 1, len(ranked))
     place = clusters * shape[1] + column
     trials = table.trials[rows].astype(np.float64)
-    hits = np.bincount(place, weights=trials * table.measures["success"][rows], minlength=shape[0] * shape[1])
-    runs = np.bincount(place, weights=trials, minlength=shape[0] * shape[1])
+    size = shape[0] * shape[1]
+    hits = np.bincount(place, weights=trials * table.measures["success"][rows], minlength=size).astype(np.float64)
+    runs = np.bincount(place, weights=trials, minlength=size).astype(np.float64)
     return _Cells(hits.reshape(shape), runs.reshape(shape), [table.levels["harness"][one] for one in ranked])
 
 
@@ -169,16 +170,16 @@ def _variance(covariance: Floats, first: int, second: int) -> float:
 def _critical(covariance: Floats, rng: np.random.Generator) -> float:
     """How many standard errors hold for all pairs at once.
 
-    The .95 quantile of the largest ``|Z_i - Z_j| / se_ij`` for Z normal with this covariance: V. Chernozhukov, D. Chetverikov
-    and K. Kato, "Gaussian approximations and multiplier bootstrap for maxima of sums of high-dimensional random
-    vectors", Annals of Statistics 41 (2013), 2786-2819; for equal variances it is Tukey's studentized range.
+    The .95 quantile of the largest ``|Z_i - Z_j| / se_ij`` for Z normal with this covariance: V. Chernozhukov, D.
+    Chetverikov and K. Kato, "Gaussian approximations and multiplier bootstrap for maxima of sums of high-dimensional
+    random vectors", Annals of Statistics 41 (2013), 2786-2819; for equal variances it is Tukey's studentized range.
     """
     h = len(covariance)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     draws = rng.normal(size=(DRAWS, h)) @ root.T
     first, second = np.triu_indices(h, 1)
-    se = np.sqrt(np.maximum(1e-18, [_variance(covariance, i, j) for i, j in zip(first, second, strict=True)]))
+    se = np.sqrt(np.maximum(1e-18, [_variance(covariance, int(i), int(j)) for i, j in zip(first, second, strict=True)]))
     return float(np.quantile(np.abs((draws[:, first] - draws[:, second]) / se).max(axis=1), 0.95))
 
 
@@ -220,8 +221,8 @@ def _corrected(table: Table, cells: _Cells, rng: np.random.Generator) -> float:
 def _never_started(table: Table, rows: Ints, best: int, worst: int) -> float | None:
     """``(a_b - a_w) · (mean of both of: success when started - success when not)``.
 
-    With a the share that started. E. M. Kitagawa, "Components of a difference between two rates", Journal of the American
-    Statistical Association 50 (1955), 1168-1194: the rest of the difference lies between runs that did start.
+    With a the share that started. E. M. Kitagawa, "Components of a difference between two rates", Journal of the
+    American Statistical Association 50 (1955), 1168-1194: the rest of the difference lies between runs that did start.
     """
     if table.started is None:
         return None

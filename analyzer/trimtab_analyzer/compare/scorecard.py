@@ -1,10 +1,10 @@
 """The harness scorecard: five dimensions, each a stated share in [0, 100], for each version of the harness.
 
-In: the store. Out: one :class:`Score` per version and dimension. A module of its own because it judges the harness by what
-it did and not by the outcome alone, with formulas that stay the same from version to version.
+In: the store. Out: one :class:`Score` per version and dimension. A module of its own because it judges the harness by
+what it did and not by the outcome alone, with formulas that stay the same from version to version.
 
-Every score is ``100 · Σ_runs k / Σ_runs n``, of the counts that :data:`DIMENSIONS` names. There is no total: five shares of
-different things have no sum. A dimension that the recording says nothing about has no score, rather than 100.
+Every score is ``100 · Σ_runs k / Σ_runs n``, of the counts that :data:`DIMENSIONS` names. There is no total: five
+shares of different things have no sum. A dimension that the recording says nothing about has no score, rather than 100.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from .. import load
 from ..ask import Connection, Schema, ask, snapshot
 from ..cost import ledger
 from ..statistics import Z_95, Floats, cluster_variance, codes, wilson
@@ -29,7 +30,6 @@ FACTS: Final[Schema] = {
     "tool_calls": pl.Int64,
     "good_tools": pl.Int64,
     "met_error": pl.Boolean,
-    "is_well": pl.Boolean,
     "changed": pl.Boolean,
     "checked": pl.Boolean,
 }
@@ -58,7 +58,7 @@ DIMENSIONS: Final = (
     ),
     Dimension(
         "tools",
-        "tool calls that named an offered tool, had arguments that parse, and did not fail, of those whose fate is known",
+        "tool calls that named an offered tool, had arguments that parse, and did not fail, of those of known fate",
         "tool calls",
         "no tool call was recorded",
     ),
@@ -115,13 +115,17 @@ def scorecard(con: Connection) -> list[Score]:
     with snapshot(con):
         facts = ask(con, "scorecard", FACTS)
         parts = ledger(con)
-    spent = parts.filter("cost_known").group_by("run_id").agg(
-        spent=pl.col("cost_musd").sum() / 1e6,
-        useful=pl.col("cost_musd").filter(pl.col("cls") == "useful").sum() / 1e6,
+        failed = load.outcomes(con, facts["run_id"].to_list()).select("run_id", is_well=~pl.col("failed"))
+    spent = (
+        parts.filter("cost_known")
+        .group_by("run_id")
+        .agg(
+            spent=pl.col("cost_musd").sum() / 1e6,
+            useful=pl.col("cost_musd").filter(pl.col("cls") == "useful").sum() / 1e6,
+        )
     )
-    rows = facts.join(spent, on="run_id", how="left").with_columns(
-        pl.col("spent", "useful").fill_null(0.0), pl.col("version").fill_null(UNNAMED)
-    )
+    rows = facts.join(failed, on="run_id").join(spent, on="run_id", how="left")
+    rows = rows.with_columns(pl.col("spent", "useful").fill_null(0.0), pl.col("version").fill_null(UNNAMED))
     found = []
     for key, runs in rows.group_by("version", maintain_order=True):
         for dimension in DIMENSIONS:
@@ -132,9 +136,10 @@ def scorecard(con: Connection) -> list[Score]:
 def _score(version: str, dimension: Dimension, runs: pl.DataFrame) -> Score:
     k, n = (column.cast(pl.Float64).to_numpy() for column in _counts(dimension.id, runs))
     counted = n > 0
-    share = ratio(k[counted], n[counted], codes(runs["root"].to_numpy()[counted])) if counted.any() else None
-    scores = (None, None, None) if share is None else tuple(100 * one for one in share)
-    return Score(version, dimension.id, *scores, float(n.sum()), dimension.unit, int(counted.sum()))
+    score = low = high = None
+    if counted.any():
+        score, low, high = (100 * one for one in ratio(k[counted], n[counted], codes(runs["root"].to_numpy()[counted])))
+    return Score(version, dimension.id, score, low, high, float(n.sum()), dimension.unit, int(counted.sum()))
 
 
 def _counts(dimension: str, runs: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
@@ -152,9 +157,10 @@ def _counts(dimension: str, runs: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
 def ratio(k: Floats, n: Floats, clusters: np.ndarray) -> tuple[float, float, float]:
     """``Σ k / Σ n`` with its 95 % interval, for counts that come in clusters.
 
-    The variance is that of the linearised ratio, summed by cluster (W. G. Cochran, "Sampling Techniques", Wiley 1977, section
-    6.4); the interval is made on the logit scale, so that it stays in [0, 1]. Where all of it is 0 or 1, or there is one
-    cluster, the interval is Wilson's for as many trials as there are clusters, which errs on the wide side.
+    The variance is that of the linearised ratio, summed by cluster (W. G. Cochran, "Sampling Techniques", Wiley 1977,
+    section 6.4); the interval is made on the logit scale, so that it stays in [0, 1]. Where all of it is 0 or 1, or
+    there is one cluster, the interval is Wilson's for as many trials as there are clusters, which errs on the wide
+    side.
     """
     share = float(k.sum() / n.sum())
     variance = cluster_variance((k - share * n) / n.sum(), codes(clusters))

@@ -1,8 +1,8 @@
 """A table of runs, whatever file or store it came from, in the one shape that all comparisons take.
 
-In: a CSV, Parquet or JSON-lines file, or the runs of a store, and which column is what. Out: a :class:`Table`. A row is a run,
-or, with a column of counts (``n``), that many runs of which only the mean is known. Values that can't be used are left
-out, counted, and told in ``notes``; a column that can't be used at all is a :class:`~.columns.ColumnError`.
+In: a CSV, Parquet or JSON-lines file, or the runs of a store, and which column is what. Out: a :class:`Table`. A row is
+a run, or, with a column of counts (``n``), that many runs of which only the mean is known. Values that can't be used
+are left out, counted, and told in ``notes``; a column that can't be used at all is a :class:`~.columns.ColumnError`.
 """
 
 from __future__ import annotations
@@ -158,9 +158,11 @@ def _factors(
         if column not in frame.columns:
             raise ColumnError.missing("by", column, [*ROLES, *frame.columns], source)
         role = next((r for r in ROLES if columns.get(r) == column), name)
-        found[role] = frame[column].fill_null("unknown").to_list() if frame[column].dtype == pl.String else [
-            "unknown" if one is None else one for one in frame[column].to_list()
-        ]
+        found[role] = (
+            frame[column].fill_null("unknown").to_list()
+            if frame[column].dtype == pl.String
+            else ["unknown" if one is None else one for one in frame[column].to_list()]
+        )
     if not found:
         raise ColumnError.nothing("harness, model and task", ROLES, frame.columns, source)
     return found
@@ -171,7 +173,9 @@ def _trials(frame: pl.DataFrame, columns: dict[str, str]) -> Ints:
         return np.ones(frame.height, dtype=np.int64)
     counts = frame[columns["n"]].cast(pl.Float64, strict=False)
     if counts.null_count() or bool((counts < 1).any()):
-        raise ColumnError.unusable("n", columns["n"], "empty cells or numbers below 1", "the number of runs of each row")
+        raise ColumnError.unusable(
+            "n", columns["n"], "empty cells or numbers below 1", "the number of runs of each row"
+        )
     return counts.round().cast(pl.Int64).to_numpy()
 
 
@@ -198,12 +202,13 @@ def _yes_or_no(frame: pl.DataFrame, name: str, part: str) -> pl.Series:
 
 def _success(frame: pl.DataFrame, name: str, notes: list[str]) -> Floats:
     values = _yes_or_no(frame, name, "success")
-    most, least = values.max(), values.min()
-    if most is None:
+    known = values.drop_nulls().to_numpy()
+    if not len(known):
         raise ColumnError.unusable("success", name, "nothing but empty cells", "true and false, or shares")
-    if float(least) < 0 or float(most) > 100:  # type: ignore[arg-type]
-        raise ColumnError.unusable("success", name, f"{least} to {most}", "shares from 0 to 1, or per cent")
-    if float(most) > 1:  # type: ignore[arg-type]
+    least, most = float(known.min()), float(known.max())
+    if least < 0 or most > 100:
+        raise ColumnError.unusable("success", name, f"{least:g} to {most:g}", "shares from 0 to 1, or per cent")
+    if most > 1:
         values = values / 100
         notes.append(f"{name} goes up to {most:g}, so it is read as per cent.")
     if empty := values.null_count():

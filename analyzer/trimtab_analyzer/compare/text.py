@@ -1,16 +1,19 @@
 """A comparison for the terminal.
 
-In: a :class:`~.build.Comparison` and a rich console. Out: one table per part, each with what it means in a line below it.
-Apart from :mod:`.build` because words change more often than numbers.
+In: a :class:`~.build.Comparison` and a rich console. Out: one table per part, each with what it means in a line below
+it. Apart from :mod:`.build` because words change more often than numbers.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from ..effects import Association, Comparisons, Effect
+from ..effects import Comparisons, Effect
+from ..effects.answers import Pair
 from .build import Comparison
 from .frontier import Frontier
 from .gap import Gap
@@ -38,7 +41,7 @@ def print_text(found: Comparison, console: Console) -> None:
     if found.frontier:
         _print_frontier(found.frontier, console)
     if found.scores:
-        _print_scores(found.scores, console)
+        print_scores(found.scores, console)
     if found.knobs:
         _print_effects(found.knobs, console)
         _print_associations(found.knobs, console)
@@ -127,7 +130,8 @@ def _print_frontier(frontier: Frontier, console: Console) -> None:
         )
 
 
-def _print_scores(scores: tuple[Score, ...], console: Console) -> None:
+def print_scores(scores: Sequence[Score], console: Console) -> None:
+    """Print the scorecard: one line per harness version, and the formulas below."""
     grid = _grid("\nScorecard", "harness version", *(one.id.replace("_", " ") for one in DIMENSIONS))
     for version in dict.fromkeys(score.version for score in scores):
         cells = []
@@ -161,7 +165,14 @@ def _print_associations(knobs: Comparisons, console: Console) -> None:
     if not knobs.associations:
         return
     grid = _grid(
-        "\nAssociations (nobody drew the values)", "knob at line", "value", "against", "measure", "runs", "difference", "q"
+        "\nAssociations (nobody drew the values)",
+        "knob at line",
+        "value",
+        "against",
+        "measure",
+        "runs",
+        "difference",
+        "q",
     )
     for one in sorted(knobs.associations, key=lambda one: one.q)[:MAX_VALUES]:
         said = _difference(one.measure, one.difference, one.low, one.high)
@@ -173,7 +184,7 @@ def _print_associations(knobs: Comparisons, console: Console) -> None:
     )
 
 
-def _place(one: Effect | Association) -> tuple[str, str, str, str, str]:
+def _place(one: Pair) -> tuple[str, str, str, str, str]:
     runs = f"{one.runs_value} / {one.runs_base}"
     return escape(f"{one.knob} at {one.site_id[:12]}"), escape(one.value), escape(one.base), one.measure, runs
 

@@ -1,12 +1,13 @@
 """What a knob does to success, cost and latency: effects where values were drawn, associations elsewhere.
 
     read_units(con)  →  compare_values(units)  →  Comparisons
-    Sample.of(...)   →  policy_value(sample, candidate, ...)
+    logged(units, line, knob, measure)  →  policy_value(sample, candidate, ...)
 
 ``docs/effects.md`` says what the numbers promise, and shows the simulations that check it.
 """
 
-from .comparisons import Association, Comparisons, Effect, compare_values
+from .answers import Association, Comparisons, Effect
+from .comparisons import Logged, compare_values, logged
 from .sample import Sample
 from .units import SOURCES, TRUSTED, Units, read_runs, read_units
 from .value import NoOverlap, Value, policy_value
@@ -17,11 +18,13 @@ __all__ = [
     "Association",
     "Comparisons",
     "Effect",
+    "Logged",
     "NoOverlap",
     "Sample",
     "Units",
     "Value",
     "compare_values",
+    "logged",
     "policy_value",
     "read_runs",
     "read_units",

@@ -1,8 +1,8 @@
-"""Every comparison of two values of a knob at a line that the store allows: effects where they were drawn, else associations.
+"""Every comparison of two values of a knob at a line: effects where they were drawn, else associations.
 
-In: :class:`~.units.Units`. Out: :class:`Comparisons`. Per line, knob and measure each value is compared with the *base*: the
-value that the code itself sets there, or the commonest. Units that an experiment drew are compared by their logged
-propensities, the others within strata of model, task and day, and never both together.
+In: :class:`~.units.Units`. Out: :class:`Comparisons`. Per line, knob and measure each value is compared with the
+*base*: the value that the code itself sets there, or the commonest. Units that an experiment drew are compared by their
+logged propensities, the others within strata of model, task and day, and never both together.
 
 A run counts once for each line and knob. What is left out is counted: runs with several values at the line, without an
 outcome, of unknown cost, without a call. They are left out after the draw, so where their share differs between
@@ -11,16 +11,19 @@ values, that is told beside the comparison.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from ..statistics import Ints, benjamini_hochberg, codes, e_benjamini_hochberg, number
+from ..statistics import benjamini_hochberg, codes, e_benjamini_hochberg
 from . import sequences, stratified
+from .answers import Association, Comparisons, Effect
 from .sample import Sample
-from .units import Units
+from .units import Units, canonical
 from .weighting import Estimate, arm_mean, contrast_scores, ipw, least_clusters, snips, weighted_mean
 
 MEASURES: Final = {"success": "success", "cost": "cost_usd", "latency": "latency_s"}
@@ -31,99 +34,6 @@ CLEAR: Final = 0.03
 """The same for associations that are called clear: less, because their p-values hold only in the limit of many runs."""
 LEAST_RUNS: Final = 5
 """Runs with each value below which no comparison is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """One value against the base, drawn at random with known probabilities."""
-
-    site_id: str
-    knob: str
-    base: str
-    value: str
-    measure: str
-    runs_base: int
-    runs_value: int
-    mean_base: float
-    mean_value: float
-    """Self-normalised: what all runs would have come to under the value."""
-    ipw: Estimate
-    snips: Estimate
-    dr: Estimate
-    low: float
-    """Interval around ``dr`` that holds at any time, at 95 %."""
-    high: float
-    log_e: float
-    is_exact: bool
-    """The interval holds at every size; else as the number of runs grows."""
-    is_adaptive: bool
-    """Propensities changed along the way: then only ``low`` and ``high`` hold for sure."""
-    missing_base: int
-    """Runs that drew the base and could not be counted."""
-    missing_value: int
-    is_declared: bool = False
-    """The e-value stands among all comparisons of the measure (e-BH at 5 %)."""
-
-    def as_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        said = asdict(self) | {name: getattr(self, name).as_json() for name in ("ipw", "snips", "dr")}
-        return said | {name: number(getattr(self, name)) for name in ("low", "high", "log_e")} | {"kind": "effect"}
-
-
-@dataclass(frozen=True, slots=True)
-class Association:
-    """One value against the base, within strata; nobody drew them."""
-
-    site_id: str
-    knob: str
-    base: str
-    value: str
-    measure: str
-    runs_base: int
-    runs_value: int
-    mean_base: float
-    mean_value: float
-    difference: float
-    """Value minus base within strata."""
-    low: float
-    high: float
-    p: float
-    strata: int
-    by: tuple[str, ...]
-    """What strata are made of."""
-    left_out: int
-    """Runs in strata in which only one of the two values occurred."""
-    missing: int
-    """Runs that could not be counted."""
-    q: float = 1.0
-    """Benjamini-Hochberg over all comparisons made."""
-    is_clear: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        bounds = {"low": number(self.low), "high": number(self.high)}
-        return asdict(self) | bounds | {"by": list(self.by), "kind": "association"}
-
-
-@dataclass(frozen=True, slots=True)
-class Comparisons:
-    """All of them, and what was left out."""
-
-    effects: tuple[Effect, ...]
-    associations: tuple[Association, ...]
-    outcomes: dict[str, Any]
-    """See :meth:`~.units.Units.outcomes`."""
-    mixed: int
-    """Runs with several values of one knob at one line, summed over lines and knobs."""
-
-    def as_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
-        return {
-            "effects": [effect.as_json() for effect in self.effects],
-            "associations": [association.as_json() for association in self.associations],
-            "outcomes": self.outcomes,
-            "mixed": self.mixed,
-        }
 
 
 def compare_values(units: Units) -> Comparisons:
@@ -161,25 +71,77 @@ def effect(sample: Sample, base: int, other: int, *, is_share: bool) -> tuple[Es
     return estimate, sequences.asymptotic(estimate, len(scores.score), least)
 
 
-def _effects(place: tuple[str, str], drawn: pl.DataFrame, base: str, value: str) -> list[Effect]:
-    arms = drawn["value"].unique(maintain_order=True).to_list()
-    first, second = arms.index(base), arms.index(value)
+class Logged(NamedTuple):
+    """Drawn units as the estimators take them, with the names behind the numbers."""
+
+    sample: Sample
+    values: list[str]
+    """JSON text of each value, in the order of ``sample.value``."""
+    contexts: list[str]
+    """Name of each stratum, in the order of ``sample.stratum``."""
+    is_share: bool
+    """The measure lies in [0, 1]."""
+
+
+def logged(
+    units: Units, site_id: str, knob: str, measure: str, by: Sequence[str] = (), values: Sequence[str] = ()
+) -> Logged:
+    """What an experiment drew of ``knob`` at a line and what came of it, for :func:`~.value.policy_value`.
+
+    Args:
+        units: of the store.
+        site_id: the line.
+        knob: the knob.
+        measure: ``success``, ``cost`` or ``latency``.
+        by: contexts are the combinations of these, of ``model``, ``task`` and ``day``; all runs are one without.
+        values: only units that could have got each of these (JSON texts) count.
+    """
+    here = (
+        (pl.col("site_id") == site_id) & (pl.col("knob") == knob) & pl.col("is_drawn") & pl.col("value").is_not_null()
+    )
+    drawn = units.rows.filter(here & pl.col(MEASURES[measure]).is_not_null())
+    return _logged(_possible(drawn, values), measure, tuple(by))
+
+
+def _possible(drawn: pl.DataFrame, values: Sequence[str]) -> pl.DataFrame:
+    """The units that could have got each of the values: an arm added later had probability 0 before.
+
+    A value that is no arm's anywhere is the incumbent's. What the policy gave is unknown where its version is gone;
+    such units are kept.
+    """
+    arms = pl.col("arms")
+    named = set(drawn["arms"].explode().drop_nulls().to_list())
+    for value in values:
+        has = arms.list.contains(canonical(value)) if canonical(value) in named else pl.col("has_incumbent")
+        drawn = drawn.filter(arms.is_null() | has)
+    return drawn
+
+
+def _logged(drawn: pl.DataFrame, measure: str, by: tuple[str, ...]) -> Logged:
+    values = drawn["value"].unique(maintain_order=True).to_list()
+    labels = _labels(drawn, by)
+    sample = Sample.of(
+        np.array([values.index(one) for one in drawn["value"]], dtype=np.int64),
+        drawn["propensity"].to_numpy(),
+        drawn[MEASURES[measure]].cast(pl.Float64).to_numpy(),
+        floor=drawn["floor"].to_numpy(),
+        stratum=labels,
+        cluster=drawn["root"].to_numpy(),
+    )
+    return Logged(sample, values, sorted(set(labels.tolist())), measure == "success")
+
+
+def _effects(place: tuple[str, str], all_drawn: pl.DataFrame, base: str, value: str) -> list[Effect]:
+    drawn = _possible(all_drawn, (base, value))
+    all_runs = dict(drawn["value"].value_counts().iter_rows())
     found = []
     for measure, column in MEASURES.items():
         known = drawn.filter(pl.col(column).is_not_null())
-        runs, all_runs = (dict(frame["value"].value_counts().iter_rows()) for frame in (known, drawn))
+        runs = dict(known["value"].value_counts().iter_rows())
         if min(runs.get(base, 0), runs.get(value, 0)) < LEAST_RUNS:
             continue
-        names = ("model", "task") if place[1] != "model" else ("task",)
-        sample = Sample.of(
-            np.array([arms.index(one) for one in known["value"]]),
-            known["propensity"].to_numpy(),
-            known[column].cast(pl.Float64).to_numpy(),
-            floor=known["floor"].to_numpy(),
-            stratum=_strata(known, names),
-            cluster=known["root"].to_numpy(),
-        )
-        is_share = measure == "success"
+        sample, values, _, is_share = _logged(known, measure, ("model", "task") if place[1] != "model" else ("task",))
+        first, second = values.index(base), values.index(value)
         estimate, held = effect(sample, first, second, is_share=is_share)
         per_arm = known.group_by("value").agg(pl.col("propensity").n_unique())["propensity"]
         found.append(
@@ -207,8 +169,12 @@ def _effects(place: tuple[str, str], drawn: pl.DataFrame, base: str, value: str)
     return found
 
 
-def _strata(rows: pl.DataFrame, names: tuple[str, ...]) -> Ints:
-    return codes(rows.select(pl.concat_str([pl.col(n).fill_null("") for n in names], separator="\0"))[:, 0].to_numpy())
+def _labels(rows: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.object_]:
+    """The stratum of each row, as its name."""
+    if not names:
+        return np.full(rows.height, "all", dtype=object)
+    joined = pl.concat_str([pl.col(name).fill_null("unknown") for name in names], separator=" / ")
+    return np.array(rows.select(joined)[:, 0].to_list(), dtype=object)
 
 
 def _associations(place: tuple[str, str], rows: pl.DataFrame, base: str, value: str) -> list[Association]:
@@ -223,7 +189,7 @@ def _associations(place: tuple[str, str], rows: pl.DataFrame, base: str, value: 
         made = stratified.contrast(
             known[column].cast(pl.Float64).to_numpy(),
             is_second,
-            _strata(known, by),
+            codes(_labels(known, by)),
             codes(known["root"].to_numpy()),
             is_share=measure == "success",
         )

@@ -83,4 +83,4 @@ class Sample:
 
     def arm(self, index: int) -> Floats:
         """1 where this value was drawn, else 0."""
-        return (self.value == index).astype(np.float64)
+        return np.asarray(self.value == index, dtype=np.float64)

@@ -13,13 +13,13 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize, special  # type: ignore[import-untyped]
 
 from ..statistics import Floats
 from .weighting import Estimate, Scores
 
 TUNED_AT: Final = 1000.0
-"""Units at which the sequences are narrowest; between 200 and 10,000 they lose at most a tenth of their width to that."""
+"""Units at which the sequences are narrowest; from 200 to 10,000 they lose at most a tenth of their width to that."""
 BEST_MIXTURE: Final = 8.2
 """Width of the mixture, in units of variance at :data:`TUNED_AT`, that makes a 95 % sequence narrowest there."""
 LEAST_ASYMPTOTIC: Final = 30
@@ -59,7 +59,7 @@ def bets(scores: Scores) -> Floats:
     """
     x = scores.score / np.sqrt(scores.bound)
     n = np.arange(len(x), dtype=np.float64)
-    total, squares = np.cumsum(x) - x, np.cumsum(x**2) - x**2
+    total, squares = (np.concatenate(([0.0], np.cumsum(one)[:-1])) for one in (x, x**2))
     around = np.maximum(squares - total**2 / np.maximum(n, 1.0), 0.0)
     sd = np.sqrt((PRIOR_UNITS * PRIOR_VARIANCE + around) / (PRIOR_UNITS + n) * scores.bound)
     largest = (CAUTION / (scores.bound + 1.0))[:, None]
@@ -67,24 +67,24 @@ def bets(scores: Scores) -> Floats:
     return np.asarray(np.clip(rho * _U / sd[:, None], -largest, largest))
 
 
-def log_capital(scores: Scores, placed: Floats, mean: float) -> Floats:
-    """The logarithm of the capital after each row, of one who bets against ``mean`` and starts with 1.
+def log_capital(scores: Scores, placed: Floats, mean: float, every: int = 1) -> Floats:
+    """The logarithm of the capital after each (``every``-th) row, of one who bets against ``mean`` and starts with 1.
 
     ``K_t(m) = Σ_j q_j Π_{i<=t} (1 + λ_{i,j} (x_i - m))``: I. Waudby-Smith and A. Ramdas, "Estimating means of bounded
-    random variables by betting", Journal of the Royal Statistical Society B 86 (2024), 1-27, section 4, with a mixture of
-    bets for a normal prior over λ in place of a single one; for weighted rows I. Waudby-Smith, L. Wu, A. Ramdas,
-    N. Karampatziakis and P. Mineiro, "Anytime-valid off-policy inference for contextual bandits", ACM/IMS Journal of
-    Data Science 1 (2024). If m is the mean of each row given its past, K is a non-negative martingale, and by Ville's
+    random variables by betting", Journal of the Royal Statistical Society B 86 (2024), 1-27, section 4, with a mixture
+    of bets for a normal prior over λ in place of a single one; for weighted rows I. Waudby-Smith, L. Wu, A. Ramdas, N.
+    Karampatziakis and P. Mineiro, "Anytime-valid off-policy inference for contextual bandits", ACM/IMS Journal of Data
+    Science 1 (2024). If m is the mean of each row given its past, K is a non-negative martingale, and by Ville's
     inequality reaches 1/α at any time with probability at most α.
     """
-    growth = np.cumsum(np.log1p(placed * (scores.score - mean)[:, None]), axis=0)
+    gains = np.log1p(placed * (scores.score - mean)[:, None])
+    growth = np.cumsum(np.add.reduceat(gains, np.arange(0, len(gains), every), axis=0), axis=0)
     return np.asarray(special.logsumexp(growth + _LOG_MASS, axis=1))
 
 
 def final_log_capital(scores: Scores, placed: Floats, mean: float) -> float:
     """The last entry of :func:`log_capital`, without the way there."""
-    growth = np.log1p(placed * (scores.score - mean)[:, None]).sum(axis=0)
-    return float(special.logsumexp(growth + _LOG_MASS))
+    return float(log_capital(scores, placed, mean, len(scores.score))[-1])
 
 
 def betting(scores: Scores, alpha: float = 0.05) -> Sequence:
@@ -99,7 +99,7 @@ def betting(scores: Scores, alpha: float = 0.05) -> Sequence:
     limit = -np.log(alpha)
 
     def above(mean: float) -> float:
-        return final_log_capital(scores, placed, mean) - limit
+        return final_log_capital(scores, placed, mean) - float(limit)
 
     inside = float(np.clip(scores.score.mean(), -1.0, 1.0))
     if above(inside) >= 0:

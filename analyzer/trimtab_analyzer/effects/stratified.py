@@ -1,8 +1,8 @@
 """Comparison of two values that nobody drew: within strata in which both occurred, and no claim beyond that.
 
-In: arrays of outcomes, which of the two values, strata, clusters. Out: a :class:`Contrast` with its interval and p-value.
-A module of its own because nothing of it leans on propensities: what it finds is an association, and whatever else
-differs within a stratum between runs with one value and runs with the other is in it.
+In: arrays of outcomes, which of the two values, strata, clusters. Out: a :class:`Contrast` with its interval and
+p-value. A module of its own because nothing of it leans on propensities: what it finds is an association, and whatever
+else differs within a stratum between runs with one value and runs with the other is in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from ..statistics import Floats, Ints, cluster_sums, newcombe
 
@@ -36,12 +36,13 @@ class Contrast(NamedTuple):
 def contrast(outcome: Floats, is_second: Floats, stratum: Ints, cluster: Ints, *, is_share: bool) -> Contrast | None:
     """The mean difference within strata, or None where no stratum holds both values or only two units are left.
 
-    Strata weigh ``n_1 n_2 / (n_1 + n_2)``: W. G. Cochran, "Some methods for strengthening the common χ² tests", Biometrics
-    10 (1954), 417-451; for shares this is the Mantel-Haenszel risk difference of S. Greenland and J. M. Robins,
-    "Estimation of a common effect parameter from sparse follow-up data", Biometrics 41 (1985), 55-68. It equals least
-    squares with a constant per stratum, so its variance is that of the scores of that regression, each scaled by
-    ``1/√(1 - leverage)`` (J. G. MacKinnon and H. White, "Some heteroskedasticity-consistent covariance matrix estimators
-    with improved finite sample properties", Journal of Econometrics 29 (1985), 305-325, HC2) and summed by cluster.
+    Strata weigh ``n_1 n_2 / (n_1 + n_2)``: W. G. Cochran, "Some methods for strengthening the common χ² tests",
+    Biometrics 10 (1954), 417-451; for shares this is the Mantel-Haenszel risk difference of S. Greenland and
+    J. M. Robins, "Estimation of a common effect parameter from sparse follow-up data", Biometrics 41 (1985), 55-68. It
+    equals least squares with a constant per stratum, so its variance is that of the scores of that regression, each
+    scaled by ``1/√(1 - leverage)`` (J. G. MacKinnon and H. White, "Some heteroskedasticity-consistent covariance matrix
+    estimators with improved finite sample properties", Journal of Econometrics 29 (1985), 305-325, HC2) and summed by
+    cluster.
     That keeps it right from one large stratum to many pairs. Student's t has as many degrees of freedom as there are
     clusters beyond strata, less one.
 

@@ -59,15 +59,16 @@ class Units:
     """Runs, and the value that each got of each knob at each line."""
 
     rows: pl.DataFrame
-    """One per run, line and knob: :data:`UNITS` but its ``policy_version``, with ``floor`` (the least probability that
-    the experiment gave any value), and of :data:`RUNS` ``root``, ``success``, ``cost_usd``, ``model``, ``task``, ``day``."""
+    """One per run, line and knob: :data:`UNITS` but its ``policy_version``; of the experiment ``floor`` (the least
+    probability that it gave any value), ``arms`` (its values, canonical JSON) and ``has_incumbent``; of :data:`RUNS`
+    ``root``, ``success``, ``cost_usd``, ``model``, ``task`` and ``day``."""
     runs: pl.DataFrame
     """:data:`RUNS`."""
     sources: tuple[str, ...]
     """Sources of outcomes that count."""
 
     def outcomes(self) -> dict[str, Any]:
-        """How many runs have an outcome of which source; ``uncounted`` have one only of a source that does not count."""
+        """How many runs have an outcome of which source; ``uncounted``: only of a source that does not count."""
         found = dict(self.runs["source"].drop_nulls().value_counts().iter_rows())
         without = self.runs.filter(pl.col("success").is_null())
         uncounted = without["other_source"].is_not_null().sum()
@@ -104,7 +105,7 @@ def read_units(con: Connection, sources: Sequence[str] = TRUSTED) -> Units:
         policies = ask(con, "effect_policies", POLICIES)
     rows = (
         rows.join(runs.select("run_id", "root", "success", "cost_usd", "model", "task", "day"), on="run_id")
-        .join(_floors(policies), on=["policy_version", "knob"], how="left")
+        .join(_experiments(policies), on=["policy_version", "knob"], how="left")
         .with_columns(floor=pl.min_horizontal(pl.col("floor").fill_null(LEAST_WEIGHT), "propensity"))
         .drop("policy_version")
         .sort("decided_ns", "run_id", maintain_order=True)
@@ -112,16 +113,24 @@ def read_units(con: Connection, sources: Sequence[str] = TRUSTED) -> Units:
     return Units(rows, runs, tuple(sources))
 
 
-def _floors(policies: pl.DataFrame) -> pl.DataFrame:
-    """Per version and knob the least weight that any of its experiments gives a value."""
-    found: dict[tuple[int, str], float] = {}
+def canonical(value: str) -> str:
+    """One text for equal JSON values, however they were written."""
+    return json.dumps(json.loads(value), sort_keys=True)
+
+
+def _experiments(policies: pl.DataFrame) -> pl.DataFrame:
+    """Per version and knob what experiments may give: ``arms``, ``has_incumbent``; ``floor``, the least weight."""
+    found: dict[tuple[int, str], tuple[float, set[str], bool]] = {}
     for version, text in policies.iter_rows():
         for rule in json.loads(text).get("rules", ()):
             for arm in rule.get("arms", ()):
                 key = (version, rule["knob"])
-                found[key] = min(found.get(key, 1.0), float(arm["weight"]))
+                floor, arms, has_incumbent = found.get(key, (1.0, set(), False))
+                named = {canonical(json.dumps(arm["value"]))} if "value" in arm else set()
+                found[key] = (min(floor, float(arm["weight"])), arms | named, has_incumbent or "incumbent" in arm)
+    schema = {"policy_version": pl.Int32, "knob": pl.String, "floor": pl.Float64}
     return pl.DataFrame(
-        [(version, knob, floor) for (version, knob), floor in found.items()],
-        schema={"policy_version": pl.Int32, "knob": pl.String, "floor": pl.Float64},
+        [(*key, floor, sorted(arms), has_incumbent) for key, (floor, arms, has_incumbent) in found.items()],
+        schema=schema | {"arms": pl.List(pl.String), "has_incumbent": pl.Boolean},
         orient="row",
     )

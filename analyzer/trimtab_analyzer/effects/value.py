@@ -1,8 +1,8 @@
 """Off-policy value: what a policy that never ran would have come to, from draws under the one that did.
 
-In: a :class:`~.sample.Sample` and a candidate: for each context the probability of each value. Out: a :class:`Value` with its
-interval and the effective sample size, or :class:`NoOverlap` where the log says too little about the candidate. A
-module of its own because it compares no two values but weighs all of them.
+In: a :class:`~.sample.Sample` and a candidate: for each context the probability of each value. Out: a :class:`Value`
+with its interval and the effective sample size, or :class:`NoOverlap` where the log says too little about the
+candidate. A module of its own because it compares no two values but weighs all of them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ LEAST_EFFECTIVE: Final = 30.0
 LEAST_SHARE: Final = 0.01
 """Share of all units that the effective ones must be."""
 
-Candidate = Mapping[str, Any]
-"""``{value: probability}`` for every context, or ``{context: {value: probability}}``; values are JSON texts."""
+Candidate = str | Mapping[str, Any]
+"""A value for all contexts, ``{value: probability}``, or ``{context: {value: probability}}``; values are JSON texts."""
 
 
 class NoOverlap(TrimtabError):  # noqa: N818 - "no overlap" already says what is wrong
@@ -44,8 +44,8 @@ class NoOverlap(TrimtabError):  # noqa: N818 - "no overlap" already says what is
     def too_few(cls, effective: float, n: int) -> NoOverlap:
         """The weights leave too few effective units."""
         return cls(
-            f"The candidate does what {n} logged units did so rarely that they weigh as much as {effective:.0f} drawn under"
-            f" it, and {max(LEAST_EFFECTIVE, LEAST_SHARE * n):.0f} are needed (at least {LEAST_EFFECTIVE:.0f}, and"
+            f"The candidate does so rarely what {n} logged units did that they weigh as much as {effective:.0f} drawn"
+            f" under it, and {max(LEAST_EFFECTIVE, LEAST_SHARE * n):.0f} are needed (at least {LEAST_EFFECTIVE:.0f} and"
             f" {LEAST_SHARE:.0%} of all). Choose a candidate nearer to what ran, or draw its values more often."
         )
 
@@ -80,10 +80,11 @@ def policy_value(
 ) -> Value:
     """The mean outcome if values had been drawn as ``candidate`` says.
 
-    ``w = π(A|X) / p``; IPW ``mean(w Y)``, SNIPS ``Σ w Y / Σ w``, and doubly robust ``mean(Σ_a π(a|X) m_a(X) + w (Y - m_A(X)))``:
-    M. Dudík, J. Langford and L. Li, "Doubly robust policy evaluation and learning", ICML 2011. Effective units: A. Kong,
-    "A note on importance sampling using standardized weights", University of Chicago, Statistics 348 (1992). The
-    interval is a confidence sequence of :mod:`.sequences` over the doubly robust rows.
+    ``w = π(A|X) / p``; IPW ``mean(w Y)``, SNIPS ``Σ w Y / Σ w``, and doubly robust
+    ``mean(Σ_a π(a|X) m_a(X) + w (Y - m_A(X)))``: M. Dudík, J. Langford and L. Li, "Doubly robust policy evaluation and
+    learning", ICML 2011. Effective units: A. Kong, "A note on importance sampling using standardized weights",
+    University of Chicago, Statistics 348 (1992). The interval is a confidence sequence of :mod:`.sequences` over the
+    doubly robust rows.
 
     Args:
         sample: the log; its strata are the contexts.
@@ -126,10 +127,12 @@ def policy_value(
 def _probabilities(sample: Sample, candidate: Candidate, values: Sequence[str], contexts: Sequence[str]) -> Floats:
     """Per unit and value the probability that the candidate gives it."""
     table = np.zeros((len(contexts), len(values)))
+    given: Mapping[str, Any] = {candidate: 1.0} if isinstance(candidate, str) else candidate
+    is_by_context = any(isinstance(one, Mapping) for one in given.values())
     for row, context in enumerate(contexts):
-        wanted = candidate if not any(isinstance(p, Mapping) for p in candidate.values()) else candidate.get(context)
+        wanted = given.get(context) if is_by_context else given
         if wanted is None:
-            raise ValueError(f"the candidate says nothing about context {context!r}; it names {', '.join(candidate)}")
+            raise ValueError(f"the candidate says nothing about context {context!r}; it names {', '.join(given)}")
         if abs(sum(wanted.values()) - 1) > 1e-6 or min(wanted.values()) < 0:
             raise ValueError(f"the candidate's probabilities in context {context!r} do not add up to 1: {dict(wanted)}")
         drawn = {values[index] for index in np.unique(sample.value[sample.stratum == row])}

@@ -1,7 +1,7 @@
 """Estimates from logged propensities: inverse weights, self-normalised ones, and doubly robust ones.
 
-In: a :class:`~.sample.Sample`, and which two values, or which candidate policy. Out: an :class:`Estimate` per method, with a
-standard error that is robust to dependence within clusters, and the rows of the doubly robust one, which
+In: a :class:`~.sample.Sample`, and which two values, or which candidate policy. Out: an :class:`Estimate` per method,
+with a standard error that is robust to dependence within clusters, and the rows of the doubly robust one, which
 :mod:`.sequences` turns into intervals that hold at any time. Nothing here reads a store.
 
 All intervals of this module are for one look at a number of units that was fixed before. With weights that follow
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from ..statistics import Floats, cluster_sums, cluster_variance, number
 from .sample import Sample
@@ -141,6 +141,7 @@ def contrast_scores(sample: Sample, base: int, other: int, *, is_share: bool) ->
 
 
 def by_cluster(sample: Sample, rows: Floats, bound: Floats, is_share: bool) -> Scores:
+    """The mean of each cluster's rows, in the order of the clusters' first units."""
     starts, inverse = np.unique(sample.first, return_inverse=True)
     sizes = np.bincount(inverse).astype(np.float64)
     weight = np.sqrt(cluster_sums(sample.floor, inverse) / sizes)

@@ -1,6 +1,6 @@
 -- What each run did, counted for the scorecard.
 -- Parameters: none.
--- One row per ended run with at least one call, tool call or outcome.
+-- One row per ended run with at least one call or tool call.
 --   version        harness version; NULL where none was recorded
 --   root           the run that it depends on: itself, or the one around it that is no process split into runs
 --   calls          LLM calls
@@ -9,7 +9,6 @@
 --   tool_calls     tool calls whose fate is known: answered, or with arguments that can't be parsed, or of a tool not offered
 --   good_tools     those that were valid, offered and did not fail; a command's exit code is the command's
 --   met_error      a request or a tool call failed in it
---   is_well        its outcome is no failure, and without one no exception ended it
 --   changed        a tool known to change things (mutates) ran in it
 --   checked        a tool call that changes nothing known ran well after the last of those
 WITH of_call AS (
@@ -58,14 +57,6 @@ tools_of_run AS (
     FROM tools AS t
     LEFT JOIN changes AS c USING (run_id)
     GROUP BY t.run_id
-),
-effective AS (
-    SELECT run_id, success
-    FROM outcomes
-    QUALIFY row_number() OVER (
-        PARTITION BY run_id
-        ORDER BY list_position(['explicit', 'evaluator', 'inferred'], source) NULLS LAST, recorded_ns DESC, outcome_id DESC
-    ) = 1
 )
 SELECT
     r.run_id,
@@ -76,13 +67,11 @@ SELECT
     coalesce(t.tool_calls, 0)::BIGINT AS tool_calls,
     coalesce(t.good_tools, 0)::BIGINT AS good_tools,
     coalesce(c.met_error, false) OR coalesce(t.met_error, false) AS met_error,
-    coalesce(e.success, r.status <> 'error') AS is_well,
     coalesce(t.changed, false) AS changed,
     coalesce(t.checked, false) AS checked
 FROM runs AS r
 LEFT JOIN runs AS p ON p.run_id = r.parent_run_id AND p.is_split IS NOT true
 LEFT JOIN calls_of_run AS c ON c.run_id = r.run_id
 LEFT JOIN tools_of_run AS t ON t.run_id = r.run_id
-LEFT JOIN effective AS e ON e.run_id = r.run_id
-WHERE r.status IS NOT NULL AND (c.run_id IS NOT NULL OR t.run_id IS NOT NULL OR e.run_id IS NOT NULL)
+WHERE r.status IS NOT NULL AND (c.run_id IS NOT NULL OR t.run_id IS NOT NULL)
 ORDER BY r.started_ns, r.run_id

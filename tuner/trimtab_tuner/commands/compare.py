@@ -1,8 +1,8 @@
 """``trimtab compare``: how much of success, cost and latency comes with the harness, and what would be cheaper.
 
-In: a table of runs (CSV, Parquet, JSON lines), a store's file, or a home through its sidecar. Out: text on the terminal or one
-JSON object. The comparison itself is made by :mod:`trimtab_analyzer.compare`. A file needs neither a store nor a sidecar;
-of a home the tables it needs are copied into memory, so that a sidecar may go on writing.
+In: a table of runs (CSV, Parquet, JSON lines), a store's file, or a home through its sidecar. Out: text on the terminal
+or one JSON object. The comparison itself is made by :mod:`trimtab_analyzer.compare`. A file needs neither a store nor a
+sidecar; of a home the tables it needs are copied into memory, so that a sidecar may go on writing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     import duckdb
+    from rich.console import Console
 
-    from trimtab_analyzer.compare import Comparison
+    from trimtab_analyzer.compare import Comparison, Score
 
 PIPE_COLUMNS = 160
 """Width of the text where stdout is no terminal."""
@@ -50,7 +51,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="factors, comma-separated: harness, model, task, or columns (default: those of the three that are there)",
     )
     for part, meaning in (
-        ("harness", "column that tells harnesses apart; of a store also knob:NAME or site (default there: its version)"),
+        (
+            "harness",
+            "column that tells harnesses apart; of a store also knob:NAME or site (default there: its version)",
+        ),
         ("model", "column of the model"),
         ("task", "column of the task"),
         ("success", "column of success: yes and no, shares, or per cent"),
@@ -61,7 +65,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         ("started", "column that says whether the agent started at all (default: calls or tokens above 0)"),
     ):
         parser.add_argument(f"--{part}", metavar="COLUMN", help=meaning)
-    parser.add_argument("--quality-share", metavar="SHARE", type=float, default=0.8, help="quality asked for: %(default)s")
+    parser.add_argument(
+        "--quality-share", metavar="SHARE", type=float, default=0.8, help="quality asked for: %(default)s"
+    )
     parser.add_argument("--cost-share", metavar="SHARE", type=float, default=0.3, help="cost allowed: %(default)s")
     parser.add_argument("--raw", action="store_true", help="split USD and seconds themselves, not their logarithms")
     parser.add_argument(
@@ -77,20 +83,42 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Compare and show it."""
-    from trimtab_analyzer.compare import print_text
+    from trimtab_analyzer.compare import print_scores, print_text
 
     for option in ("quality_share", "cost_share"):
         if not 0 < getattr(args, option) <= 1:
             name = option.replace("_", "-")
-            raise SettingsError(f"--{name} {getattr(args, option):g}: expected a share above 0 and at most 1, such as 0.8.")
+            raise SettingsError(
+                f"--{name} {getattr(args, option):g}: expected a share above 0 and at most 1, such as 0.8."
+            )
+    if args.scorecard:
+        scores = _scores(args.table)
+        if args.json:
+            print(json.dumps({"scorecard": [score.as_json() for score in scores]}, indent=2, ensure_ascii=False))
+        else:
+            print_scores(scores, _console())
+        return 0
     found = _of_file(args) if _is_file(args.table) else _of_store(args)
     if args.json:
         print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
     else:
-        from rich.console import Console
-
-        print_text(found, Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS))
+        print_text(found, _console())
     return 0
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def _scores(path: Path | None) -> list[Score]:
+    from trimtab_analyzer.compare import scorecard
+
+    if _is_file(path):
+        raise SettingsError(f"--scorecard: {path} is a table; a scorecard is made of a store (.duckdb) or a home.")
+    with _store(path) as con:
+        return scorecard(con)
 
 
 def _is_file(path: Path | None) -> bool:
@@ -112,12 +140,8 @@ def _by(args: Namespace) -> list[str] | None:
 def _of_file(args: Namespace) -> Comparison:
     from trimtab_analyzer.compare import as_table, compare, read_file
 
-    if args.scorecard:
-        raise SettingsError(f"--scorecard: {args.table} is a table; a scorecard is made of a store (.duckdb) or a home.")
     table = as_table(read_file(args.table), _named(args), _by(args), args.table.name)
-    return compare(
-        table, quality_share=args.quality_share, cost_share=args.cost_share, raw=args.raw, seed=args.seed
-    )
+    return compare(table, quality_share=args.quality_share, cost_share=args.cost_share, raw=args.raw, seed=args.seed)
 
 
 def _of_store(args: Namespace) -> Comparison:
