@@ -86,7 +86,8 @@ class Receiver:
         path = settings.home / frames.SOCKET
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            path.unlink(missing_ok=True)
+            if path.is_socket():
+                path.unlink()
             listener.bind(os.fspath(path))
             path.chmod(0o600)  # nobody can connect before it listens
             listener.listen(64)
