@@ -129,10 +129,16 @@ class Flow:
         )
 
     def run(
-        self, script: Path, scenario: dict[str, Any], *arguments: str, limit_s: float = TIMEOUT_S, **env: str
+        self,
+        script: Path,
+        scenario: dict[str, Any],
+        *arguments: str,
+        limit_s: float = TIMEOUT_S,
+        home: Path | None = None,
+        **env: str,
     ) -> Ran:
-        """Run a program to its end against a provider of its own."""
-        home = self.home()
+        """Run a program to its end against a provider of its own; in a fresh home by default."""
+        home = self.home() if home is None else home
         provider = self.provider(scenario)
         process = self.start(script, provider, home, *arguments, **env)
         try:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from trimtab_tracer.handover import IS_ABLE
+
 SHARES = 2
 """Processes that share the walk."""
 IS_WHOLE = os.environ.get("TRIMTAB_WALK") == "whole"
@@ -137,6 +139,27 @@ def test_process_ends_as_without_us(flow: Any) -> None:
         ours = [line for line in ran.stderr.splitlines() if line.startswith("trimtab could not record")]
         assert len(ours) == 1
         assert ran.stderr.replace(ours[0] + "\n", "") == untraced.stderr
+
+
+BESIDE = ("frames.py", "handover.py")
+"""Files that run only beside a sidecar; others are walked there, too."""
+
+
+@pytest.mark.skipif(not IS_ABLE, reason="this system has no such sockets")
+@pytest.mark.timeout(1000)
+def test_walk_beside_a_sidecar_changes_nothing(flow: Any) -> None:
+    """The same where what is captured is handed over: functions of ours that do so raise in turn."""
+    home = flow.home()
+    shares = "1" if IS_WHOLE else "6"
+    files = (*BESIDE, "writer.py", "memory.py")
+    with flow.receiving(home) as receiver:
+        ran = flow.run(flow.program("raising.py"), SCENARIO, "0", shares, *files, limit_s=950, home=home, **SETTINGS)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    bare, *outcomes = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert int(receiver.told) > 10
+    changed = {o["function"]: [r for r in o["results"] if r not in bare["results"]] for o in outcomes}
+    assert {name: results for name, results in changed.items() if results} == {}
+    assert {o["function"].partition(":")[0] for o in outcomes} >= set(BESIDE)
 
 
 @pytest.mark.timeout(1000)

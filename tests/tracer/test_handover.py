@@ -146,6 +146,8 @@ class Agent:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home; sidecars are looked for at once."""
     monkeypatch.setattr(Writer, "LOOK_S", 0.0)
+    monkeypatch.setattr(Writer, "STALL_S", 10.0)
+    monkeypatch.setattr(handover, "WELCOME_S", 10.0)
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     return home
@@ -211,7 +213,7 @@ def test_the_sidecar_writes_what_the_agent_would(played: Played, tmp_path: Path,
         for number, caught in enumerate(played):
             agent.writer.submit(caught)
             if number == 0:
-                agent.writer.flush(5.0)
+                agent.writer.flush(30.0)
         assert agent.is_beside_sidecar is (home is beside)
         agent.end()
     receiver.communicate("", timeout=10)
@@ -236,7 +238,7 @@ def test_work_passes_to_and_fro(played: Played, tmp_path: Path, home: Path, rece
             sidecar = receive() if number % 16 == 0 else None
         agent.writer.submit(caught)
         if number % 5:
-            agent.writer.flush(5.0)
+            agent.writer.flush(30.0)
         was_beside.append(agent.is_beside_sidecar)
     agent.end()
     assert {True, False} == set(was_beside)
@@ -269,7 +271,7 @@ def test_a_killed_sidecar_loses_nothing(played: Played, home: Path, receive: Any
     for number, caught in enumerate(many(played, 200)):
         agent.writer.submit(caught)
         if number == 0:
-            agent.writer.flush(5.0)
+            agent.writer.flush(30.0)
             assert agent.is_beside_sidecar
         if number == 120:
             sidecar.kill()
@@ -280,12 +282,19 @@ def test_a_killed_sidecar_loses_nothing(played: Played, home: Path, receive: Any
     assert [] == [record for record in written(home) if isinstance(record, Loss)]
 
 
-def test_a_hung_sidecar_holds_nobody_up(played: Played, home: Path, receive: Any) -> None:
+@pytest.fixture
+def impatient(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sidecars that hang are left soon."""
+    monkeypatch.setattr(Writer, "STALL_S", 1.0)
+    monkeypatch.setattr(handover, "WELCOME_S", 1.0)
+
+
+def test_a_hung_sidecar_holds_nobody_up(played: Played, home: Path, receive: Any, impatient: None) -> None:
     """Calls beside a stopped sidecar take no longer, and it is left for the agent's own thread in the end."""
     sidecar = receive()
     agent = Agent(home, played.process)
     agent.writer.submit(many(played, 1)[0])
-    agent.writer.flush(5.0)
+    agent.writer.flush(30.0)
     assert agent.is_beside_sidecar
     os.kill(sidecar.pid, signal.SIGSTOP)
     longest = 0.0
@@ -300,12 +309,14 @@ def test_a_hung_sidecar_holds_nobody_up(played: Played, home: Path, receive: Any
     assert {f"a{n}" for n in range(200)} == exchanges(home)
 
 
-def test_a_hung_sidecar_is_waited_for_no_longer_than_a_flush(played: Played, home: Path, receive: Any) -> None:
+def test_a_hung_sidecar_is_waited_for_no_longer_than_a_flush(
+    played: Played, home: Path, receive: Any, impatient: None
+) -> None:
     """A flush gives the work to the agent's own thread while there is time left."""
     sidecar = receive()
     agent = Agent(home, played.process)
     agent.writer.submit(many(played, 1)[0])
-    agent.writer.flush(5.0)
+    agent.writer.flush(30.0)
     os.kill(sidecar.pid, signal.SIGSTOP)
     for caught in many(played, 5):
         agent.writer.submit(caught)
@@ -327,18 +338,18 @@ def test_a_sidecar_that_comes_later_is_found(played: Played, home: Path, receive
     agent = Agent(home, played.process)
     first, *later = many(played, 40)
     agent.writer.submit(first)
-    agent.writer.flush(5.0)
+    agent.writer.flush(30.0)
     assert not agent.is_beside_sidecar
     receive()
     for caught in later:
         agent.writer.submit(caught)
-        agent.writer.flush(5.0)
+        agent.writer.flush(30.0)
     assert agent.is_beside_sidecar
     agent.end()
     assert {f"a{n}" for n in range(40)} == exchanges(home)
 
 
-@pytest.mark.parametrize("size", [150_000, 1_000_000])
+@pytest.mark.parametrize("size", [150_000, 400_000])
 def test_large_bodies_arrive(played: Played, home: Path, receive: Any, size: int) -> None:
     """Bodies that no message holds come in a file in memory."""
     receiver = receive()
@@ -346,7 +357,7 @@ def test_large_bodies_arrive(played: Played, home: Path, receive: Any, size: int
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * size}]}).encode()
     for caught in many(played, 5):
         agent.writer.submit(replace(caught, request_body=body))
-    agent.writer.flush(10.0)
+    agent.writer.flush(60.0)
     assert agent.is_beside_sidecar
     agent.end()
     assert receiver.communicate("", timeout=20)[0] == "5\n"
@@ -388,6 +399,22 @@ def test_an_interrupted_handover_hands_over_both(played: Played, home: Path, rec
     assert given > 600
 
 
+def test_tokens_of_what_is_handed_over_are_told(played: Played, home: Path, receive: Any) -> None:
+    """A policy's budget hears of steered calls from the agent itself, whoever parses them."""
+    receive()
+    agent, spent = Agent(home, played.process), list[int]()
+    agent.writer._spent = spent.append
+    first, second = many(played, 2)
+    usage = '{"prompt_tokens": 30, "completion_tokens": 12}'
+    agent.writer.submit(first)
+    agent.writer.flush(30.0)
+    steered = replace(second, is_spending=True, attempt=replace(second.attempt, usage_fragment=usage))
+    agent.writer.submit(steered)
+    assert agent.is_beside_sidecar
+    assert [42] == spent
+    agent.end()
+
+
 def test_another_users_socket_gets_nothing(
     played: Played, home: Path, receive: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,7 +439,7 @@ def test_a_forked_child_leaves_its_parents_connection(played: Played, home: Path
     receiver = receive()
     agent = Agent(home, played.process)
     agent.writer.submit(many(played, 1)[0])
-    agent.writer.flush(5.0)
+    agent.writer.flush(30.0)
     sidecar = agent.writer._sidecar
     assert sidecar is not None
     pid = os.fork()

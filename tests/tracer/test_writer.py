@@ -173,6 +173,8 @@ def test_tokens_of_an_attempt() -> None:
     assert 12 == tokens_of(attempt(), [Harness("p", "1"), reported])
     assert [300, 300] == [tokens_of(attempt(), [unknown]), tokens_of(attempt(http_status=None), [])]
     assert 0 == tokens_of(attempt(http_status=429), [reported])
+    told = attempt(usage_fragment='{"prompt_tokens":3,"completion_tokens":4}')
+    assert [7, 12, 300] == [tokens_of(told), tokens_of(told, [reported]), tokens_of(told, [unknown])]
 
 
 def test_only_what_may_cost_more_is_counted(tmp_path: Path) -> None:

@@ -86,7 +86,8 @@ class Receiver:
         path = settings.home / frames.SOCKET
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            path.unlink(missing_ok=True)
+            if path.is_socket():
+                path.unlink()
             listener.bind(os.fspath(path))
             path.chmod(0o600)  # nobody can connect before it listens
             listener.listen(64)
@@ -299,7 +300,7 @@ def _give_way() -> None:
     """Let the calling thread run when others need not: it has time, and an agent waits for its model already."""
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _read_file(fds: list[int], size: int) -> bytes:

@@ -72,6 +72,8 @@ class Writer:
     """Least time between two looks for a sidecar."""
     PATIENCE = 20.0
     """The same in durations of the last look: one that hangs is asked less often."""
+    INLINE_BYTES = 1 << 20
+    """Bodies that are handed over inside the call; larger ones take longer than a call should wait."""
     STALL_S = 2.0
     """How long a sidecar that takes nothing is waited for, in the thread."""
 
@@ -113,7 +115,8 @@ class Writer:
         """Hand over what a hook caught, or queue it."""
         with self._turn:
             sidecar = self._sidecar
-            if sidecar is not None and not self._behind and not self._is_inside:
+            is_small = caught.size_bytes <= self.INLINE_BYTES
+            if sidecar is not None and is_small and not self._behind and not self._is_inside:
                 self._is_inside = True
                 try:
                     is_sent = sidecar.offer(caught)

@@ -444,12 +444,14 @@ def work_while_raising(target: CodeType, parts: Parts) -> tuple[list[str], bool]
 
 
 if __name__ == "__main__":
-    share, shares = map(int, sys.argv[1:])
+    share, shares = map(int, sys.argv[1:3])
     expected = work()
     print(json.dumps({"function": None, "results": expected}))
     publish()
     functions_of_ours()  # what is imported late is imported now
     functions = functions_of_ours()
+    if only := sys.argv[3:]:
+        functions = {name: found for name, found in functions.items() if name.partition(":")[0] in only}
     for name in list(functions)[share::shares]:
         code, parts = functions[name]
         results, fired = work_while_raising(code, parts)
