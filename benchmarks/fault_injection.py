@@ -1,8 +1,8 @@
 """Faults of a harness with known truth: does the first finding name the knob and the line that were made wrong?
 
     python benchmarks/fault_injection.py [--split tuning|held-out|all] [--seeds N] [--json] [--out DIR] [--docs]
-    python benchmarks/fault_injection.py --data DIR        # the same for your own faults and agents
-    python benchmarks/fault_injection.py --check           # do the faults do harm, and the twins none? no findings shown
+    python benchmarks/fault_injection.py --data DIR     # your own faults and agents
+    python benchmarks/fault_injection.py --check        # do the faults do harm, and the twins none? no findings
 
 Each fault is run in its agents, and the same tasks under sound settings beside it; then the healthy twins. What the
 folder holds, what counts as right and as false, and every key of the JSON is in docs/fault-injection.md. Half of the

@@ -1,4 +1,4 @@
-"""What one would say without an analyzer: the line of the first error, and the line at which a knob is decided most often.
+"""What one would say without an analyzer: the first error's line, and the line where a knob is decided most often.
 
 In: the frames of a case. Out: places. They know nothing of the faults; which knob they name is settled in
 :mod:`.judging`.

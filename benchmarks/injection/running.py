@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +59,7 @@ class Ran:
     tokens: int
     """Input that was not cached, and output."""
     seconds: float
+    """During which requests were under way, added up; how busy the machine is changes little of it."""
     said: Said
     broke_off: str = ""
     """Why the figures are none: the agent did not come to its end."""
@@ -83,16 +83,14 @@ def run(case: Case, settings: Mapping[str, Any], seed: int, home: Path, *, is_as
     home.mkdir(parents=True)
     orders = case.orders(seed)
     with Provider(scenario_of(case, seed)) as provider:
-        started = time.monotonic()
         done = _process(case, {"HARNESS": json.dumps(dict(settings)), "TASKS": json.dumps(orders)}, provider.url, home)
-        seconds = time.monotonic() - started
         log = provider.log.entries
     figures = _last_line(done)
     return Ran(
         case=case,
         requests=len(log),
         tokens=sum(_tokens(entry) for entry in log),
-        seconds=seconds,
+        seconds=sum(entry.finished_ns - entry.received_ns for entry in log) / 1e9,
         said=_ask(home, is_asked) if is_asked or (case.truth and case.truth.harm == "cost") else Said(),
         broke_off="" if figures else f"the agent broke off: {done.stderr.strip()[-400:]}",
         **(figures or {"runs": len(orders), "failed": len(orders)}),

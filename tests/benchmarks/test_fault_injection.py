@@ -35,19 +35,13 @@ def look(order):  # site: tool
 
 
 def test_the_list_is_as_asked() -> None:
-    """There are at least 25 faults in at least four agents, and healthy twins of each troublesome kind in every shape."""
+    """At least 25 faults of many modes in five agents, and healthy twins with all that is troublesome and no fault."""
     assert len({case.id for case in FAULTS}) >= 25
+    assert len({case.mode for case in FAULTS}) >= 20
     assert {"loop", "claude", "graph", "sdk", "crew"} == {case.agent for case in FAULTS}
     assert all(count >= 2 for count in Counter(case.agent for case in CASES if not case.truth).values())
-    twins = {case.id for case in CASES if not case.truth}
-    assert {
-        "recovered_rate_limits",
-        "slow_tools",
-        "long_runs",
-        "recovered_timeouts",
-        "parallel_below_the_limit",
-    } <= twins
-    assert len({case.mode for case in FAULTS}) >= 20
+    troubles = {"recovered_rate_limits", "slow_tools", "long_runs", "recovered_timeouts", "parallel_below_the_limit"}
+    assert troubles <= {case.id for case in CASES if not case.truth}
 
 
 def test_halves_are_dealt_out_by_digest() -> None:
@@ -61,8 +55,8 @@ def test_halves_are_dealt_out_by_digest() -> None:
 
 
 def test_the_rules_see_nothing_of_the_faults() -> None:
-    """No file of the analyzer names a fault, an agent's file or a marker."""
-    words = {case.id for case in FAULTS} | {"fault_injection", "faults.toml", "# site:"}
+    """No file of the analyzer names the list, its markers, or what only the shop behind the agents has."""
+    words = {"fault_injection", "faults.toml", "# site:", "HARNESS", "shipping_quote", "lookup_order", "ask_finder"}
     texts = [path.read_text() for path in (ROOT / "analyzer").rglob("*") if path.suffix in (".py", ".sql")]
     assert [] == [word for word in words for text in texts if word in text]
 
@@ -182,7 +176,7 @@ def test_slips_in_the_list_stop(tmp_path: Path) -> None:
 
 
 REPRESENTATIVE = (
-    "timeout_tight@loop", "max_tokens_small@claude", "expired_key@loop", "no_loop_guard@loop",
+    "retries_off_outage@claude", "timeout_tight@loop", "max_tokens_small@claude", "no_loop_guard@loop",
     "recovered_rate_limits@loop", "parallel_below_the_limit@crew",
 )  # fmt: skip
 
@@ -192,10 +186,7 @@ def test_some_cases_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str
     arguments = ["--only", ",".join(REPRESENTATIVE), "--json", "--out", str(tmp_path)]
     assert 0 == fault_injection.main(arguments), capsys.readouterr().err
     found = json.loads(capsys.readouterr().out)
-    first = {case["id"]: case["top_1"] for case in found["cases"] if case["truth_knob"]}
-    assert {"timeout_tight": True, "max_tokens_small": True, "no_loop_guard": True} == {
-        name: top for name, top in first.items() if name != "expired_key"
-    }
+    assert [] == [case["id"] for case in found["cases"] if case["truth_knob"] and not case["top_1"]]
     assert 0 == found["twins"]["false_findings"]
     assert found == json.loads((tmp_path / "figures.json").read_text())
     assert len(REPRESENTATIVE) + 1 == len((tmp_path / "cases.csv").read_text().splitlines())

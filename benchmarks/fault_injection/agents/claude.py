@@ -1,6 +1,7 @@
 """A loop written by hand on Anthropic's messages, where results come back as blocks of a user turn."""
 
 from datetime import datetime
+from pathlib import Path
 
 import anthropic
 import shop
@@ -75,7 +76,8 @@ SCHEMAS = [
 
 def system_prompt():
     now = f"It is now {datetime.now().isoformat()}. " if SET["clock"] else ""
-    return f"{now}{shop.prompt()} Check every booking. {SET['prompt_more']}"  # site: prompt
+    text = (Path(__file__).parent / SET["prompt_file"]).read_text().strip()  # site: prompt
+    return f"{now}{text} Check every booking. {SET['prompt_more']}"  # site: prompt
 
 
 def ask(messages, model):

@@ -1,4 +1,4 @@
-"""Several agents: a lead that hands each order to a finder and then to a pricer, which have tools and loops of their own."""
+"""Several agents: a lead hands each order to a finder and then to a pricer, which have tools and loops of their own."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

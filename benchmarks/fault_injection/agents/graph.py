@@ -1,5 +1,7 @@
 """LangGraph: a graph of two nodes drawn by hand, one that asks the model and one that runs the tools."""
 
+from pathlib import Path
+
 import shop
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
@@ -125,7 +127,8 @@ app = graph.compile()
 
 
 def solve(order):
-    text = f"{shop.prompt()} {SET['prompt_more']}"  # site: prompt
+    text = (Path(__file__).parent / SET["prompt_file"]).read_text().strip()  # site: prompt
+    text += f" {SET['prompt_more']}"  # site: prompt
     if trimtab.knob("verify", SET["verify"]):  # site: verify
         text += " Check every booking."
     limit = SET["recursion_limit"] or 2 * SET["max_steps"] + 2

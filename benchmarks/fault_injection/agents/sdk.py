@@ -12,7 +12,7 @@ from agents import (
     set_default_openai_client,
     set_tracing_disabled,
 )
-from shop import SET
+from shop import SET, tell_error
 
 import trimtab
 
@@ -26,7 +26,7 @@ set_default_openai_api("chat_completions")
 set_tracing_disabled(True)
 
 
-@function_tool
+@function_tool(failure_error_function=tell_error)
 def lookup_order(order_id: str) -> str:  # site: lookup
     """Find an order by its number."""
     try:
@@ -38,33 +38,33 @@ def lookup_order(order_id: str) -> str:  # site: lookup
     return found[: SET["result_limit"]] if SET["result_limit"] else found  # site: result-limit
 
 
-@function_tool
+@function_tool(failure_error_function=tell_error)
 def shipping_quote(city: str) -> str:  # site: quote
     """Price of a parcel to a city."""
     limit_s = trimtab.knob("tool_timeout_s", SET["tool_timeout_s"])  # site: tool-limit
     return shop.price(city.split(" then")[0], limit_s)
 
 
-@function_tool
+@function_tool(failure_error_function=tell_error)
 def reserve_stock(order_id: str) -> str:
     """Reserve the goods of an order."""
     return shop.reserve(order_id)
 
 
-@function_tool
+@function_tool(failure_error_function=tell_error)
 @trimtab.tool(mutates=True)
 def book_parcel(order_id: str) -> str:  # site: book
     """Book a parcel for an order."""
     return shop.book(order_id)
 
 
-@function_tool
+@function_tool(failure_error_function=tell_error)
 def booking_status(order_id: str) -> str:
     """Whether a booking took."""
     return shop.status(order_id)
 
 
-@function_tool
+@function_tool(failure_error_function=tell_error)
 def read_page(list_id: str, page: str) -> str:
     """One page of a list."""
     return shop.page(list_id, page)

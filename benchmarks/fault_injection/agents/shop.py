@@ -138,6 +138,11 @@ def check(order, answer):
     return done
 
 
+def tell_error(_, error):
+    """What a model is told of a tool's exception, where a framework asks."""
+    return f"Error: {type(error).__name__}: {error}"
+
+
 def report():
     """One line for whoever runs the agent: how many tasks there were, and how many failed."""
     print(json.dumps({"runs": len(TASKS), "failed": sum(not _results.get(order) for order in TASKS)}))
@@ -145,5 +150,5 @@ def report():
 
 def prompt():
     """The system prompt's text."""
-    with open(os.path.join(os.path.dirname(__file__), SET["prompt_file"])) as file:
+    with open(os.path.join(os.path.dirname(__file__), "desk.txt")) as file:
         return file.read().strip()
