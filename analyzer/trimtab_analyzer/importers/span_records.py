@@ -87,7 +87,7 @@ def to_runs(documents: Sequence[Document], *, content: str, service: str | None 
     found = traces(documents)
     path, mtime_ns = documents[0].path, documents[0].mtime_ns
     parts = [Part((trace,), mtime_ns, path.name.split(".")[0], content, service) for trace in found]
-    runs = [run for part in parts if (run := _run(part)) is not None]
+    runs = [run for part in parts if (run := _run(part) or _labels_of(part)) is not None]
     if not runs:
         names = sorted({span.name for trace in found for span in trace.spans})[:5]
         raise ImportFormatError(
@@ -100,7 +100,8 @@ def to_runs(documents: Sequence[Document], *, content: str, service: str | None 
 def join(runs: Sequence[ImportedRun]) -> ImportedRun:
     """One run of the parts of a trace that several files hold; of a span told twice the later one counts."""
     parts: list[Part] = [run.part for run in runs]
-    whole = _run(replace(parts[0], traces=tuple(trace for part in parts for trace in part.traces)))
+    first = next((run.part for run in runs if run.records), parts[0])
+    whole = _run(replace(first, traces=tuple(trace for part in parts for trace in part.traces)))
     return runs[-1] if whole is None else whole
 
 
@@ -109,6 +110,19 @@ def _run(part: Part) -> ImportedRun | None:
     trace = merged(part.traces)
     told = _told(trace, part.mtime_ns)
     return _Run(trace, told, part).run() if told else None
+
+
+def _labels_of(part: Part) -> ImportedRun | None:
+    """What a file of labels says of a run whose spans are in another one: a part of it that has no records."""
+    trace = merged(part.traces)
+    if trace.spans:
+        return None
+    run_id = _run_id(trace)
+    return ImportedRun(run_id, "", "", "", trace.trace_id, part.mtime_ns, (), 0, 0, None, None, part)
+
+
+def _run_id(trace: Trace) -> str:
+    return f"import-{digest(canonical([NAME, trace.trace_id]))}"
 
 
 def _told(trace: Trace, fallback_ns: int) -> list[Told]:
@@ -132,7 +146,7 @@ class _Run:
         self.texts = Texts(part.content)
         services = (span.service for span in trace.spans if span.service)
         self.service = part.service or next(services, None) or part.stem
-        self.run_id = f"import-{digest(canonical([NAME, trace.trace_id]))}"
+        self.run_id = _run_id(trace)
         self.process_id = f"import-{digest(canonical([NAME, 'process', trace.trace_id]))}"
         said = [asdict(span) for span in trace.spans]
         self.digest = digest(canonical([said, trace.labels, IMPORT_VERSION, part.content, part.service]))
