@@ -121,7 +121,7 @@ def blame(
         failed = load.outcomes(con, run_ids).filter("failed")["run_id"].to_list()
         if not failed:
             return []
-        hits = _rule_hits(con, case or Case.load(con), set(failed))
+        hits = _rule_hits(con, case or Case.load(con), failed)
         found: list[Blamed] = []
         for start in range(0, len(failed), BATCH):
             batch = failed[start : start + BATCH]
@@ -222,24 +222,28 @@ def _no_call(hits: Mapping[str | None, list[Hit]]) -> dict[str, Any]:
     }
 
 
-def _rule_hits(con: Connection, case: Case, failed: set[str]) -> Hits:
+def _rule_hits(con: Connection, case: Case, failed: Sequence[str]) -> Hits:
     """What every rule hit in failed runs. The rules see all runs: what is usual is known from those that went well."""
     harmless = ask(con, "harmless_tools", {"name": pl.String})["name"]
     case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
     ended = case.run_errors.filter("is_exception").select("run_id", "last_call_id")
     last_calls: dict[str, str | None] = dict(ended.iter_rows())
     found: dict[str, dict[str | None, list[Hit]]] = defaultdict(lambda: defaultdict(list))
+    looked_at = pl.DataFrame({"run_id": failed}, schema={"run_id": pl.String})
     for rule in RULES:
+        explained: set[str] = set()
         for one in rule.find(case, rule.knob):
-            for run_id, call_id, tool_ids in _places(one.group, failed):
+            for run_id, call_id, tool_ids in _places(one.group, looked_at):
                 is_end = rule.ends_runs and call_id is not None and last_calls.get(run_id) == call_id
                 found[run_id][call_id].append(_hit(rule, one.group, one.title, is_end, tool_ids))
+                explained |= {run_id} if is_end else set()
+        case = replace(case, explained=case.explained | explained)
     return found
 
 
-def _places(group: Group, failed: set[str]) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
+def _places(group: Group, runs: pl.DataFrame) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
     """Run, call and tool calls of a group's hits, each call once."""
-    hits = group.hits.filter(pl.col("run_id").is_in(failed))
+    hits = group.hits.join(runs, on="run_id", how="semi", maintain_order="left")
     if "tool_id" not in hits.columns:
         hits = hits.with_columns(tool_id=pl.lit(None, pl.String))
     for run_id, call_id, tools in hits.group_by("run_id", "call_id", maintain_order=True).agg("tool_id").iter_rows():
