@@ -170,7 +170,7 @@ def reweighed(case: Case, factors: Mapping[str, float]) -> list[tuple[Blamed, fl
     position = {step.call_id: n for n, step in enumerate(case.steps)}
     found = []
     for one in case.blamed:
-        weight = start_weight(position[one.call_id or ""])
+        weight = start_weight(position[one.call_id or ""], len(position))
         for signal in one.evidence["signals"]:
             weight *= factors.get(signal["mode"], signal["factor"])
         found.append((one, weight))

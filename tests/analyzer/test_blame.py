@@ -86,6 +86,15 @@ def test_a_rule_names_the_knob() -> None:
     assert "timeout" == first.modes[0]
 
 
+def test_what_every_step_shows_names_none() -> None:
+    """Where every step acts, acting is no reason; the one that failed is named for its error, and comes first."""
+    done, failed = (Action("t", "x", None, "ok", False),), (Action("u", "x", None, "error", None),)
+    steps = [Step("r", f"c{n}", n, "A", None, actions=failed if n == 5 else done) for n in range(9)]
+    first, second, *_ = blame_run("r", steps, {})
+    assert (5, ("failed_action", "first_error"), "tools") == (first.step, first.modes, first.knob)
+    assert (0, (), None) == (second.step, second.modes, second.knob)
+
+
 def test_a_hit_without_a_call_is_about_the_last_step() -> None:
     """What a rule says of a run as a whole, such as the exception that ended it, falls on where the run stood."""
     steps = [Step("r", f"c{n}", n, "A", None, said="I go on with the work.") for n in range(3)]

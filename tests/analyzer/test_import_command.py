@@ -138,6 +138,14 @@ def test_a_trace_spread_over_files_is_one_run(home: Path, tmp_path: Path, typed:
     assert before["calls"] == _rows(home / "anew")["calls"]
 
 
+def test_labels_without_their_spans_are_named(home: Path, tmp_path: Path, typed: Callable[..., Any]) -> None:
+    """A file of labels whose trace is not given is an error of that file, and nothing is imported of it."""
+    (tmp_path / "labels.json").write_text(json.dumps({"trace_id": "a" * 32, "errors": [{"category": "x"}]}))
+    code, out, err = typed("import", tmp_path / "labels.json")
+    assert (code, "Nothing was imported." in out) == (2, True)
+    assert f"labels of the trace {'a' * 32}; import them together with its spans" in err
+
+
 def test_a_run_given_twice_is_kept_as_it_came_last(home: Path, traces: Path, typed: Callable[..., Any]) -> None:
     """Two files with the same run in different states, read in one go, give the second one's run and no mixture."""
     longer = json.loads((traces / "shop1.json").read_text())

@@ -257,6 +257,20 @@ def test_labels_stay_beside_the_run(tmp_path: Path) -> None:
     assert "HIGH" not in json.dumps(start.attributes)
 
 
+def test_labels_in_a_file_of_their_own_join_the_run(tmp_path: Path) -> None:
+    """A file that holds only labels is about the trace that it names, or is named after; alone it has no records."""
+    (run,) = read_file(write(tmp_path / "spans.json", tree()))
+    for name, value in (
+        ("labels.json", {"trace_id": TRACE, "errors": [{"x": 1}]}),
+        (f"{TRACE}.json", {"errors": [{"x": 1}]}),
+    ):
+        (labels,) = read_file(write(tmp_path / name, value))
+        assert (run.run_id, ()) == (labels.run_id, labels.records)
+        whole = join([labels, run])
+        (start,) = [record for record in whole.records if isinstance(record, RunStart)]
+        assert ({"errors": [{"x": 1}]}, run.service) == (start.annotations, whole.service)
+
+
 def test_spans_about_nothing_we_know_are_named(tmp_path: Path) -> None:
     """A file of spans about other things, or without ids, is refused with what was seen in it."""
     other = [span | {"attributes": {"http.request.method": "GET"}, "name": "GET /"} for span in sdk()]

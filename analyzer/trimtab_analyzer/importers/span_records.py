@@ -17,11 +17,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from trimtab_tracer import __version__
 from trimtab_tracer.digests import canonical, digest
 from trimtab_tracer.errors import ImportFormatError
-from trimtab_tracer.records import Content, Decision, GenAiSpan, Process, Record, RunEnd, RunStart, Site, ToolRun
-from trimtab_tracer.redact import redact
+from trimtab_tracer.records import Content, Decision, GenAiSpan, Record, RunEnd, RunStart, Site, ToolRun
+from trimtab_tracer.tool_spans import tool_run_of
 from trimtab_tracer.wire import otel
 from trimtab_tracer.wire.otel import SpanFacts
 from trimtab_tracer.wire.otel_names import General
@@ -30,7 +29,8 @@ from trimtab_tracer.wire.values import loads, obj
 from .source import Document
 from .span_words import request_of, response_of
 from .spans import NAME, Span, Trace, merged, traces
-from .to_records import IMPORT_DIGEST, IMPORT_VERSION, MAX_TEXT, ImportedRun
+from .texts import MAX_TEXT, Texts
+from .to_records import IMPORT_DIGEST, IMPORT_VERSION, ImportedRun, process_of
 
 STEP_NS: Final = 1_000_000
 """Between spans of a trace without times: only their order is known."""
@@ -87,7 +87,7 @@ def to_runs(documents: Sequence[Document], *, content: str, service: str | None 
     found = traces(documents)
     path, mtime_ns = documents[0].path, documents[0].mtime_ns
     parts = [Part((trace,), mtime_ns, path.name.split(".")[0], content, service) for trace in found]
-    runs = [run for part in parts if (run := _run(part)) is not None]
+    runs = [run for part in parts if (run := _run(part) or _labels_of(part)) is not None]
     if not runs:
         names = sorted({span.name for trace in found for span in trace.spans})[:5]
         raise ImportFormatError(
@@ -100,7 +100,8 @@ def to_runs(documents: Sequence[Document], *, content: str, service: str | None 
 def join(runs: Sequence[ImportedRun]) -> ImportedRun:
     """One run of the parts of a trace that several files hold; of a span told twice the later one counts."""
     parts: list[Part] = [run.part for run in runs]
-    whole = _run(replace(parts[0], traces=tuple(trace for part in parts for trace in part.traces)))
+    first = next((run.part for run in runs if run.records), parts[0])
+    whole = _run(replace(first, traces=tuple(trace for part in parts for trace in part.traces)))
     return runs[-1] if whole is None else whole
 
 
@@ -109,6 +110,19 @@ def _run(part: Part) -> ImportedRun | None:
     trace = merged(part.traces)
     told = _told(trace, part.mtime_ns)
     return _Run(trace, told, part).run() if told else None
+
+
+def _labels_of(part: Part) -> ImportedRun | None:
+    """What a file of labels says of a run whose spans are in another one: a part of it that has no records."""
+    trace = merged(part.traces)
+    if trace.spans:
+        return None
+    run_id = _run_id(trace)
+    return ImportedRun(run_id, "", "", "", trace.trace_id, part.mtime_ns, (), 0, 0, None, None, part)
+
+
+def _run_id(trace: Trace) -> str:
+    return f"import-{digest(canonical([NAME, trace.trace_id]))}"
 
 
 def _told(trace: Trace, fallback_ns: int) -> list[Told]:
@@ -129,9 +143,10 @@ class _Run:
 
     def __init__(self, trace: Trace, told: list[Told], part: Part) -> None:
         self.trace, self.told, self.part, self.content = trace, told, part, part.content
+        self.texts = Texts(part.content)
         services = (span.service for span in trace.spans if span.service)
         self.service = part.service or next(services, None) or part.stem
-        self.run_id = f"import-{digest(canonical([NAME, trace.trace_id]))}"
+        self.run_id = _run_id(trace)
         self.process_id = f"import-{digest(canonical([NAME, 'process', trace.trace_id]))}"
         said = [asdict(span) for span in trace.spans]
         self.digest = digest(canonical([said, trace.labels, IMPORT_VERSION, part.content, part.service]))
@@ -182,22 +197,12 @@ class _Run:
         return [one for one in calls if one.span.span_id not in around]
 
     def _start(self, started: int, name: str) -> tuple[Record, ...]:
-        process = Process(
-            process_id=self.process_id,
-            pid=0,
-            ts_ns=started,
-            service=self.service,
-            script=self.harness,
-            cwd="",
-            python="",
-            trimtab=__version__,
-            content_mode=self.content,
-        )
+        process = process_of(self.process_id, started, self.service, self.harness, self.content)
         run = RunStart(
             run_id=self.run_id,
             process_id=self.process_id,
             ts_ns=started,
-            name=self._clean(name)[:MAX_TEXT],
+            name=self.texts.clean(name)[:MAX_TEXT],
             origin="import",
             attributes={
                 "format": NAME,
@@ -221,7 +226,7 @@ class _Run:
             status="error" if failed else "ok",
             rule="import",
             error_type=kind or ("error" if failed else None),
-            error_message=self._short(message),
+            error_message=self.texts.short(message),
         )
 
     def _records(self, one: Told) -> list[Record]:
@@ -234,7 +239,7 @@ class _Run:
         records: list[Record] = [span]
         for role, body in bodies:
             if body is not None:
-                said = self._clean(json.dumps(body, ensure_ascii=False))
+                said = self.texts.clean(json.dumps(body, ensure_ascii=False))
                 records.append(Content(one.key, one.key, self.run_id, role, one.started_ns, said))
         return records
 
@@ -249,37 +254,20 @@ class _Run:
             span_id=span.span_id,
             run_id=self.run_id,
             process_id=self.process_id,
-            name=self._clean(span.name)[:MAX_TEXT],
+            name=self.texts.clean(span.name)[:MAX_TEXT],
             ts_ns=one.started_ns,
             duration_ns=one.ended_ns - one.started_ns,
             scope=span.scope,
             parent_span_id=span.parent_id,
             status="error" if span.is_error or kind else "ok",
-            error_message=self._short(message),
+            error_message=self.texts.short(message),
             site_id=self.site_id,
             **said | {"error_type": kind},
         )
 
     def _tool(self, one: Told, span: GenAiSpan) -> ToolRun:
-        facts, is_ok = one.facts, span.status == "ok"
         before = bisect_right(self.call_ends, one.started_ns)
-        return ToolRun(
-            tool_run_id=one.key,
-            run_id=self.run_id,
-            process_id=self.process_id,
-            name=span.tool_name or span.name,
-            ts_ns=one.started_ns,
-            duration_ns=one.ended_ns - one.started_ns,
-            status="unknown" if is_ok and facts.is_mcp else span.status,
-            args_digest=digest(facts.tool_arguments) if facts.tool_arguments is not None else None,
-            result_digest=digest(facts.tool_result) if facts.tool_result is not None and is_ok else None,
-            result_chars=len(facts.tool_result or "") if is_ok else 0,
-            error_type=span.error_type,
-            error_message=span.error_message,
-            provider_id=facts.tool_call_id,
-            span_scope=span.scope,
-            after_call_id=self.calls[before - 1].key if before else None,
-        )
+        return tool_run_of(span, one.facts, self.calls[before - 1].key if before else None)
 
     def _decisions(self, started: int) -> list[Decision]:
         """What every call of the run was set to, where all agree."""
@@ -300,14 +288,6 @@ class _Run:
             for knob, values in sorted(seen.items())
             if len(values) == 1
         ]
-
-    def _clean(self, text: str) -> str:
-        return text if self.content == "full" else redact(text)
-
-    def _short(self, text: str | None) -> str | None:
-        if text is None or self.content == "off":
-            return None
-        return self._clean(text[: 20 * MAX_TEXT])[:MAX_TEXT]
 
 
 def _settings(one: Told) -> dict[str, Any]:

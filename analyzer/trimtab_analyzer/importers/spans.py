@@ -7,7 +7,7 @@ span's attributes mean is in :mod:`trimtab_tracer.wire.otel`, what becomes of it
 Shapes that are known, by what they hold: OTLP JSON (``resourceSpans``); single spans (``name`` and ids at the top,
 under ``context`` or under ``spanContext``), in a list, one per line, or in lists by name; flat rows
 (``context.span_id``, ``attributes.…``); trees (``spans``, each with ``child_spans``); Langfuse traces
-(``observations``). A part of the wrong type reads as absent; a span without ids is refused by name.
+(``observations``); and labels alone. A part of the wrong type reads as absent; a span without ids is refused by name.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _NAMES: Final = ("name", "span_name")
 _STARTS: Final = ("startTimeUnixNano", "start_time", "startTime", "timestamp", "start_time_unix_nano")
 _ENDS: Final = ("endTimeUnixNano", "end_time", "endTime", "end_time_unix_nano")
 _DURATION: Final = re.compile(r"P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
+_KINDS: Final = ("llm", "embedding", "tool", "agent", "chain", "retriever", "reranker", "guardrail", "evaluator")
 _LANGFUSE_KINDS: Final = {"GENERATION": "llm", "EMBEDDING": "embedding", "TOOL": "tool", "AGENT": "agent"}
 
 
@@ -84,7 +85,7 @@ def matches(value: Any) -> bool:
         return True
     if any(isinstance(value.get(key), list) for key in ("resourceSpans", "resource_spans")):
         return True
-    if _is_tree(value) or _is_langfuse(value) or _is_span(value):
+    if _is_tree(value) or _is_langfuse(value) or _is_span(value) or _is_labels(value):
         return True
     return all(
         isinstance(v, list) and v and all(_is_span(s) for s in objs(v)) and len(objs(v)) == len(v)
@@ -134,6 +135,9 @@ def _of(document: Document, value: Any) -> Iterator[Trace]:
         yield _langfuse(value)
     elif _is_span(value):
         yield from _by_trace([_span(document, value)])
+    elif _is_labels(value):
+        trace_id = text(value.get("trace_id")) or text(value.get("traceId")) or document.path.name.split(".")[0]
+        yield Trace(_id(trace_id), (), _labels(value))
     else:
         for group in value.values():
             yield from _of(document, group)
@@ -166,6 +170,11 @@ def _opened(value: Any) -> Any:
 def _is_tree(value: dict[str, Any]) -> bool:
     spans = value.get("spans")
     return isinstance(spans, list) and bool(spans) and all(isinstance(s, dict) and _has_id(s) for s in spans)
+
+
+def _is_labels(value: dict[str, Any]) -> bool:
+    """Whether these are only labels: of the trace that they name, else of the one that the file is named after."""
+    return bool(_labels(value)) and value.keys() <= {*LABELS, "trace_id", "traceId"}
 
 
 def _is_langfuse(value: dict[str, Any]) -> bool:
@@ -224,8 +233,8 @@ def _span(
     attributes |= {
         k[len("attributes.") :]: v for k, v in value.items() if k.startswith("attributes.") and v is not None
     }
-    if (kind := text(value.get("span_kind"))) is not None and OpenInference.KIND not in attributes:
-        attributes[OpenInference.KIND] = kind  # Phoenix's own column; a kind of OpenTelemetry's is none of them
+    if (kind := text(value.get("span_kind"))) is not None and kind.lower() in _KINDS:
+        attributes.setdefault(OpenInference.KIND, kind)  # Phoenix's own column; others keep OpenTelemetry's kinds there
     started = next((t for k in _STARTS if (t := _time(value.get(k))) is not None), None)
     ended = next((t for k in _ENDS if (t := _time(value.get(k))) is not None), None)
     if ended is None and started is not None and (lasted := _duration(value.get("duration"))) is not None:

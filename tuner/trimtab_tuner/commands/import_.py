@@ -103,7 +103,11 @@ def run(args: Namespace) -> int:
                     batch = _add(batch, (result, one), sink)
             advance(path.name)
         for own in parts.values():
-            batch = _add(batch, (own[0][0], join([one for _, one in own])), sink)
+            result, whole = own[0][0], join([one for _, one in own])
+            if whole.records:
+                batch = _add(batch, (result, whole), sink)
+            else:
+                result.error = f"{result.path}: labels of the trace {whole.name}; import them together with its spans."
         if batch:
             _settle(batch, sink)
     _print(results, args.json)
