@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,11 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     listed = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.M)}
     given = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")}
     assert listed == given | {0, 130}
+
+
+@pytest.mark.parametrize(("name", "prints"), [("outcomes.md", ""), ("side-effects.md", "compensated\n")])
+def test_examples_run(name: str, prints: str, tmp_path: Path) -> None:
+    """The first example of a page runs as it stands there, and prints what it says."""
+    (code, *_) = re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.S)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith(prints)

@@ -113,4 +113,4 @@ def test_an_answer_at_the_end_is_no_success() -> None:
     runs = json.loads(gzip.decompress(file.read_bytes()))
     last = [[m for m in run["traj"] if m["role"] == "assistant"][-1] for run in runs]
     rewards = [run["reward"] for run, message in zip(runs, last, strict=True) if not message.get("tool_calls")]
-    assert (149, 49) == (len(rewards), sum(rewards))
+    assert (149, 49, 200, 84) == (len(rewards), sum(rewards), len(runs), sum(run["reward"] for run in runs))

@@ -155,12 +155,16 @@ class Saga:
         A run that did not fail hands its side effects to the run around, which may still fail.
         """
         self._is_open = False
+        effects, self._effects = (
+            self._effects,
+            [],
+        )  # contexts that the run leaves behind keep us, and need not keep those
         if not self._compensates:
             return None
         if (cause := self._cause(error)) is not None:
-            return Undoing(self._run_id, cause, self._effects)
+            return Undoing(self._run_id, cause, effects)
         if self._around is not None:
-            for effect in self._effects:
+            for effect in effects:
                 self._around.add(effect)
         return None
 

@@ -171,7 +171,7 @@ class _Writer:
 
     def _site(self, knob: str = "", quote: str = "") -> str:
         """The site of the calls, or of one setting; every one names the harness and none has a line."""
-        quote = "" if self.content == "off" else self.texts.clean(quote)
+        quote = "" if self.texts.content == "off" else self.texts.clean(quote)
         site_id = digest("\0".join(("import", self.trace.harness, self.trace.function, knob, quote)))
         self.sites[site_id] = Site(
             site_id=site_id,
@@ -288,7 +288,7 @@ class _Writer:
 
     def _shown(self, word: str) -> str:
         """A word as the content mode allows."""
-        return f"digest:{digest(word)}" if self.content == "off" else redact_name(word)
+        return f"digest:{digest(word)}" if self.texts.content == "off" else redact_name(word)
 
     def _rejection(self, n: int) -> tuple[str | None, str | None]:
         """The call that this one's request turns down, and in which words.

@@ -2,27 +2,10 @@
 -- Parameters: $run_ids VARCHAR[] or NULL for all runs.
 -- One row per run, without those of processes whose calls are in runs of their own, unless something is left in the
 -- process's run itself: a call or tool of no other run, an outcome, or an exception that none of those runs ended in.
---   success, score, source  of the outcome that counts: explicit before evaluator before inferred, the latest of the same
---                           source; NULL where the run has none. What was recorded as inferred (an importer's) comes before
---                           what the analysis infers
+--   success, score, source  of the outcome that counts (view effective_outcomes): explicit before evaluator before inferred,
+--                           the latest of the same source; NULL where the run has none
 --   rule, confidence        of an outcome that the analysis inferred (inferred_outcomes.sql); NULL for any other
 --   failed                  that outcome says no; where no outcome says yes or no, an exception ended the run
-WITH said AS (
-    SELECT run_id, success, score, source
-    FROM outcomes
-    QUALIFY row_number() OVER (
-        PARTITION BY run_id
-        ORDER BY list_position(['explicit', 'evaluator', 'inferred'], source) NULLS LAST, recorded_ns DESC, outcome_id DESC
-    ) = 1
-),
-effective AS (
-    SELECT *, NULL::VARCHAR AS rule, NULL::DOUBLE AS confidence
-    FROM said
-    UNION ALL
-    SELECT run_id, success, NULL, 'inferred', rule, confidence
-    FROM inferred_outcomes
-    WHERE run_id NOT IN (SELECT run_id FROM said)
-)
 SELECT
     r.run_id,
     r.status,
@@ -33,7 +16,7 @@ SELECT
     e.confidence,
     coalesce(NOT e.success, r.status = 'error', false) AS failed
 FROM runs AS r
-LEFT JOIN effective AS e USING (run_id)
+LEFT JOIN effective_outcomes AS e USING (run_id)
 WHERE ($run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCHAR[])))
   AND (
     $run_ids::VARCHAR[] IS NOT NULL

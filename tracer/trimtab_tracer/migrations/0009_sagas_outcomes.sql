@@ -49,3 +49,22 @@ CREATE TABLE inferred_outcomes (
     call_id VARCHAR,                    -- the call that tells
     inferred_ns BIGINT NOT NULL         -- when it was inferred first, or last changed
 );
+
+-- The outcome that counts of each run of which anything is known: explicit before evaluator before inferred, the latest of the
+-- same source. What was recorded as inferred (an importer's) comes before what the analysis infers; only the latter has a rule
+-- and a confidence.
+CREATE VIEW effective_outcomes AS
+WITH said AS (
+    SELECT run_id, success, score, source
+    FROM outcomes
+    QUALIFY row_number() OVER (
+        PARTITION BY run_id
+        ORDER BY list_position(['explicit', 'evaluator', 'inferred'], source) NULLS LAST, recorded_ns DESC, outcome_id DESC
+    ) = 1
+)
+SELECT *, NULL::VARCHAR AS rule, NULL::DOUBLE AS confidence
+FROM said
+UNION ALL
+SELECT run_id, success, NULL, 'inferred', rule, confidence
+FROM inferred_outcomes
+WHERE run_id NOT IN (SELECT run_id FROM said);

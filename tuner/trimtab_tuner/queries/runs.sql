@@ -7,27 +7,11 @@
 --   id or something is left in the process's run itself: a call or tool of no other run, an outcome, or an exception that
 --   none of those runs ended in. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts
 --   the rest; total is the number of runs that match, NULL on later pages.
-WITH said AS (
-    SELECT run_id, success, score, source
-    FROM outcomes
-    QUALIFY row_number() OVER (
-        PARTITION BY run_id
-        ORDER BY list_position(['explicit', 'evaluator', 'inferred'], source) NULLS LAST, recorded_ns DESC, outcome_id DESC
-    ) = 1
-),
-best AS (
-    SELECT *, NULL::VARCHAR AS rule, NULL::DOUBLE AS confidence
-    FROM said
-    UNION ALL
-    SELECT run_id, success, NULL, 'inferred', rule, confidence
-    FROM inferred_outcomes
-    WHERE run_id NOT IN (SELECT run_id FROM said)
-),
-matching AS (
+WITH matching AS (
     SELECT r.*, best.success, best.score, best.source AS outcome_source, best.rule AS outcome_rule,
         best.confidence AS outcome_confidence
     FROM runs AS r
-    LEFT JOIN best USING (run_id)
+    LEFT JOIN effective_outcomes AS best USING (run_id)
     WHERE ($run_ids::VARCHAR[] IS NULL OR r.run_id IN (SELECT unnest($run_ids::VARCHAR[])))
       AND (
         $run_ids::VARCHAR[] IS NOT NULL
