@@ -1,8 +1,8 @@
 """What the rules look at beyond the frames of a case, asked for when the first of them needs it.
 
-In: a case. Out: one frame per question, kept for the rules that come after. Apart from :mod:`.case` because the report and
-the ledger need none of it, and apart from the rules because several of them look at the same frame. What a column means
-is written in the header of its query.
+In: a case. Out: one frame per question, kept for the rules that come after. Apart from :mod:`.case` because the
+report and the ledger need none of it, and apart from the rules because several of them look at the same frame. What a
+column means is written in the header of its query.
 """
 
 from __future__ import annotations

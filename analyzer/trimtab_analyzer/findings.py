@@ -150,10 +150,10 @@ def _after(case: Case, rule: Rule, blames: Sequence[Blame], new: Sequence[Findin
 def rank(findings: Iterable[Finding]) -> list[Finding]:
     """What ended runs, then what was in failed runs, then wasted money, then cost and number of the calls.
 
-    Failed runs count by how surely the rule's mode loses one (:attr:`~.failures.Rule.severity`). Below all that ended no
-    run stand the candidates, below them what lost no call, because a later attempt got the answer; and below everything
-    what is no longer in force. The id settles what is left. The API's ``queries/findings.sql`` sorts the table by the
-    same keys.
+    Failed runs count by how surely the rule's mode loses one (:attr:`~.failures.Rule.severity`). Below all that ended
+    no run stand the candidates, below them what lost no call, because a later attempt got the answer; and below
+    everything what is no longer in force. The id settles what is left. The API's ``queries/findings.sql`` sorts the
+    table by the same keys.
     """
 
     def key(f: Finding) -> tuple[bool, int, bool, bool, float, int, int, int, int, str]:

@@ -1,7 +1,7 @@
 """The table of rules about runs: how they begin, turn, remember, check and end.
 
-In: the functions of ``rules/``. Out: :data:`OUTSIDE` (what is not the agent's), :data:`OF_RUNS` and :data:`LAST`, put in
-order by :mod:`.failures`. Apart from the rules about calls for its length alone.
+In: the functions of ``rules/``. Out: :data:`OUTSIDE` (what is not the agent's), :data:`OF_RUNS` and :data:`LAST`, put
+in order by :mod:`.failures`. Apart from the rules about calls for its length alone.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ OF_RUNS: Final = (
         mode=19,
         question="Which tool calls gave again what the run had already seen?",
         knob="loop_guard",
-        advice="Break the loop after the second identical call or error; answer a tool that changes nothing from a cache.",
+        advice="Break the loop after the second identical call or error; answer what changes nothing from a cache.",
         taxonomy="MAST FM-1.3: step repetition; TRAIL: resource abuse",
         find=loops.repeated_call,
         severity=0.4,

@@ -33,8 +33,8 @@ class Rule:
     """What it is called elsewhere: MAST (Cemri et al. 2025), TRAIL (Deshpande et al. 2025), or the provider's term."""
     find: Find
     severity: float
-    """How surely this alone loses a run, in [0, 1]: 1 where no run gets over it, 0 where none is lost by it. Stated from
-    what the mode is, not fitted to any data; ``rank`` and whoever shares out the blame for a run weigh by it."""
+    """How surely this alone loses a run, in [0, 1]: 1 where no run gets over it, 0 where none is lost by it. Stated
+    from what the mode is, not fitted to any data; ``rank`` and whoever shares out the blame for a run weigh by it."""
     cost_class: str | None = None
     """Class of the ledger that holds what it wastes (:data:`~.cost.CLASSES`); None where it wastes nothing itself."""
     ends_runs: bool = False

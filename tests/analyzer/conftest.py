@@ -218,10 +218,10 @@ def _never_ran(s: Shelf) -> None:
 
 
 def _incident(s: Shelf) -> None:
-    for service in ("a", "b", "c"):
+    for service in ("sales", "stock", "desk"):
         s.run(service, service=service)
     for turn in range(20):
-        for service in ("a", "b", "c"):
+        for service in ("sales", "stock", "desk"):
             s.call(service, *([{"error_class": "overloaded", "cost_musd": 0}] if turn in (3, 4) else []))
 
 
@@ -314,7 +314,7 @@ def _timed_out_but_done(s: Shelf) -> None:
 
 
 def _premature_end(s: Shelf) -> None:
-    for run_id in ("a", "b", "c"):
+    for run_id in ("long 1", "long 2", "long 3"):
         s.run(run_id)
         for number in range(4):
             s.call(run_id, tools=[{"args_digest": f"a{number}"}] if number < 3 else [])
@@ -323,7 +323,7 @@ def _premature_end(s: Shelf) -> None:
 
 
 def _no_verification(s: Shelf) -> None:
-    s.call(s.run("other"), tools=[{"name": "read_file", "mutates": False}])
+    s.call(s.run("reader"), tools=[{"name": "read_file", "mutates": False}])
     s.call(tools=[{"name": "write_file", "mutates": True}])
     s.call()
     s.outcome("r1", False)

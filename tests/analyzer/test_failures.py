@@ -21,7 +21,7 @@ def test_every_rule_has_a_story(stories: Any) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=IDS)
 def test_each_rule_alone_speaks_in_its_story(shelf: Any, stories: Any, rule: Any) -> None:
-    """Once, with a number and its line and no claim of an effect; without it nothing is said, but by whom it excuses."""
+    """Once, with a number, its line and no claim of an effect; without it nothing is said, but by what it excuses."""
     stories[rule.id](shelf)
     found = [f for f in analyze(shelf.con) if f.rule not in ALSO.get(rule.id, ())]
     assert [f.rule for f in found] == [rule.id]
@@ -39,7 +39,7 @@ def test_each_rule_alone_speaks_in_its_story(shelf: Any, stories: Any, rule: Any
 
 @pytest.mark.parametrize("rule", RULES, ids=IDS)
 def test_each_rule_says_what_it_asks_and_advises(rule: Any) -> None:
-    """A question, an advice, a name elsewhere, a condition where it names candidates, a class of the ledger that exists."""
+    """A question, an advice, a name elsewhere, a condition for candidates, a class that the ledger has."""
     assert rule.question.endswith("?")
     assert rule.advice.endswith(".")
     assert rule.taxonomy

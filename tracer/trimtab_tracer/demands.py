@@ -38,8 +38,23 @@ class Demand:
 
 
 _BINDING = r"(?:must|always|shall|needs? to|ha(?:ve|s) to|make sure(?: to)?|remember to|be sure to|is required to)"
+_STARTS: Final = (
+    *(
+        "must",
+        "always",
+        "shall",
+        "need",
+        "have to",
+        "has to",
+        "make sure",
+        "remember to",
+        "be sure to",
+        "is required to",
+    ),
+)
+"""Beginnings of :data:`_BINDING`."""
 _CLAUSE = lazy_pattern(
-    rf"(?i)\b{_BINDING}\b(?P<between>[^.\n]{{0,60}}?)\b(?P<verb>end|finish|conclude|close|start|begin|open|contain|include)"
+    rf"(?i){_BINDING}\b(?P<between>[^.\n]{{0,60}}?)\b(?P<verb>end|finish|conclude|close|start|begin|open|contain|include)"
     r"s?\b[^.\n\"'`“]{0,40}(?:\"(?P<a>[^\"\n]{2,64})\"|'(?P<b>[^'\n]{2,64})'|`(?P<c>[^`\n]{2,64})`|“(?P<d>[^”\n]{2,64})”)"
 )
 _JSON = lazy_pattern(
@@ -136,16 +151,19 @@ def _holds_json(text: str) -> bool:
 def demands(prompt: str) -> tuple[Demand, ...]:
     """What ``prompt`` demands of every answer in so many words."""
     prompt = prompt[:MAX_PROMPT]
-    found: list[Demand] = []
-    for clause in _CLAUSE.finditer(prompt):
-        if _FORBIDDEN.search(clause["between"]):
+    found: dict[Demand, None] = {}
+    lowered = prompt.lower()
+    # words first: a search for the whole clause takes a hundred times as long
+    for at in sorted({at for word in _STARTS for at in _places(word, lowered)}):
+        clause = _CLAUSE.match(prompt, at)
+        if clause is None or _FORBIDDEN.search(clause["between"]):
             continue
         literal = next(text for name in "abcd" if (text := clause[name]))
-        found.append(Demand(_ROLES.get(clause["verb"].lower(), "contains"), literal.strip()))
+        found[Demand(_ROLES.get(clause["verb"].lower(), "contains"), literal.strip())] = None
         if len(found) >= MAX_DEMANDS:
             break
-    if ("json" in prompt or "JSON" in prompt) and _JSON.search(prompt):
-        found.append(Demand("json"))
+    if "json" in lowered and _JSON.search(prompt):
+        found[Demand("json")] = None
     return tuple(found)
 
 

@@ -1,8 +1,9 @@
 """Rules about answers that break a contract that was written down: stop texts, tool schemas, demands of the prompt.
 
-In: answers and tool calls with what they break (:mod:`trimtab_tracer.signals`). Out: blame on the side of the contract
-that does not fit. Two of them can be seen only over many calls: a stop text that the prompt demands is a fault only where
-the missing text is missed, and arguments that are wrong most of the time are the schema's fault, not the model's.
+In: answers and tool calls with what they break (:mod:`trimtab_tracer.signals`). Out: blame on the side of the
+contract that does not fit. Two of them can be seen only over many calls: a stop text that the prompt demands is a
+fault only where the missing text is missed, and arguments that are wrong most of the time are the schema's fault, not
+the model's.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def stop_conflict(case: Case, knob: str) -> Iterator[Blame]:
         of_model = group.exposed.height
         yield Blame(
             group,
-            f"{of(group.n_hit, of_model, 'answer')} {were(group.n_hit)} cut before {quoted(group.subject)}, which the prompt"
+            f"{of(group.n_hit, of_model, 'answer')} {were(group.n_hit)} cut before {quoted(group.subject)}, which"
+            " the prompt"
             f" demands and the stop list holds; {rejected:,} {were(rejected)} turned down",
             f"Take {quoted(group.subject)} off the stop list at {case.place(group.site_id)}, or do not demand it.",
             {**share(group), "turned_down": rejected},
@@ -72,7 +74,8 @@ def schema_invalid_args(case: Case, knob: str) -> Iterator[Blame]:
             else:
                 models = sorted(set(group.hits["model"].drop_nulls()))
                 advice = (
-                    f"Declare {group.subject} strict at {place}, drop or convert what does not fit, or send its calls to"
+                    f"Declare {group.subject} strict at {place}, drop or convert what does not fit, or send its"
+                    " calls to"
                     f" another model than {models[0] if models else 'this one'}."
                 )
             yield Blame(

@@ -1,7 +1,7 @@
-"""Rules about what an answer stands on: nothing that was seen, searches that found nothing, words that are not acted on.
+"""Rules about what an answer stands on: nothing that was seen, searches that found nothing, words not acted on.
 
-In: answers and tool calls of runs that failed. Out: candidates. They compare names and numbers, so they see only what is
-written down as such, and whether it mattered an outcome alone can say.
+In: answers and tool calls of runs that failed. Out: candidates. They compare names and numbers, so they see only what
+is written down as such, and whether it mattered an outcome alone can say.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def poor_retrieval(case: Case, knob: str) -> Iterator[Blame]:
         runs = group.hits["run_id"].n_unique()
         yield Blame(
             group,
-            f"{of(group.hits.height, group.exposed.height, 'query')} of {group.subject} asked nearly the same as the one"
+            f"{of(group.hits.height, group.exposed.height, 'query')} of {group.subject} asked nearly the same as"
+            " the one"
             f" before and found next to nothing, in {count(runs, 'run')} that failed".replace("querys", "queries"),
             f"Offer another way to search than {group.subject} at {case.place(group.site_id)}, return more results, or"
             " rank them.",

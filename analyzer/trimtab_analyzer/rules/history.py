@@ -1,8 +1,8 @@
 """Rules about what a conversation carries on: dropped, begun anew, or sent so that no cache can help.
 
 In: answers in order of time, with how many messages their requests had and what those began with. Out: blame on what
-assembles the history. Requests of one conversation share their system prompt and first user message; a server that keeps
-the history itself (``previous_response_id``) is left out.
+assembles the history. Requests of one conversation share their system prompt and first user message; a server that
+keeps the history itself (``previous_response_id``) is left out.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _resets(case: Case) -> pl.DataFrame:
 
 
 def conversation_reset(case: Case, knob: str) -> Iterator[Blame]:
-    """Requests that begin a conversation anew while it waited for its tools, and nothing stands for what was dropped."""
+    """Requests that begin a conversation anew while it waited for its tools, without a word for what was dropped."""
     for group in case.groups(_resets(case), knob, hit=pl.col("is_reset"), subject=pl.lit("")):
         runs = group.hits["run_id"].n_unique()
         yield Blame(
@@ -92,7 +92,8 @@ def lost_history(case: Case, knob: str) -> Iterator[Blame]:
         runs = group.hits["run_id"].n_unique()
         yield Blame(
             group,
-            f"{count(group.hits.height, 'call')} of {group.subject} asked again, after the history was cut, what had been"
+            f"{count(group.hits.height, 'call')} of {group.subject} asked again, after the history was cut, what"
+            " had been"
             f" asked before, in {count(runs, 'run')} that failed",
             f"Keep what tools found when the history is cut at {case.place(group.site_id)}: pin facts, drop talk.",
             {"hit": group.hits.height, "of": group.exposed.height, "runs": runs},
@@ -134,9 +135,11 @@ def cache_miss(case: Case, knob: str) -> Iterator[Blame]:
             lost = int((group.hits["input_tokens"] - group.hits["cache_read_tokens"]).sum())
             yield Blame(
                 group,
-                f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)} read"
+                f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'}"
+                f" {were(group.n_hit)} read"
                 f" without the cache after the {noun} had changed ({lost:,} input tokens)",
-                f"Keep the {noun} at {case.place(group.site_id)} the same from call to call: put what changes (a date, a"
+                f"Keep the {noun} at {case.place(group.site_id)} the same from call to call: put what changes (a"
+                " date, a"
                 " counter) after what stays.",
                 {**share(group), "uncached_tokens": lost},
             )
@@ -169,7 +172,8 @@ def withheld_info(case: Case, knob: str) -> Iterator[Blame]:
         values = int(group.hits["values_out"].list.len().sum())
         yield Blame(
             group,
-            f"{count(group.n_hit, 'answer')} of one agent to another held {count(values, 'value')}, none of which was seen"
+            f"{count(group.n_hit, 'answer')} of one agent to another held {count(values, 'value')}, none of which"
+            " was seen"
             " again in the run, which failed",
             f"Hand over what {case.place(group.site_id)} found field by field, not in free text.",
             {"hit": group.n_hit, "of": group.n_exposed, "values": values},

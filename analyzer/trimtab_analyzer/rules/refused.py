@@ -1,8 +1,8 @@
 """Rules about requests and tools that were refused for what was asked: no permission, not there, too long.
 
-In: attempts, and what tool answers look like. Out: blame on what the request or the tool was given. The first refusal is
-theirs; that the same request was sent again is :func:`.requests.futile_retry`'s. A tool that is refused or finds nothing
-is part of an agent's work, so it is blamed only in runs that failed.
+In: attempts, and what tool answers look like. Out: blame on what the request or the tool was given. The first refusal
+is theirs; that the same request was sent again is :func:`.requests.futile_retry`'s. A tool that is refused or finds
+nothing is part of an agent's work, so it is blamed only in runs that failed.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
             how = "an exception ended later" if by_exception else "failed"
             yield Blame(
                 group,
-                f"{of(n, group.exposed.height, 'change')} made by {group.subject} stayed in {count(runs, 'run')} that {how}",
+                f"{of(n, group.exposed.height, 'change')} made by {group.subject} stayed in {count(runs, 'run')}"
+                f" that {how}",
                 f"Take {group.subject} back where the run fails (declare what undoes it), or write last, at"
                 f" {case.place(group.site_id)}.",
                 {"hit": n, "of": group.exposed.height, "runs": runs},
@@ -67,7 +68,8 @@ def duplicate_side_effect(case: Case, knob: str) -> Iterator[Blame]:
         n, runs = group.hits.height, group.hits["run_id"].n_unique()
         yield Blame(
             group,
-            f"{of(n, group.exposed.height, 'change')} by {group.subject} repeated one with the same arguments that had worked"
+            f"{of(n, group.exposed.height, 'change')} by {group.subject} repeated one with the same arguments"
+            " that had worked"
             f" or may have, in {count(runs, 'run')}",
             f"Give {group.subject} an idempotency key at {case.place(group.site_id)}, or do not retry it.",
             {"hit": n, "of": group.exposed.height, "runs": runs},

@@ -1,7 +1,7 @@
 """Rules about answers that say nothing of use although nothing failed: refused by the model, or empty.
 
-In: answers with what they look like. Out: blame on the model that was asked. A refusal by its words alone is a candidate
-and looked for only in runs that failed: a model may well quote one.
+In: answers with what they look like. Out: blame on the model that was asked. A refusal by its words alone is a
+candidate and looked for only in runs that failed: a model may well quote one.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ def refusal(case: Case, knob: str) -> Iterator[Blame]:
         how = "by their words" if is_candidate else "as the provider says"
         yield Blame(
             group,
-            f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)} refused,"
+            f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)}"
+            " refused,"
             f" {how}",
-            f"Route what {group.subject or 'the model'} refuses to another model at {case.place(group.site_id)}, or say in"
+            f"Route what {group.subject or 'the model'} refuses to another model at {case.place(group.site_id)},"
+            " or say in"
             " the prompt what the request is for.",
             {**share(group), "by_words": by_words},
             is_candidate=is_candidate,
@@ -52,9 +54,11 @@ def empty_output(case: Case, knob: str) -> Iterator[Blame]:
         thought = int(group.hits["reasoning_tokens"].fill_null(0).sum())
         yield Blame(
             group,
-            f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)} empty: no"
+            f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)}"
+            " empty: no"
             " text and no tool call" + (f", after {thought:,} tokens of reasoning" if thought else ""),
-            f"Ask once more where an answer is empty, at {case.place(group.site_id)}, then another model; look at what its"
+            f"Ask once more where an answer is empty, at {case.place(group.site_id)}, then another model; look at"
+            " what its"
             " decoding settings allow.",
             {**share(group), "reasoning_tokens": thought},
         )

@@ -1,8 +1,8 @@
 """Rows beside the one before them in the same thread (a run, a conversation, a line of code).
 
-In: rows in order of time. Out: the same rows, sorted by thread, and expressions over them. A module of its own because a
-window over several text columns takes seconds for a million rows, and each rule would pay for it again for each column:
-here the columns are hashed once and neighbours are compared.
+In: rows in order of time. Out: the same rows, sorted by thread, and expressions over them. A module of its own
+because a window over several text columns takes seconds for a million rows, and each rule would pay for it again for
+each column: here the columns are hashed once and neighbours are compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import polars as pl
 
 
 def threads(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """``rows`` with ``thread``, the same number for rows alike in ``keys``, sorted by it; in a thread the order stays."""
+    """``rows`` sorted by ``thread``, the same number for rows alike in ``keys``; within one the order stays."""
     return rows.with_columns(thread=pl.struct(keys).hash()).sort("thread", maintain_order=True)
 
 

@@ -1,8 +1,8 @@
 """Rules about tools as they ran: broken, failing now and then, or failing without saying so.
 
 In: the tool calls of a case and the health of each tool over all runs. Out: blame per tool. A tool that fails most of
-its calls in many runs is a fault of the tool, not of the models that call it; one that fails now and then is blamed only
-in runs that failed.
+its calls in many runs is a fault of the tool, not of the models that call it; one that fails now and then is blamed
+only in runs that failed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rules about checking: runs that changed things and never looked again, and runs that call a wrong result right.
 
-In: tool calls and last answers of runs that failed. Out: blame on the verification step, as candidates: that a check was
-left out, or passed, is seen; that it is why the run failed is not. A tool is a check by what it says of itself
+In: tool calls and last answers of runs that failed. Out: blame on the verification step, as candidates: that a check
+was left out, or passed, is seen; that it is why the run failed is not. A tool is a check by what it says of itself
 (``mutates=False``) or by its name.
 """
 
@@ -27,7 +27,7 @@ JUDGES: Final = r"(?i)(?:^|[_\W])(?:tests?|check|verify|verif\w*|validat\w*|revi
 
 
 def no_verification(case: Case, knob: str) -> Iterator[Blame]:
-    """Failed runs that ended by themselves after a change that nothing looked at, though their kind has a tool for it."""
+    """Failed runs that ended by themselves after a change that nothing looked at, though they have a tool for it."""
     rows = facts.steps(case).with_columns(place=pl.int_range(pl.len()))
     changes = pl.col("mutates").fill_null(False) & (pl.col("status") != "error")
     looks = ~pl.col("mutates").fill_null(False) & (pl.col("is_harmless") | pl.col("name").str.contains(LOOKS))
