@@ -12,8 +12,9 @@ seven is broken, 2 % of runs loop, 30 % of runs failed. What is measured is a pr
 its peak memory is its own, not that of making the store.
 
 Keys of the JSON: ``calls``, ``runs``, ``attempts``, ``decisions``, ``store_mb``, ``made_s`` (the store), ``analyze_s``
-(every rule and the ledger), ``persist_s``, ``total_s``, ``peak_mb``, ``findings``, ``refresh_s`` (a second analysis by
-the same process after 1,000 new calls, median of three), ``threads``.
+(every rule and the ledger), ``persist_s``, ``total_s``, ``cpu_s`` (processor seconds of both), ``peak_mb``,
+``findings``, ``refresh_s`` (a second analysis in the same process, after 1,000 new calls),
+``refresh_cpu_s``, ``threads``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ import csv
 import json
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -38,7 +38,18 @@ from trimtab_tracer.store import Store
 CALLS_OF_A_RUN = 20
 NEW_CALLS = 1_000
 SECOND = 1_000_000_000
-COLUMNS = ("calls", "runs", "store_mb", "analyze_s", "persist_s", "total_s", "peak_mb", "findings", "refresh_s")
+COLUMNS = (
+    "calls",
+    "runs",
+    "store_mb",
+    "analyze_s",
+    "persist_s",
+    "total_s",
+    "cpu_s",
+    "peak_mb",
+    "findings",
+    "refresh_s",
+)
 
 FILL = """
 CREATE OR REPLACE TEMP TABLE made AS SELECT
@@ -58,7 +69,8 @@ CREATE OR REPLACE TEMP TABLE made AS SELECT
 FROM range($first, $last) AS t(i);
 
 INSERT INTO runs BY NAME SELECT DISTINCT ON (r)
-    run_id, 'p' AS process_id, 'agent-' || (r % 3) AS service, 'task ' || r AS name, 'explicit' AS origin, '{}' AS attributes,
+    run_id, 'p' AS process_id, 'agent-' || (r % 3) AS service, 'task ' || r AS name, 'explicit' AS origin,
+    '{}' AS attributes,
     at_ns AS started_ns, at_ns + 60000000000 AS ended_ns, CASE WHEN fate < 20 THEN 'error' ELSE 'ok' END AS status,
     'block exit' AS end_rule, CASE WHEN fate < 20 THEN 'RuntimeError' END AS error_type,
     CASE WHEN fate < 20 THEN 'site0' END AS error_site_id
@@ -76,11 +88,14 @@ WITH tried AS (
 )
 SELECT
     call_id || '.' || number AS attempt_id, call_id, run_id, 'p' AS process_id, number::INTEGER AS number,
-    at_ns + (number - 1) * 600000000 AS started_ns, at_ns + (number - 1) * 600000000 + 400000000 + luck * 100000 AS ended_ns,
+    at_ns + (number - 1) * 600000000 AS started_ns,
+    at_ns + (number - 1) * 600000000 + 400000000 + luck * 100000 AS ended_ns,
     'openai.chat' AS api, 'POST' AS method, host, '/v1/chat/completions' AS path, site_id,
     'complete' AS "end", false AS stream, CASE WHEN is_bad THEN 429 ELSE 200 END AS http_status,
-    CASE WHEN is_bad THEN CASE WHEN luck < 3 THEN 'bad_request' WHEN luck < 10 THEN 'overloaded' ELSE 'rate_limit' END END
-        AS error_class,
+    CASE
+        WHEN is_bad AND luck < 3 THEN 'bad_request' WHEN is_bad AND luck < 10 THEN 'overloaded'
+        WHEN is_bad THEN 'rate_limit'
+    END AS error_class,
     0 AS chunks, 1000 AS request_bytes, 500 AS response_bytes, lower(to_hex(hash(i))) AS body_digest,
     10.0 AS timeout_s, 2 AS max_retries, 'openai' AS provider, model,
     CASE WHEN NOT is_bad THEN CASE WHEN kind < 10 THEN 'length' WHEN kind < 500 THEN 'tool_calls' ELSE 'stop' END END
@@ -91,8 +106,9 @@ SELECT
     CASE WHEN NOT is_bad THEN 100 + kind END AS output_tokens,
     'reported' AS usage_source, CASE WHEN is_bad THEN 0 ELSE 4000 + kind END AS cost_musd,
     'estimated' AS cost_source, CASE WHEN is_bad THEN 0 ELSE 4000 + kind END AS cost_computed_musd,
-    (2 * step + 2)::INTEGER AS message_count, CASE WHEN kind < 5 THEN 'q' || i ELSE 'prompt' || (i % 7) END AS prompt_digest,
-    'tools' || (i % 7) AS tools_digest, ['search', 'read', 'write', 'shell', 'fetch', 'list', 'broken'] AS tools_offered,
+    (2 * step + 2)::INTEGER AS message_count,
+    CASE WHEN kind < 5 THEN 'q' || i ELSE 'prompt' END AS prompt_digest,
+    'tools' AS tools_digest, ['search', 'read', 'write', 'shell', 'fetch', 'list', 'broken'] AS tools_offered,
     '{"max_tokens": 1024}' AS params, true AS parsed
 FROM tried;
 
@@ -100,7 +116,7 @@ INSERT INTO calls BY NAME SELECT
     m.call_id, m.run_id, 'p' AS process_id, m.site_id, 'openai.chat' AS api, 'openai' AS provider, m.host, m.model,
     m.at_ns AS started_ns, a.ended_ns, a.attempts, a.wait_ns, CASE WHEN a.is_bad THEN 'error' ELSE 'ok' END AS status,
     a.finish_reason, false AS stream, a.input_tokens, a.output_tokens, 'reported' AS usage_source, a.cost_musd,
-    'estimated' AS cost_source, 'tools' || (m.i % 7) AS tools_digest,
+    'estimated' AS cost_source, 'tools' AS tools_digest,
     ['search', 'read', 'write', 'shell', 'fetch', 'list', 'broken'] AS tools_offered, 'talk ' || m.r AS conversation_id,
     CASE WHEN m.kind BETWEEN 600 AND 609 AND m.step < 19 THEN 'call-' || lpad((m.i + 1)::VARCHAR, 12, '0') END
         AS rejected_by_call_id
@@ -121,8 +137,9 @@ WITH asked AS (
     FROM made WHERE kind BETWEEN 10 AND 509
 )
 SELECT
-    call_id || ':0' AS tool_id, run_id, call_id, name, lower(to_hex(hash(what, 5))) AS args_digest, kind >= 14 AS args_valid,
-    CASE WHEN kind < 14 THEN 'Expecting value' END AS args_error, 40 AS args_chars, kind NOT BETWEEN 14 AND 15 AS offered,
+    call_id || ':0' AS tool_id, run_id, call_id, name, lower(to_hex(hash(what, 5))) AS args_digest,
+    kind >= 14 AS args_valid, CASE WHEN kind < 14 THEN 'Expecting value' END AS args_error, 40 AS args_chars,
+    kind NOT BETWEEN 14 AND 15 AS offered,
     'inferred' AS origin, at_ns + 900000000 AS started_ns, at_ns + 1900000000 AS ended_ns, true AS is_upper_bound,
     CASE WHEN name = 'broken' AND luck % 10 < 8 OR luck % 50 = 7 THEN 'error' ELSE 'ok' END AS status,
     CASE WHEN name = 'broken' AND luck % 10 < 8 OR luck % 50 = 7 THEN 'KeyError' END AS error_type,
@@ -138,7 +155,8 @@ FROM tool_calls WHERE call_id IN (SELECT call_id FROM made);
 
 INSERT INTO decisions BY NAME
 SELECT
-    call_id || ':' || knob AS decision_id, run_id, call_id, knob, value::JSON AS value, 'code' AS source, 1.0 AS propensity,
+    call_id || ':' || knob AS decision_id, run_id, call_id, knob, value::JSON AS value, 'code' AS source,
+    1.0 AS propensity,
     site_id, 'call' AS site_role, at_ns AS decided_ns
 FROM made, (VALUES ('model', '"m"'), ('max_retries', '2'), ('timeout_s', '10.0'), ('max_tokens', '1024'),
     ('temperature', '0.2'), ('tools', '"t"'), ('prompt_version', '"v1"'), ('stream', 'false')) AS k(knob, value);
@@ -212,33 +230,40 @@ def measure(path: Path, threads: int, *, is_ours: bool) -> dict[str, Any]:
             name: con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
             for name in ("calls", "runs", "attempts", "decisions")
         }
-        started = time.perf_counter()
+        cpu, started = _cpu_s(), time.perf_counter()
         found = analyze(con)
         analyzed = time.perf_counter()
         with store.transaction() as writing:
             persist(writing, found)
-        ended = time.perf_counter()
+        cpu, ended = _cpu_s() - cpu, time.perf_counter()
         peak_mb = _peak_mb()
-        refreshes = []
-        for n in range(3 if is_ours else 0):
-            first = counts["calls"] + n * NEW_CALLS
+        refresh_s = refresh_cpu = None
+        if is_ours:
             with store.transaction() as writing:
-                fill(writing, first, first + NEW_CALLS)
-            again = time.perf_counter()
+                fill(writing, counts["calls"], counts["calls"] + NEW_CALLS)
+            again_cpu, again = _cpu_s(), time.perf_counter()
             found = analyze(con)
             with store.transaction() as writing:
                 persist(writing, found)
-            refreshes.append(time.perf_counter() - again)
+            refresh_s, refresh_cpu = time.perf_counter() - again, _cpu_s() - again_cpu
     return counts | {
         "store_mb": round(path.stat().st_size / 2**20),
         "analyze_s": round(analyzed - started, 2),
         "persist_s": round(ended - analyzed, 2),
         "total_s": round(ended - started, 2),
+        "cpu_s": round(cpu, 2),
         "peak_mb": peak_mb,
         "findings": len(found),
-        "refresh_s": round(statistics.median(refreshes), 2) if refreshes else None,
+        "refresh_s": None if refresh_s is None else round(refresh_s, 2),
+        "refresh_cpu_s": None if refresh_cpu is None else round(refresh_cpu, 2),
         "threads": threads,
     }
+
+
+def _cpu_s() -> float:
+    """Processor seconds of this process so far, all threads: on a busy machine the wall clock says more of others."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def _peak_mb() -> int:

@@ -5,16 +5,18 @@
 In: a folder with ``mini_swe_agent/calls.parquet`` and ``runs.parquet``, or with the two files themselves: one row per
 LLM call (``instance_id``, ``step``, ``created`` (seconds since the epoch), ``model``, ``finish_reason``,
 ``prompt_tokens``, ``completion_tokens``, ``cached_tokens``, ``reasoning_tokens``, ``cost`` (USD as the provider
-reported it, or NULL), ``command`` and ``obs_chars`` of its result, ``format_error``) and per run (``instance_id``, ``resolved``). Any folder of this form will do.
-Out: a table, or JSON with ``--json``; ``--out`` also writes ``waste_mini_swe.csv`` there.
+reported it, or NULL), ``command`` and ``obs_chars`` of its result, ``format_error``) and per run (``instance_id``,
+``resolved``). Any folder of this form will do. Out: a table, or JSON with ``--json``; ``--out`` also writes
+``waste_mini_swe.csv`` there.
 
 The rows become records of a live agent and go through ingestion, so that prices, derived calls and the ledger are those
 of any other run; calls whose cost nobody reported stay of unknown cost, unless ``--estimate`` counts them at list
 prices. The files hold no results of commands, so nothing is said of repeats. A trivial baseline stands beside the
-ledger: what one sees who only looks at whether a request failed. Keys of the JSON: ``runs``, ``resolved``, ``calls``, ``unpriced`` (calls of unknown cost), ``cost_musd`` in all,
-``rejected_or_cut`` {``calls``, ``cost_musd``, ``share``}, ``cut`` the same, ``failed_runs`` {``runs``, ``cost_musd``,
-``share``}, ``rejected_share`` {``failed_runs``, ``solved_runs``}: of their calls, ``classes`` [{``cls``, ``calls``,
-``cost_musd``, ``share``, ``unknown``, ``input_tokens``, ``output_tokens``}], ``baseline`` {``cls``: ``cost_musd``}.
+ledger: what one sees who only looks at whether a request failed. Keys of the JSON: ``runs``, ``resolved``, ``calls``,
+``unpriced`` (calls of unknown cost), ``cost_musd`` in all, ``rejected_or_cut`` {``calls``, ``cost_musd``, ``share``},
+``cut`` the same, ``failed_runs`` {``runs``, ``calls``, ``cost_musd``, ``share``}, ``rejected_share`` {``failed_runs``,
+``solved_runs``}: of their calls, ``classes`` [{``cls``, ``calls``, ``cost_musd``, ``share``, ``unknown``,
+``input_tokens``, ``output_tokens``}], ``baseline`` {``answered``, ``failed``}: micro-USD.
 """
 
 from __future__ import annotations
@@ -208,7 +210,7 @@ def _text(found: dict[str, Any]) -> str:
         f"rejected or cut: {lost['calls']} calls, USD {lost['cost_musd'] / 1e6:.2f} ({100 * lost['share']:.1f} %)",
         f"cut by the token limit: {cut['calls']} call, USD {cut['cost_musd'] / 1e6:.2f}",
         f"failed runs: USD {failed['cost_musd'] / 1e6:.2f} ({100 * failed['share']:.1f} % of the spend)",
-        f"calls rejected in failed runs: {100 * rate['failed_runs']:.1f} %, in solved: {100 * rate['solved_runs']:.1f} %",
+        f"rejected: {100 * rate['failed_runs']:.1f} % in failed, {100 * rate['solved_runs']:.1f} % in solved runs",
         f"baseline (did the request fail?): USD {found['baseline']['failed'] / 1e6:.2f} wasted",
     ]
     return "\n".join(lines)

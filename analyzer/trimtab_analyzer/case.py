@@ -10,7 +10,7 @@ a case keeps the transaction (:func:`~.load.snapshot`) open as long.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -111,6 +111,8 @@ class Case:
     """Runs whose failure an earlier rule puts down to the evaluator: no candidate is looked for in them."""
     kept: dict[str, pl.DataFrame] = field(default_factory=dict)
     """Answers to questions that rules asked (:mod:`.facts`)."""
+    read: dict[tuple[str, ...], tuple[pl.DataFrame, pl.DataFrame]] = field(default_factory=dict)
+    """Decisions that were read already, by the knobs asked for: the calls, and their decisions."""
 
     @classmethod
     def load(cls, con: Connection, run_ids: RunIds = None, prices: PriceList | None = None) -> Case:
@@ -146,6 +148,21 @@ class Case:
             self.kept[question] = make()
         return self.kept[question]
 
+    def decisions(self, knobs: Sequence[str], call_ids: pl.Series) -> pl.DataFrame:
+        """The decisions of these knobs in force for these calls (:data:`~.load.DECISIONS`).
+
+        Several rules ask about the same knobs and calls, so what was read for one is kept for the next.
+        """
+        key, asked = tuple(knobs), call_ids.alias("call_id").drop_nulls().unique().to_frame()
+        if key in self.read:
+            calls, decided = self.read[key]
+            if asked.height <= calls.height and asked.join(calls, on="call_id", how="anti").is_empty():
+                same = asked.height == calls.height
+                return decided if same else decided.join(asked, on="call_id", how="semi", maintain_order="left")
+        decided = load.decisions_in_force(self.con, knobs, call_ids=asked["call_id"])
+        self.read[key] = asked, decided
+        return decided
+
     def place(self, site_id: str | None) -> str:
         """``agent.py:14``, or words that say that the line is not known."""
         site = self.sites.get(site_id or "")
@@ -174,7 +191,7 @@ class Case:
         if subjects.is_empty():  # the usual case, and the lookup of decisions is the dear part
             return
         marked = marked.join(subjects, on="subject", how="semi", maintain_order="left")
-        decisions = load.decisions_in_force(self.con, [knob, *unless], call_ids=marked["call_id"])
+        decisions = self.decisions([knob, *unless], marked["call_id"])
         marked = cost.in_force(_with_knob(marked, knob, unless, decisions), decisions)
         values = pl.col("value").filter("hit").n_unique().over("subject", "knob", "site_id")
         marked = marked.with_columns(many=values > MAX_VALUES)

@@ -128,10 +128,12 @@ def analyze(
         case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
         for rule in rules:
             blames = list(rule.find(case, rule.knob))
-            new = [_finding(case, rule, blame) for blame in blames]
+            near = _of_hits(case, blames)
+            new = [_finding(near, rule, blame) for blame in blames]
             case = _after(case, rule, blames, new)
             findings += new
-            found += [Found(blame.group, _failing(blame, blames)) for blame in blames]
+            failing = _failing(blames)
+            found += [Found(blame.group, failing[bool(blame.numbers.get("lost_calls"))]) for blame in blames]
         current = are_in_force(case, found)
     return rank(replace(f, is_current=is_current) for f, is_current in zip(findings, current, strict=True))
 
@@ -174,12 +176,29 @@ def rank(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=key)
 
 
-def _failing(blame: Blame, blames: Sequence[Blame]) -> set[str]:
-    """The calls in which the rule found what ``blame`` says, under any value: lost ones where it lost calls."""
-    hits = [other.group.hits for other in blames if "call_id" in other.group.hits.columns]
-    if blame.numbers.get("lost_calls"):
-        hits = [rows.filter("is_last") for rows in hits if "is_last" in rows.columns]
-    return {call_id for rows in hits for call_id in rows["call_id"].drop_nulls()}
+def _of_hits(case: Case, blames: Sequence[Blame]) -> Case:
+    """The case with the attempts and the ledger of only those calls that a rule blames.
+
+    One look through all attempts of the store for a rule, instead of one for each of its findings.
+    """
+    hits = [blame.group.hits["call_id"] for blame in blames]
+    calls = pl.concat([pl.Series("call_id", dtype=pl.String), *hits]).drop_nulls().unique().to_frame()
+    return replace(
+        case,
+        attempts=case.attempts.join(calls, on="call_id", how="semi", maintain_order="left"),
+        ledger=case.ledger.join(calls, on="call_id", how="semi", maintain_order="left"),
+    )
+
+
+def _failing(blames: Sequence[Blame]) -> tuple[set[str], set[str]]:
+    """The calls in which a rule found something, under any value: all of them, and those that were lost by it.
+
+    What lost calls is measured by lost calls alone: a later value under which the same thing was got over is better.
+    """
+    hits = [rows for rows in (blame.group.hits for blame in blames) if "call_id" in rows.columns]
+    lost = [rows.filter("is_last") for rows in hits if "is_last" in rows.columns]
+    found, lost_ids = ({i for rows in some for i in rows["call_id"].drop_nulls()} for some in (hits, lost))
+    return found, lost_ids
 
 
 def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:

@@ -249,6 +249,11 @@ def tool_health(con: Connection) -> pl.DataFrame:
     return ask(con, "tool_health", TOOL_HEALTH)
 
 
+def is_decided(con: Connection, knobs: Sequence[str]) -> bool:
+    """Whether the store has a decision of any of these knobs; most are names of code that an agent does not have."""
+    return not ask(con, "is_decided", {"found": _FLAG}, knobs=list(knobs)).is_empty()
+
+
 def decisions_in_force(
     con: Connection, knobs: Sequence[str], run_ids: RunIds = None, call_ids: pl.Series | None = None
 ) -> pl.DataFrame:
@@ -263,6 +268,8 @@ def decisions_in_force(
         call_ids: Only these calls, NULLs left out; None for all.
     """
     only = pl.Series(dtype=pl.String) if call_ids is None else call_ids.drop_nulls().unique()
+    if call_ids is not None and (only.is_empty() or not is_decided(con, knobs)):
+        return pl.DataFrame(schema=DECISIONS)
     # As a relation: a parameter of a hundred thousand ids would be planned as a hundred thousand constants.
     con.register("only_calls", only.alias("call_id").to_frame().to_arrow())
     try:

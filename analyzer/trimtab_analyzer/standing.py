@@ -69,8 +69,8 @@ def are_in_force(case: Case, found: Sequence[Found]) -> list[bool]:
     """
     if not found:
         return []
-    first = case.attempts.filter(pl.col("started_ns") == pl.col("call_started_ns")).unique("call_id")
-    calls = [_at_the_place(first, each.group) for each in found]
+    latest = _latest(case, found)
+    calls = [_at_the_place(latest, each.group) for each in found]
     knobs = sorted({ALWAYS_DECIDED, *(knob for each in found for knob in (each.group.knob, *each.group.unless))})
     decisions: dict[str, Decisions] = {}
     # One question for all findings: each looks through every decision of the store.
@@ -86,8 +86,9 @@ def are_in_force(case: Case, found: Sequence[Found]) -> list[bool]:
 def _is_in_force(
     case: Case, group: Group, failing: AbstractSet[str], call_ids: pl.Series, decisions: dict[str, Decisions]
 ) -> bool:
-    exposed = set(group.exposed["call_id"])
-    known = (_seen(group, call_id, decisions.get(call_id, {}), call_id in exposed) for call_id in call_ids)
+    exposed = set(group.exposed.filter(pl.col("call_id").is_in(call_ids.to_list()))["call_id"])
+    source = group.source
+    known = (_seen(group, source, call_id, decisions.get(call_id, {}), call_id in exposed) for call_id in call_ids)
     seen = [call for call in known if call is not None]
     n_later = next((i for i, call in enumerate(reversed(seen)) if not call.is_changed), len(seen))
     before, later = seen[: len(seen) - n_later], seen[len(seen) - n_later :]
@@ -102,7 +103,7 @@ def _n_answered(case: Case, calls: list[_Seen]) -> int:
     return case.attempts.filter(pl.col("is_last") & ~pl.col("is_failed") & pl.col("call_id").is_in(ids)).height
 
 
-def _seen(group: Group, call_id: str, decisions: Decisions, is_exposed: bool) -> _Seen | None:
+def _seen(group: Group, source: str | None, call_id: str, decisions: Decisions, is_exposed: bool) -> _Seen | None:
     """What held for one call; None where that is not known (yet: decisions arrive a moment after their attempt)."""
     if group.knob in OF_POLICIES and ALWAYS_DECIDED in decisions:
         decisions = {group.knob: NOT_SET} | decisions
@@ -111,17 +112,31 @@ def _seen(group: Group, call_id: str, decisions: Decisions, is_exposed: bool) ->
     if held is None:
         return None
     is_changed = not is_exposed and (bool(instead) or held[0] != group.value)
-    return _Seen(call_id, is_changed, held[1] in BY_POLICY or group.source in BY_POLICY)
+    return _Seen(call_id, is_changed, held[1] in BY_POLICY or source in BY_POLICY)
 
 
-def _at_the_place(first: pl.DataFrame, group: Group) -> pl.Series:
+PLACE: Final = ("site_id", "model", "host")
+"""What is alike at a place: line, model and host of a call's first request."""
+
+
+def _latest(case: Case, found: Sequence[Found]) -> pl.DataFrame:
+    """The last :data:`RECENT` calls of each place where something was hit, oldest first."""
+    hits = [each.group.hits for each in found if {"asked_at", "model"} <= set(each.group.hits.columns)]
+    lines = pl.concat([pl.Series("site_id", dtype=pl.String), *(rows["asked_at"] for rows in hits)]).unique().to_frame()
+    first = case.attempts.lazy().select("call_id", "started_ns", "call_started_ns", *PLACE)
+    first = first.join(lines.lazy(), on="site_id", how="semi", nulls_equal=True)
+    first = first.filter(pl.col("started_ns") == pl.col("call_started_ns")).sort("call_started_ns", "call_id")
+    return first.group_by(PLACE, maintain_order=True).tail(RECENT).collect().unique("call_id", maintain_order=True)
+
+
+def _at_the_place(latest: pl.DataFrame, group: Group) -> pl.Series:
     """The last :data:`RECENT` calls, oldest first, that began with the same line, model and host as one that was hit.
 
     None where the value stands for several, or where what was hit are no calls.
     """
     if group.has_many_values or not {"asked_at", "model"}.issubset(group.hits.columns):
         return pl.Series("call_id", dtype=pl.String)
-    alike = ["site_id", "model", *(["host"] if "host" in group.hits.columns else [])]
+    alike = [name for name in PLACE if name != "host" or "host" in group.hits.columns]
     places = group.hits.with_columns(site_id="asked_at").select(alike).unique()
-    calls = first.join(places, on=alike, how="semi", nulls_equal=True)
+    calls = latest.join(places, on=alike, how="semi", nulls_equal=True)
     return calls.sort("call_started_ns", "call_id").tail(RECENT)["call_id"]

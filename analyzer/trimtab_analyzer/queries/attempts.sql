@@ -27,9 +27,13 @@ WITH facts AS (
     FROM attempts AS a
     WHERE $run_ids::VARCHAR[] IS NULL OR a.run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 ),
-placed AS (
+-- Most calls are a single attempt, and few fail in a repeatable way: windows are for the others only.
+several AS (
+    SELECT call_id FROM facts GROUP BY call_id HAVING count(*) > 1
+),
+in_call AS (
     SELECT
-        *,
+        attempt_id,
         number = max(number) OVER of_call AS is_last,
         max(CASE WHEN NOT is_failed THEN number END) OVER of_call AS answer_number,
         min(started_ns) OVER of_call AS call_started_ns,
@@ -37,13 +41,34 @@ placed AS (
         count_if(is_repeatable) OVER (
             PARTITION BY call_id, model ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS repeatable_in_call,
-        greatest(0, started_ns - lag(ended_ns) OVER (PARTITION BY call_id ORDER BY number)) AS pause_ns,
-        max(CASE WHEN is_repeatable THEN ended_ns END) OVER (
+        greatest(0, started_ns - lag(ended_ns) OVER (PARTITION BY call_id ORDER BY number)) AS pause_ns
+    FROM facts
+    WHERE call_id IN (SELECT call_id FROM several)
+    WINDOW of_call AS (PARTITION BY call_id)
+),
+in_run AS (
+    SELECT
+        attempt_id,
+        max(ended_ns) OVER (
             PARTITION BY run_id, host, path, body_digest ORDER BY started_ns, number, attempt_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS repeatable_in_run_ns
     FROM facts
-    WINDOW of_call AS (PARTITION BY call_id)
+    WHERE is_repeatable AND body_digest IS NOT NULL
+),
+placed AS (
+    SELECT
+        f.*,
+        coalesce(c.is_last, true) AS is_last,
+        CASE WHEN c.attempt_id IS NULL THEN CASE WHEN NOT f.is_failed THEN f.number END ELSE c.answer_number END AS answer_number,
+        coalesce(c.call_started_ns, f.started_ns) AS call_started_ns,
+        coalesce(c.call_ended_ns, f.ended_ns) AS call_ended_ns,
+        coalesce(c.repeatable_in_call, 0) AS repeatable_in_call,
+        c.pause_ns,
+        r.repeatable_in_run_ns
+    FROM facts AS f
+    LEFT JOIN in_call AS c USING (attempt_id)
+    LEFT JOIN in_run AS r USING (attempt_id)
 )
 SELECT
     p.run_id,

@@ -7,7 +7,16 @@
 --   is_storm     two of the chain's calls or more were themselves sent again by the SDK, so that the loops multiply; and nothing
 --                says that the agent asks the same thing on purpose: a body sent again soon after it was answered (polling), or
 --                while it was still under way (several samples of one prompt), says so in the run
-WITH called AS (
+WITH repeated AS (
+    -- Few bodies go out twice; only those are looked at.
+    SELECT run_id, site_id, host, path, body_digest
+    FROM attempts
+    WHERE body_digest IS NOT NULL
+      AND ($run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[])))
+    GROUP BY ALL
+    HAVING count(DISTINCT call_id) > 1
+),
+called AS (
     SELECT
         call_id,
         min(run_id) AS run_id,
@@ -20,7 +29,7 @@ WITH called AS (
         count(*) AS requests,
         arg_max(error_class IS NOT NULL OR "end" = 'error', (number, started_ns)) AS is_failed
     FROM attempts
-    WHERE $run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[]))
+    WHERE call_id IN (SELECT a.call_id FROM attempts AS a SEMI JOIN repeated USING (run_id, site_id, host, path, body_digest))
     GROUP BY call_id
 ),
 paired AS (

@@ -18,19 +18,21 @@
 --                 not to, or it failed. A result of a tool that may have changed something ends the row, and so does one that
 --                 was not seen before, or of a tool that is watching something (see repeats)
 WITH facts AS (
+    -- What tells repeats, and no more: the windows below sort it several times.
     SELECT
-        t.*,
+        t.tool_id,
+        t.run_id,
+        t.call_id,
+        t.name,
+        t.args_digest,
+        t.result_digest,
+        t.status,
+        t.mutates,
         coalesce(TRY_CAST(split_part(t.tool_id, ':', -1) AS BIGINT), 0) AS idx,
         coalesce(t.started_ns, c.ended_ns, 0) AS at_ns,
         coalesce(c.started_ns, t.started_ns, 0) AS asked_ns,
-        c.site_id AS call_site_id,
-        c.model,
-        c.finish_reason,
-        c.tools_digest,
-        c.tools_offered,
         a.message_count,
         a.previous_response_id,
-        q.schema_error,
         coalesce(c.conversation_id, t.run_id) AS conversation,
         t.origin <> 'requested' AND t.result_digest IS NOT NULL AND t.args_digest IS NOT NULL AS is_comparable
     FROM tool_calls AS t
@@ -41,14 +43,9 @@ WITH facts AS (
             nullif(max(message_count), 0) AS message_count,
             max(previous_response_id) AS previous_response_id
         FROM attempts
+        WHERE call_id IN (SELECT call_id FROM tool_calls)
         GROUP BY call_id
     ) AS a USING (call_id)
-    LEFT JOIN (
-        SELECT call_id || ':' || index AS tool_id, max(schema_error) AS schema_error
-        FROM tool_requests
-        WHERE schema_error IS NOT NULL
-        GROUP BY ALL
-    ) AS q USING (tool_id)
     WHERE $run_ids::VARCHAR[] IS NULL OR t.run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 ),
 numbered AS (
@@ -101,27 +98,35 @@ repeated AS (
     LEFT JOIN moving AS b ON b.run_id = m.run_id AND b.seq = m.before_seq
 )
 SELECT
-    run_id,
-    call_id,
-    tool_id,
-    idx,
-    at_ns,
-    name,
-    model,
-    call_site_id AS site_id,
-    site_id AS tool_site_id,
-    tools_digest,
-    tools_offered,
-    finish_reason,
-    args_error,
-    args_valid IS FALSE AND coalesce(args_chars, 1) > 0 AS is_malformed,
-    offered IS FALSE AS is_unknown,
-    origin,
-    status,
-    error_type,
-    error_message,
-    CASE WHEN is_repeat THEN before_id END AS repeats,
-    schema_error,
-    stalls
-FROM repeated
-ORDER BY run_id, seq
+    r.run_id,
+    r.call_id,
+    r.tool_id,
+    r.idx,
+    r.at_ns,
+    r.name,
+    c.model,
+    c.site_id,
+    t.site_id AS tool_site_id,
+    c.tools_digest,
+    c.tools_offered,
+    c.finish_reason,
+    t.args_error,
+    t.args_valid IS FALSE AND coalesce(t.args_chars, 1) > 0 AS is_malformed,
+    t.offered IS FALSE AS is_unknown,
+    t.origin,
+    t.status,
+    t.error_type,
+    t.error_message,
+    CASE WHEN r.is_repeat THEN r.before_id END AS repeats,
+    q.schema_error,
+    r.stalls
+FROM repeated AS r
+JOIN tool_calls AS t USING (tool_id)
+LEFT JOIN calls AS c ON c.call_id = r.call_id
+LEFT JOIN (
+    SELECT call_id || ':' || index AS tool_id, max(schema_error) AS schema_error
+    FROM tool_requests
+    WHERE schema_error IS NOT NULL
+    GROUP BY ALL
+) AS q ON q.tool_id = r.tool_id
+ORDER BY r.run_id, r.seq
