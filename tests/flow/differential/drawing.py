@@ -13,6 +13,9 @@ from cases import APIS, Case, axes, is_possible
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+REPEATS = 4
+"""How many cases are drawn for each that is to be tried: Hypothesis comes back to what it drew before."""
+
 
 class Failure(NamedTuple):
     """A case, and in what its arms differ."""
@@ -50,7 +53,7 @@ def smallest_failure(
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
-        max_examples=count,
+        max_examples=REPEATS * count,
         database=None,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
@@ -60,6 +63,8 @@ def smallest_failure(
     @hypothesis.given(drawn)
     def attempt(case: Case) -> None:
         if case not in known:
+            if len(known) >= count and not failed:
+                return
             known[case] = examine(case)
         if known[case]:
             failed.append(Failure(case, known[case]))
