@@ -13,8 +13,8 @@ from cases import APIS, Case, axes, is_possible
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-REPEATS = 4
-"""How many cases are drawn for each that is to be tried: Hypothesis comes back to what it drew before."""
+REPEATS = 10
+"""How many cases are drawn at most for each that is to be tried: Hypothesis comes back to what it drew before."""
 
 
 class Failure(NamedTuple):
@@ -26,6 +26,10 @@ class Failure(NamedTuple):
 
 class DifferentError(Exception):
     """The arms of a case differ."""
+
+
+class EnoughError(KeyboardInterrupt):
+    """All cases were tried: one of the exceptions that Hypothesis does not take for a failure."""
 
 
 def cases() -> st.SearchStrategy[Case]:
@@ -64,7 +68,7 @@ def smallest_failure(
     def attempt(case: Case) -> None:
         if case not in known:
             if len(known) >= count and not failed:
-                return
+                raise EnoughError
             known[case] = examine(case)
         if known[case]:
             failed.append(Failure(case, known[case]))
@@ -73,6 +77,8 @@ def smallest_failure(
     if count:
         try:
             attempt()
+        except EnoughError:
+            return None
         except (DifferentError, Flaky):
             return failed[-1]  # what it shows last is the smallest
     return None
