@@ -222,6 +222,8 @@ def traced_tasks() -> list[r.Record]:
         for trace_id, names in steps
         for at, name in enumerate(names)
     ]
+    (again, *_) = turn("n", 0, 5, last=0, run="run-q", of="q", trace_id="T")  # sent again within another span
+    calls.append([replace(again, attempt_id="n0/2", number=2)])
     return [*process(), *process("q"), *(record for call in calls for record in call)]
 
 

@@ -147,6 +147,8 @@ class Places:
             call.first_number = number
             self._graph.change(call, "after", row.get("after_call_id"))
             call.is_branch = bool(row.get("is_branch"))
+            if call.trace_id:
+                self._graph.left.add(call.trace_id)
             self._graph.change(call, "trace_id", row.get("trace_id"))
         if seen >= call.last_seen:
             call.last_seen, call.state, call.tools_digest = seen, _state(row), row["tools_digest"]
@@ -221,13 +223,11 @@ class Places:
 
     def _write_begun(self, begun: list[Call]) -> None:
         """Rows of rebuilt runs; service, harness and name are those of the process's run that its first call was in."""
-        homes = {row["run_id"]: row for row in rows_where(self._con, "runs", "run_id", {call.home for call in begun})}
-        before = {
-            row["run_id"]: row for row in rows_where(self._con, "runs", "run_id", {call.run_id for call in begun})
-        }
+        ids = {run_id for call in begun for run_id in (call.home, call.run_id)}
+        before = {row["run_id"]: row for row in rows_where(self._con, "runs", "run_id", ids)}
         rows = []
         for call in begun:
-            home = homes[call.home]
+            home = before[call.home]
             row = before.get(call.run_id) or dict.fromkeys(home) | {"status": None}
             row |= {name: home[name] for name in ("service", "name", "harness", "attributes")}
             row |= {"run_id": call.run_id, "parent_run_id": call.home, "process_id": call.process_id}

@@ -291,13 +291,17 @@ class _Settling:
         """
         graph, before = self._graph, (top.is_multi, top.is_spanning)
         of_it = {graph.calls[i].home for i in concerned if graph.calls[i].top_id == top.call_id}
+        # Of an outermost conversation that was one call in the store, and stayed outermost, every other call is here.
+        is_here = not is_lost and not self._tops.get(top.call_id)
         if is_lost or not top.is_multi:
-            calls = graph.find("top_id", [top.call_id])
+            calls = graph.here("top_id", top.call_id) if is_here else graph.find("top_id", [top.call_id])
             top.is_multi, top.is_spanning = len(calls) > 1, len({call.home for call in calls}) > 1
         elif not top.is_spanning:
             top.is_spanning = of_it != {top.home}
         if before != (top.is_multi, top.is_spanning):
-            return {call.home for call in graph.find("top_id", [top.call_id])}
+            is_known = is_here and not before[0]
+            calls = graph.here("top_id", top.call_id) if is_known else graph.find("top_id", [top.call_id])
+            return {call.home for call in calls}
         return of_it if top.is_spanning else set()
 
     def _is_split(self, home: str) -> bool:

@@ -37,7 +37,7 @@ class Traces:
             Ids of the calls whose place may be otherwise for it.
         """
         graph = self._graph
-        shared = sorted({t for i in touched if (t := graph.calls[i].trace_id)})
+        shared = sorted({t for i in touched if (t := graph.calls[i].trace_id)} | graph.left)
         if not shared:
             return set()
         wide = graph.wide(shared)
@@ -47,7 +47,7 @@ class Traces:
             calls = graph.here("trace_id", trace_id)
             concerned |= {call.call_id for call in calls}
             if trace_id in wide or len(calls) > MAX_CALLS:
-                graph.widened.add(trace_id)
+                graph.widened |= {trace_id} - wide
                 for call in calls:
                     graph.change(call, "trace_id", None)
         return concerned
@@ -62,10 +62,10 @@ class Traces:
             self._mates[key] = sorted(calls, key=lambda c: c.position)
         return self._mates[key]
 
-    def changed(self, calls: Iterable[Call | None]) -> list[Call]:
+    def changed(self, calls: Iterable[Call]) -> list[Call]:
         """The links of these calls are others now: all calls that share a trace with any of them."""
         found: list[Call] = []
-        for trace in {(call.trace_id, call.pool): call for call in calls if call is not None}.values():
+        for trace in {(call.trace_id, call.pool): call for call in calls}.values():
             self._is_one_run.pop((trace.trace_id or "", trace.pool), None)
             found += self.mates(trace)
         return found

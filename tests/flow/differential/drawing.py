@@ -13,6 +13,9 @@ from cases import APIS, Case, axes, is_possible
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+REPEATS = 10
+"""How many cases are drawn at most for each that is to be tried: Hypothesis comes back to what it drew before."""
+
 
 class Failure(NamedTuple):
     """A case, and in what its arms differ."""
@@ -23,6 +26,10 @@ class Failure(NamedTuple):
 
 class DifferentError(Exception):
     """The arms of a case differ."""
+
+
+class EnoughError(KeyboardInterrupt):
+    """All cases were tried: one of the exceptions that Hypothesis does not take for a failure."""
 
 
 def cases() -> st.SearchStrategy[Case]:
@@ -50,7 +57,7 @@ def smallest_failure(
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
-        max_examples=count,
+        max_examples=REPEATS * count,
         database=None,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
@@ -60,6 +67,8 @@ def smallest_failure(
     @hypothesis.given(drawn)
     def attempt(case: Case) -> None:
         if case not in known:
+            if len(known) >= count and not failed:
+                raise EnoughError
             known[case] = examine(case)
         if known[case]:
             failed.append(Failure(case, known[case]))
@@ -68,6 +77,8 @@ def smallest_failure(
     if count:
         try:
             attempt()
+        except EnoughError:
+            return None
         except (DifferentError, Flaky):
             return failed[-1]  # what it shows last is the smallest
     return None
