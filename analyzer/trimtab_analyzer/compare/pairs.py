@@ -19,7 +19,7 @@ varies more than one near 1. Cells with a single run are given the mean noise of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final, Self
 
@@ -34,7 +34,7 @@ Subset = frozenset[int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Groups:
-    """Rows grouped by every subset of the factors."""
+    """Runs grouped by every subset of the factors; a row is one run, or several of one cell and one cluster."""
 
     total: Floats
     """Sum of the outcomes of the runs in a row."""
@@ -45,23 +45,55 @@ class Groups:
     by: dict[Subset, Ints]
     """Number of the group that a row is in, by the factors that the group agrees in."""
     cells: Ints
-    """Runs that are repeats of each other: equal in all factors, or of one row."""
+    """Runs that are repeats of each other: equal in all factors, or of one row that stands for many."""
     everything: Subset
     """All factors."""
+    clusters: Ints
+    """Rows that have one weight in the bootstrap."""
 
     @classmethod
-    def of_runs(cls, outcome: Floats, levels: list[Ints], trials: Ints | None) -> Self:
-        """Rows of one run, or of ``trials`` runs, of which ``outcome`` is the share of successes."""
+    def of_runs(cls, outcome: Floats, levels: list[Ints], clusters: Ints) -> Self:
+        """Single runs. Those of one cell and one cluster become one row: sums are all that is needed of them."""
+        y = outcome - outcome.mean()  # differences are the same, and small numbers lose no digits
         everything = frozenset(range(len(levels)))
         by = _groupings(levels)
-        if trials is None or not (trials > 1).any():
-            y = outcome - outcome.mean()  # differences are the same, and small numbers lose no digits
-            return cls(y, y**2, np.ones(len(y)), by, by[everything], everything)
+        _, first, row = np.unique(
+            by[everything] * (int(clusters.max()) + 1) + clusters, return_index=True, return_inverse=True
+        )
+        total, squares = (
+            np.bincount(row, weights=y).astype(np.float64),
+            np.bincount(row, weights=y**2).astype(np.float64),
+        )
+        small = {subset: groups[first] for subset, groups in by.items()}
+        trials = np.bincount(row).astype(np.float64)
+        return cls(total, squares, trials, small, small[everything], everything, clusters[first])
+
+    @classmethod
+    def of_shares(cls, share: Floats, levels: list[Ints], clusters: Ints, trials: Ints) -> Self:
+        """Rows of ``trials`` runs each, of which the ``share`` that succeeded is known."""
+        everything = frozenset(range(len(levels)))
+        by, rows = _groupings(levels), np.arange(len(share))
         # The runs of a row, and those of other rows of its cell, are repeats of two kinds.
-        rows = np.arange(len(outcome))
         by[everything | {len(levels)}] = rows
-        successes = trials * outcome
-        return cls(successes, successes, trials.astype(np.float64), by, rows, everything)
+        return cls(trials * share, trials * share, trials.astype(np.float64), by, rows, everything, clusters)
+
+    @property
+    def is_of_shares(self) -> bool:
+        """Each row is a cell of its own, within which runs are repeats."""
+        return len(self.by) > 1 << len(self.everything)
+
+    def noise_alone(self, within: float, between: float, rng: np.random.Generator) -> Groups:
+        """The same design with outcomes that are nothing but normal noise.
+
+        Args:
+            within: variance of a run around its row.
+            between: variance of what the runs of a row share, where a row stands for many.
+            rng: draws them.
+        """
+        mean = rng.normal(0, np.sqrt(between), len(self.trials))
+        total = self.trials * mean + rng.normal(0, np.sqrt(within * self.trials))
+        around = within * rng.chisquare(np.maximum(self.trials - 1, 1e-9))
+        return replace(self, total=total, squares=total**2 / self.trials + around)
 
 
 def _groupings(levels: list[Ints]) -> dict[Subset, Ints]:
@@ -152,9 +184,15 @@ class Solver:
         """Each component's name and what it includes."""
         return [(name, tuple(merged)) for name, merged, _ in self._parts]
 
-    def components(self, weights: Floats) -> Floats:
-        """Estimates of the components under these weights of the rows, in the order of :meth:`named`."""
-        groups = self._groups
+    def components(self, weights: Floats | None = None, of: Groups | None = None) -> Floats:
+        """Estimates of the components, in the order of :meth:`named`.
+
+        Args:
+            weights: of the rows; None for equal ones.
+            of: other outcomes of the same design; None for its own.
+        """
+        groups = of or self._groups
+        weights = np.ones(len(groups.trials)) if weights is None else weights
         noise = _noise(groups, weights)
         differences, numbers = _pairs(groups, weights, noise)
         gamma = np.array([differences[one] / max(numbers[one], 1e-300) for one in self._patterns])
@@ -163,6 +201,11 @@ class Solver:
         runs = weights * groups.trials
         found[-1] += float((runs * noise).sum() / runs.sum())
         return np.asarray(found)
+
+    def repeats(self) -> float:
+        """Variance of the repeats within cells; 0 where nothing was repeated."""
+        noise = _noise(self._groups, np.ones(len(self._groups.trials)))
+        return float((noise * self._groups.trials).sum() / self._groups.trials.sum())
 
     def alone(self, name: str, variance: float) -> float | None:
         """Share of the variance that comes with this factor when all others are equal."""

@@ -8,8 +8,8 @@ stronger models were given another harness, the main parts of both are mixed up;
 this one factor and agree in all others.
 
 An estimate below 0 is told as it is in ``raw``; its share is 0, and the other shares are scaled so that all add up to
-1. A combination that the bootstrap can't tell from nothing is counted as noise. What the design can't tell apart (no
-repeats: the highest combination and noise) is told under one name.
+1. A combination that noise alone may have made (the design is drawn again with nothing else) counts as noise. What
+the design can't tell apart (no repeats: the highest combination and noise) is told under one name.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ MOST_FACTORS: Final = 4
 """Factors that are told apart at once; the pairs of more are too few in any table."""
 REWEIGHTINGS: Final = 400
 """Draws of the bootstrap; fewer for more than 50,000 rows, never below 100."""
+NULLS: Final = 100
+"""Draws of nothing but noise."""
+CHANCE: Final = 2.5
+"""Standard deviations of such draws above which a combination is told; noise exceeds them once in 160 tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,16 @@ def variance_shares(
         raise ValueError(f"1 to {MOST_FACTORS} factors can be told apart, got {len(factors)}: {', '.join(factors)}")
     if len(outcome) < 3:
         raise ValueError(f"variation needs at least 3 rows, got {len(outcome)}")
-    groups = Groups.of_runs(outcome, list(factors.values()), trials)
+    levels, stay, draw = list(factors.values()), codes(clusters), rng or np.random.default_rng(0)
+    if trials is None or not (trials > 1).any():
+        groups = Groups.of_runs(outcome, levels, stay)
+    else:
+        groups = Groups.of_shares(outcome, levels, stay, trials)
     solved = Solver(groups, list(factors))
-    raw = solved.components(np.ones(len(outcome)))
-    drawn = _bootstrap(solved, codes(clusters), rng or np.random.default_rng(0), reweightings)
-    shares, low, high = _intervals(raw, drawn, np.array([" x " in name for name, _ in solved.named()]))
+    raw = solved.components()
+    rest = _without_chance(solved, groups, raw, draw) if reweightings else np.eye(len(raw))
+    drawn = _bootstrap(solved, groups, draw, reweightings)
+    shares, low, high = _intervals(raw, drawn, rest)
     variance = float(raw.sum())
     components = tuple(
         Component(
@@ -129,30 +138,45 @@ def _shares(raw: Floats) -> Floats:
     return np.asarray(kept / kept.sum())
 
 
-def _intervals(raw: Floats, drawn: Floats, is_combination: np.ndarray) -> tuple[Floats, Floats, Floats]:
-    """Shares with their intervals.
+def _without_chance(solver: Solver, groups: Groups, raw: Floats, rng: np.random.Generator) -> Floats:
+    """The linear map that takes combinations that noise alone may have made out of the estimates.
 
-    A combination that the draws can't tell from nothing (its lower bound is not above 0) is counted as noise: cutting
-    several such estimates at 0 would add up to a share that is not there. Its interval still goes as far up as it did.
+    Noise alone is drawn :data:`NULLS` times in the same design. Combinations whose estimate is not :data:`CHANCE`
+    standard deviations of that above 0 are set to 0, and what they are mixed up with is corrected by its regression on
+    them: the best linear unbiased estimate given that they are 0. Where repeats are few, the highest combination and
+    noise are known only in their sum; so the noise gets all of it.
     """
+    is_combination = np.array([" x " in name for name, _ in solver.named()])
+    if not is_combination.any():
+        return np.eye(len(raw))
+    noise = max(float(raw[-1]), float(raw[-1] + raw[is_combination].sum()), 1e-12)
+    within = solver.repeats() if groups.is_of_shares else noise
+    nulls = [groups.noise_alone(within, max(0.0, noise - within), rng) for _ in range(NULLS)]
+    null = np.array([solver.components(of=one) for one in nulls])
+    most = CHANCE * null.std(axis=0)
+    is_gone = is_combination & (raw <= most)
+    by_noise = is_gone & (raw >= -most)  # what is further below 0 comes from elsewhere, and tells nothing of the noise
+    found = np.eye(len(raw))
+    if by_noise.any():
+        covariance, kept = np.cov(null.T), ~is_gone
+        regression = covariance[np.ix_(kept, by_noise)] @ np.linalg.pinv(covariance[np.ix_(by_noise, by_noise)])
+        found[np.ix_(kept, by_noise)] = -regression
+    found[is_gone, is_gone] = 0.0
+    return found
+
+
+def _intervals(raw: Floats, drawn: Floats, rest: Floats) -> tuple[Floats, Floats, Floats]:
+    """Shares after ``rest``, and intervals that hold the draws before and after it."""
+    shares = _shares(rest @ raw)
     if not len(drawn):
-        return _shares(raw), np.zeros(len(raw)), np.ones(len(raw))
-    is_folded = is_combination & (np.quantile(drawn, 0.025, axis=0) <= 0)
-    shares = _shares(_folded(raw, is_folded))
-    both = [np.array([_shares(one) for one in rows]) for rows in (drawn, _folded(drawn, is_folded))]
+        return shares, np.zeros(len(raw)), np.ones(len(raw))
+    both = [np.array([_shares(one) for one in rows]) for rows in (drawn, drawn @ rest.T)]
     low = np.min([np.quantile(rows, 0.025, axis=0) for rows in both], axis=0)
     high = np.max([np.quantile(rows, 0.975, axis=0) for rows in both], axis=0)
     return shares, np.minimum(low, shares), np.maximum(high, shares)
 
 
-def _folded(raw: Floats, is_folded: np.ndarray) -> Floats:
-    """With the components that are folded moved to the noise, the last one."""
-    found = np.where(is_folded, 0.0, raw)
-    found[..., -1] += np.where(is_folded, raw, 0.0).sum(axis=-1)
-    return found
-
-
-def _bootstrap(solver: Solver, clusters: Ints, rng: np.random.Generator, most: int) -> Floats:
+def _bootstrap(solver: Solver, groups: Groups, rng: np.random.Generator, most: int) -> Floats:
     """Components under random weights of the clusters, one row per draw.
 
     Weights are independent and exponential: D. B. Rubin, "The Bayesian bootstrap", Annals of Statistics 9 (1981),
@@ -160,8 +184,8 @@ def _bootstrap(solver: Solver, clusters: Ints, rng: np.random.Generator, most: i
     Annals of Applied Statistics 6 (2012), 895-927), so that no run is ever its own repeat. Levels of harness and model
     are kept: the interval is about other tasks or runs, and the same harnesses and models.
     """
-    g = int(clusters.max()) + 1
+    g = int(groups.clusters.max()) + 1
     if g < 2 or not most:
         return np.empty((0, 0))
-    draws = min(most, max(100, int(most * 50_000 / len(clusters))))
-    return np.array([solver.components(rng.exponential(size=g)[clusters]) for _ in range(draws)])
+    draws = min(most, max(100, int(most * 50_000 / len(groups.trials))))
+    return np.array([solver.components(rng.exponential(size=g)[groups.clusters]) for _ in range(draws)])
