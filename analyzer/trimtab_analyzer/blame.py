@@ -45,7 +45,7 @@ ENDED_FACTOR: Final = 100.0
 """The same where an exception ended the run right after the step that the rule hit: little is left to doubt."""
 USUAL: Final = 0.9
 """Share of a run's steps from which a signal is what its steps are like: it counts alike for all and names none."""
-BATCH: Final = 200
+BATCH: Final = 500
 """Runs whose texts are in memory together."""
 
 NO_CALL: Final = "no_call"

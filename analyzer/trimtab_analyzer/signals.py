@@ -133,15 +133,14 @@ class _Run:
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = steps
         self.words = [_words(step.said) for step in steps]
-        self.numbers = [_numbers(without_code(step.said)) for step in steps]
-        self.all_numbers = [_numbers(step.said) for step in steps]
-        self.before: list[set[str]] = []
-        """Numbers that were said or heard before each step."""
+        self.numbers = [_numbers(step.said) for step in steps]
+        self.new: list[set[str]] = []
+        """Numbers in the words of each step that nobody had said and nothing had brought before it."""
         seen: set[str] = set()
-        for n, step in enumerate(steps):
+        for step, numbers in zip(steps, self.numbers, strict=True):
             seen |= _numbers(step.heard)
-            self.before.append(set(seen))
-            seen |= self.all_numbers[n]
+            self.new.append(_numbers(without_code(step.said)) - seen - _SMALL)
+            seen |= numbers
         self.errors = [self._failed(n) for n in range(len(steps))]
         self.first_error = next((n for n, ids in enumerate(self.errors) if ids is not None), None)
         self.origin = self._origin()
@@ -184,8 +183,7 @@ class _Run:
             return
         if not acts and tool_status(said).status == "error":
             yield Shown(SIGNALS["failed_action"], " ".join(said[:WORDS_CHARS].split()))  # of a tool out of sight
-        new = self.numbers[n] - self.before[n] - _SMALL
-        if new and not acts:
+        if (new := self.new[n]) and not acts:
             name = "ungrounded" if len(new) < MANY_FIGURES else "reads_out"
             yield Shown(SIGNALS[name], ", ".join(sorted(new)[:6]))
         for name, pattern in (("assumed", _ASSUMED), ("recalled", _RECALLED)):
@@ -218,7 +216,7 @@ class _Run:
         """Whether another agent acted next: then asking it was delegation, and right."""
         if n + 1 >= len(self.steps) or self.steps[n + 1].agent == self.steps[n].agent:
             return False
-        return _acts(self.steps[n + 1]) or len(self.numbers[n + 1] - self.before[n + 1]) >= MANY_FIGURES
+        return _acts(self.steps[n + 1]) or len(self.new[n + 1]) >= MANY_FIGURES
 
     def _repeats(self, n: int) -> bool:
         own = self.words[n]
@@ -234,13 +232,14 @@ class _Run:
         if last is None:
             return None
         stressed = ["".join(found) for found in _STRESSED.findall(self.steps[last].said)][-2:]
-        key = set[str]().union(*(_numbers(part) for part in stressed)) or self.numbers[last]
-        task = self.before[0] | (self.all_numbers[0] if self.opens(0) and not _acts(self.steps[0]) else set())
+        key = set[str]().union(*(_numbers(part) for part in stressed)) or _numbers(without_code(self.steps[last].said))
+        is_task = self.opens(0) and not _acts(self.steps[0])
+        task = _numbers(self.steps[0].heard) | (self.numbers[0] if is_task else set())
         key = key - task or key
         for n, step in enumerate(self.steps if key else ()):
             if self.opens(n) and not _acts(step):
                 continue
-            has = set() if self.opens(n) else self.all_numbers[n]
+            has = set() if self.opens(n) else self.numbers[n]
             if _acts(step) and n + 1 < len(self.steps):
                 has = has | _numbers(self.steps[n + 1].heard)
             if key <= has or (len(key) <= 2 and key & has):

@@ -7,7 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from trimtab_analyzer.importers import ImportedRun, read_file
+from trimtab_analyzer.importers.source import Document
+from trimtab_analyzer.importers.tau_bench import matches, to_trace
+from trimtab_tracer.errors import ImportFormatError
 from trimtab_tracer.records import Attempt, Outcome, RunStart
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "book_berth", "arguments": '{"boat": 7}'}}
@@ -64,3 +71,18 @@ def test_two_models_on_one_task_are_two_runs(tmp_path: Path) -> None:
     other = RESULT | {"traj": [*RESULT["traj"][:-1], {"role": "assistant", "content": "Finished."}]}
     one, two, copy = read(tmp_path, RESULT, other, RESULT)
     assert (one.run_id, False) == (copy.run_id, one.run_id == two.run_id)
+
+
+@given(st.floats(0, 1), st.lists(st.sampled_from(RESULT["traj"]), min_size=1, max_size=8))
+def test_any_conversation_has_rising_steps(reward: float, traj: list[dict[str, Any]]) -> None:
+    """Whatever was said in whatever order: a call per message of the assistant, at its index, or a refusal by name."""
+    value = RESULT | {"reward": reward, "traj": traj}
+    assert matches(value)
+    asked = [n for n, message in enumerate(traj) if message["role"] == "assistant"]
+    document = Document(Path("results.json"), value, "item 1", 0)
+    if not asked:
+        with pytest.raises(ImportFormatError, match="none has role 'assistant'"):
+            to_trace(document)
+        return
+    trace = to_trace(document)
+    assert (asked, reward == 1, reward) == ([turn.step for turn in trace.turns], trace.success, trace.score)
