@@ -69,5 +69,7 @@ def python_of(subject: Subject, environments: Path) -> str:
 
 def variables_of(home: Path) -> dict[str, str]:
     """A subject's environment variables."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith(("TRIMTAB_", "OTEL_", "LANGFUSE_"))}
+    # Byte code is written, as it is by every installer: else start-up would measure the compiler.
+    others = ("TRIMTAB_", "OTEL_", "LANGFUSE_", "PYTHONDONTWRITEBYTECODE")
+    ours = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return ours | {"TRIMTAB_HOME": str(home)}

@@ -76,7 +76,8 @@ def test_every_secret_is_its_own_and_private(settings: Settings) -> None:
 def test_a_home_with_all_that_is_ours_is_closed(settings: Settings) -> None:
     """Secrets, policy and what a killed process left of them count as ours: such a home is closed to others."""
     settings.home.mkdir(mode=0o755)
-    for name in ("spool", "token.read", "policy.json", "policy.key", ".policy.json.new", ".token.read.new"):
+    ours = ("policy.json", "policy.key", ".policy.json.new", ".token.read.new", "handover.sock")
+    for name in ("spool", "token.read", *ours):
         (settings.home / name).touch()
     home.prepare(settings.home)
     assert mode(settings.home) == 0o700

@@ -197,8 +197,7 @@ class Handover:
         """End the connection; what was not acknowledged, in order."""
         with suppress(OSError):
             self._end.shutdown(socket.SHUT_WR)
-        if self.is_broken:
-            self.read()
+        self.read()
         self.close()
         back = [caught for _, caught in self._unacked]
         self._unacked.clear()

@@ -39,8 +39,8 @@ log = logging.getLogger("trimtab.receiver")
 class Receiver:
     """Listens in a home, in a thread of its own. :meth:`open` makes one, :meth:`start` and :meth:`stop` run it."""
 
-    MAX_AGENTS = 512
-    """Connections at a time; later ones are closed, and those agents do the work by themselves."""
+    MAX_AGENTS = 128
+    """Connections at a time, each with a segment: later ones are closed, and those agents do the work by themselves."""
     HELLO_S = 5.0
     """How long a connection may be without a hello."""
     TURN = 64
@@ -68,6 +68,7 @@ class Receiver:
         self._agents: dict[int, _Agent] = {}
         self._buffer = bytearray(frames.MAX_MESSAGE_BYTES)
         self._stopping = False
+        self._busy_until = 0.0
         self._logged_at = -self.LOG_S
         self.attempts = 0
         """Attempts whose records were written."""
@@ -119,27 +120,33 @@ class Receiver:
 
     def _run(self) -> None:
         _give_way()
-        busy_until = 0.0
         while not self._stopping:
-            is_calm = time.monotonic() >= busy_until
-            ready = self._selector.select((self.HELLO_S if self._agents else None) if is_calm else 0.0)
-            before = self.attempts
-            for key, _ in ready:
-                if key.fileobj is self._listener:
-                    self._accept()
-                elif (agent := self._agents.get(key.fd)) is not None:
-                    self._serve(agent)
-                    self._send_acks(agent)
-            self._look_after()
-            if self.attempts != before:
-                busy_until = time.monotonic() + self.CALM_S
-            if not is_calm:
-                time.sleep(self.GATHER_S)
+            try:
+                self._look()
+            except Exception as error:  # of ours: the agents' connections and what they sent are still there
+                log.exception("agents could not be heard: %s; going on.", type(error).__name__)
+                time.sleep(self.CALM_S)
         for agent in list(self._agents.values()):
             while agent.fd in self._agents and self._serve(agent):
                 pass
             self._send_acks(agent)
             self._close(agent)
+
+    def _look(self) -> None:
+        """Read what there is; wait for it where nothing came for a while, else a moment after."""
+        is_calm = time.monotonic() >= self._busy_until
+        before = self.attempts
+        for key, _ in self._selector.select((self.HELLO_S if self._agents else None) if is_calm else 0.0):
+            if key.fileobj is self._listener:
+                self._accept()
+            elif (agent := self._agents.get(key.fd)) is not None:
+                self._serve(agent)
+                self._send_acks(agent)
+        self._look_after()
+        if self.attempts != before:
+            self._busy_until = time.monotonic() + self.CALM_S
+        if not is_calm:
+            time.sleep(self.GATHER_S)
 
     def _accept(self) -> None:
         try:

@@ -200,9 +200,10 @@ class Writer:
         with self._inside() as sidecar:  # what a living sidecar was sent is its to write
             if sidecar is not None:
                 self._sidecar = None
-                was_broken = sidecar.is_broken
+                sidecar.read()
+                is_gone = sidecar.is_broken
                 unacked = sidecar.take_back()
-                left = [*unacked, *left] if was_broken else left
+                left = [*unacked, *left] if is_gone else left
         if left:
             self._lose("process ended", len(left), sum(item.size_bytes for item in left))
 

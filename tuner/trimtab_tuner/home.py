@@ -48,8 +48,8 @@ class Note:
 
 
 _OURS = re.compile(
-    r"\.gitignore|spool|content|token(\.read)?|trimtab\.(toml|duckdb(\.wal|\.tmp)?)|policy\.(json|key)|sidecar\.(json|lock)|handover\.sock"
-    r"|\.(probe|token|sidecar|policy)\b.*"
+    r"\.gitignore|spool|content|token(\.read)?|trimtab\.(toml|duckdb(\.wal|\.tmp)?)|policy\.(json|key)|sidecar\.(json|lock)"
+    r"|handover\.sock|\.(probe|token|sidecar|policy)\b.*"
 )
 """Names of what trimtab keeps in a home."""
 
