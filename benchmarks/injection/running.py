@@ -29,7 +29,7 @@ from trimtab_tuner.provider import LogEntry, Provider
 from . import baselines
 from .faults import Case, scenario_of
 
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 """How long an agent may take."""
 
 
