@@ -221,6 +221,7 @@ def _incident(s: Shelf) -> None:
     for service in ("sales", "stock", "desk"):
         s.run(service, service=service)
     for turn in range(20):
+        s.now += 60 * SECOND
         for service in ("sales", "stock", "desk"):
             s.call(service, *([{"error_class": "overloaded", "cost_musd": 0}] if turn in (3, 4) else []))
 
@@ -285,7 +286,7 @@ def _tool_error(s: Shelf) -> None:
 
 
 def _silent_tool_error(s: Shelf) -> None:
-    s.call(tools=[{"status": "unknown"}])
+    s.call(tools=[{"status": "unknown"}, {"args_digest": "b"}])
     s.call(signals={"answers": {"c1:0": "empty"}})
     s.outcome("r1", False)
 

@@ -39,11 +39,14 @@ def _incident(s: Any) -> None:
     for service in ("a", "b", "c"):
         s.run(service, service=service)
     for turn in range(20):  # begins and never ends
+        s.now += 60 * 10**9
         for service in ("a", "b", "c"):
             s.call(service, *([{"error_class": "server", "cost_musd": 0}] if turn > 15 else []), host="gone")
     for turn in range(20):  # one agent alone
+        s.now += 60 * 10**9
         s.call("a", *([{"error_class": "server", "cost_musd": 0}] if 3 < turn < 10 else []), host="its own")
     for turn in range(20):  # all the time
+        s.now += 60 * 10**9
         for service in ("a", "b", "c"):
             s.call(service, *([{"error_class": "server", "cost_musd": 0}] if turn % 3 else []), host="bad")
 

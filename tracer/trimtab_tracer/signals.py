@@ -29,6 +29,7 @@ no reason for (no tools, no stops) and takes some 20 us for a call of 2 kB. What
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 from zlib import crc32
 
@@ -136,6 +137,8 @@ def signals(
         found |= _of_answers(answered, shown)
     if new := tuple(_values(_added(asked, answered))):
         found["values_in"] = new
+    if said.finish_reason is None and not said.incomplete:  # files of runs seldom keep it
+        said = replace(said, finish_reason="tool_calls" if said.tool_calls else "stop" if said.text else None)
     if said.error_type or said.error_message or said.finish_reason in (None, "error"):
         return found
     if not said.incomplete:

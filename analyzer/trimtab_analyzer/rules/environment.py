@@ -31,6 +31,8 @@ GAP_S: Final = 900
 MIN_PLACES: Final = 3
 """Agents (services), or lines of code in them, that an incident hits."""
 MIN_FAILURES: Final = 5
+MINUTE_NS: Final = 60 * 10**9
+"""Failures count where they are dense: at :data:`MIN_SHARE` of what a host was asked within a minute of the clock."""
 MIN_SHARE: Final = 0.3
 """Share of the calls in the window, at the places hit, that an incident fails; a tenth of it is left outside."""
 MAX_PART: Final = 0.25
@@ -87,21 +89,29 @@ def never_ran(case: Case, knob: str) -> Iterator[Blame]:
 
 def incident(case: Case, knob: str) -> Iterator[Blame]:
     """Failures of one class at several agents in a short window, after and before which the same places work."""
+    failures = pl.col("error_class").is_in(PASSING)
+    if case.attempts.filter(failures).height < MIN_FAILURES:
+        return
     service = facts.runs(case).select("run_id", "service")
     seen = case.attempts.join(service, on="run_id", how="left", maintain_order="left")
-    failures = seen.filter(pl.col("error_class").is_in(PASSING)).sort("error_class", "started_ns")
-    is_new = (pl.col("started_ns") - pl.col("ended_ns").shift(1)).over("error_class") > GAP_S * 10**9
-    marked = failures.with_columns(cluster=is_new.fill_null(True).cum_sum().over("error_class"))
+    seen = seen.with_columns(minute=pl.col("started_ns") // MINUTE_NS)
+    asked = seen.group_by("host", "minute").agg(asked=pl.len())
+    hot = seen.filter(failures).join(asked, on=["host", "minute"], how="left", maintain_order="left")
+    hot = hot.filter(pl.len().over("error_class", "host", "minute") >= MIN_SHARE * pl.col("asked"))
+    hot = hot.sort("error_class", "host", "started_ns", maintain_order=True)
+    alike = ["error_class", "host"]
+    is_new = (pl.col("started_ns") - pl.col("ended_ns").shift(1)).over(alike) > GAP_S * 10**9
+    marked = hot.with_columns(cluster=is_new.fill_null(True).cum_sum().over(alike))
     clusters = (
-        marked.group_by("error_class", "cluster")
+        marked.group_by(*alike, "cluster")
         .agg(n=pl.len(), services=pl.col("service").n_unique(), sites=pl.col("site_id").n_unique())
         .filter((pl.col("n") >= MIN_FAILURES) & (pl.max_horizontal("services", "sites") >= MIN_PLACES))
         .sort("n", descending=True)
         .head(MAX_CANDIDATES)
     )
-    for error_class, cluster, *_ in clusters.sort("error_class", "cluster").iter_rows():
-        hits = marked.filter((pl.col("error_class") == error_class) & (pl.col("cluster") == cluster))
-        if (blame := _incident(case, knob, seen, hits)) is not None:
+    for error_class, host, cluster, *_ in clusters.sort(*alike, "cluster").iter_rows():
+        one = (pl.col("error_class") == error_class) & (pl.col("host") == host) & (pl.col("cluster") == cluster)
+        if (blame := _incident(case, knob, seen, marked.filter(one))) is not None:
             yield blame
 
 

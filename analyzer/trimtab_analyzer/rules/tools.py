@@ -8,6 +8,7 @@ only in runs that failed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import polars as pl
 
@@ -16,6 +17,9 @@ from ..case import Blame, Case, Group
 from ..statistics import Interval, wilson
 from ..wording import count, of, quoted
 from .contracts import MISFIT
+
+MOSTLY_EMPTY: Final = 0.5
+"""Share of empty results above which a tool has none as a rule."""
 
 
 def broken_tool(case: Case, knob: str) -> Iterator[Blame]:
@@ -92,10 +96,15 @@ def tool_error(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def silent_tool_error(case: Case, knob: str) -> Iterator[Blame]:
-    """Tool calls in failed runs that ended well although their result reads like an error, or is empty."""
+    """Tool calls in failed runs that ended well although their result reads like an error, or is empty.
+
+    Empty results count where the tool has others more often: one that is empty as a rule has nothing to say.
+    """
     rows = facts.steps(case)
+    is_empty = (pl.col("looks") == "empty").fill_null(False)
+    rows = rows.with_columns(often_empty=is_empty.mean().over("name") > MOSTLY_EMPTY)
     swallowed = (pl.col("ran_status") == "ok") & (pl.col("status") == "error")
-    reads_so = pl.col("looks").is_in(["soft", "empty"]) & (pl.col("status") != "error")
+    reads_so = ((pl.col("looks") == "soft") | (is_empty & ~pl.col("often_empty"))) & (pl.col("status") != "error")
     hit = (
         pl.col("is_lost") & (swallowed | reads_so).fill_null(False) & ~pl.col("is_broken") & pl.col("repeats").is_null()
     )
