@@ -108,7 +108,7 @@ def test_an_outcome_goes_when_its_rule_no_longer_fits(shelf: Any) -> None:
 
 
 def test_a_report_never_mixes_them_silently(shelf: Any) -> None:
-    """Inferred failures are counted apart, named with their reason, and explained; runs that broke are not among them."""
+    """Inferred failures are counted apart, named with their reason, and explained; what broke is not among them."""
     _tell(shelf, STORIES["cut_answer"])
     _tell(shelf, STORIES["exception"], "broke")
     infer(shelf.con)
