@@ -12,6 +12,7 @@ import pytest
 
 from trimtab_analyzer import load
 from trimtab_analyzer.inferred import SAYS, infer
+from trimtab_analyzer.report import build, words
 
 ASKED = {"origin": "requested", "name": "search"}
 STORIES: dict[str, dict[str, Any]] = {
@@ -104,6 +105,19 @@ def test_an_outcome_goes_when_its_rule_no_longer_fits(shelf: Any) -> None:
     assert 1 == infer(shelf.con, now_ns=7)
     rows = shelf.con.execute("SELECT run_id, inferred_ns FROM inferred_outcomes").fetchall()
     assert [("other", 5)] == rows
+
+
+def test_a_report_never_mixes_them_silently(shelf: Any) -> None:
+    """Inferred failures are counted apart, named with their reason, and explained; what broke is not among them."""
+    _tell(shelf, STORIES["cut_answer"])
+    _tell(shelf, STORIES["exception"], "broke")
+    infer(shelf.con)
+    report = build(shelf.con)
+    assert (2, 1) == (report.totals.failed_runs, report.totals.inferred_runs)
+    states = {run.run_id: words.run_state(run) for run in report.runs}
+    assert f"failed, inferred: {SAYS['cut_answer']}" == states["told"]
+    assert "ended in an error" == states["broke"]
+    assert any("1 of 2 failed runs ended without an error" in note for note in report.notes)
 
 
 @pytest.mark.skipif("TRIMTAB_REAL_DATA" not in os.environ, reason="needs recorded runs: TRIMTAB_REAL_DATA names none")

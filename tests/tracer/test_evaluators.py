@@ -184,6 +184,7 @@ def test_what_a_judge_calls_is_not_traced(recorded: Recorded, serve: Callable[[d
     look = trimtab.tool(name="look")(lambda: 1)
 
     @trimtab.evaluator
+    @trimtab.run("judging")  # else each judgement would be judged again
     def judge(run: EvaluatedRun) -> bool:
         look()
         body = {"model": "gpt-5", "messages": [{"role": "user", "content": "Was it right?"}]}

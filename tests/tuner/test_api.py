@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab_tracer.records import Record, to_dict
+from trimtab_tracer.records import Outcome, Record, RunEnd, Saga, SagaStep, to_dict
 from trimtab_tracer.settings import Settings
 from trimtab_tuner.sidecar import Sidecar
 
@@ -301,3 +302,35 @@ def test_version_and_report(seven: httpx.Client) -> None:
     report = seven.get("/v1/report").json()
     assert report["totals"]["runs"] == 7
     assert seven.get("/v1/report", params={"run": "r003"}).json()["totals"]["runs"] == 1
+
+
+def test_a_run_says_what_was_undone_and_who_judged_it(api: httpx.Client, some_run: SomeRun) -> None:
+    """The detail of a failed run has its saga with every step, and outcomes name their evaluator."""
+    step = SagaStep("g", 1, "r000", "book", "failed", T0, SECOND, "t1", "cancel", "ValueError", "no", "s1")
+    saga = Saga("g", "r000", "p", T0, 2 * SECOND, "exception", "failed", 1)
+    verdict = Outcome("o", "r000", T0, False, 0.5, "evaluator", "why", evaluator="exact", evaluator_version="2")
+    body = lines([*some_run(0), saga, step, verdict])
+    assert [200, 200] == [post(api, body).status_code for _ in range(2)]  # twice is once
+    run = api.get("/v1/runs/r000").json()
+    assert [("failed", "exception", 1, 2 * SECOND)] == [
+        (s["outcome"], s["cause"], s["steps"], s["ended_ns"] - s["started_ns"]) for s in run["sagas"]
+    ]
+    assert [("book", "cancel", "failed", "t1", "ValueError")] == [
+        (s["tool"], s["compensation"], s["status"], s["tool_run_id"], s["error_type"]) for s in run["saga_steps"]
+    ]
+    assert [("exact", "2")] == [(o["evaluator"], o["evaluator_version"]) for o in run["outcomes"]]
+
+
+def test_an_inferred_outcome_says_by_which_rule(api: httpx.Client, some_run: SomeRun) -> None:
+    """After an analysis a run that ended in an error failed by a rule; an outcome that is said counts before it."""
+    end = RunEnd("r000", T0 + 9 * SECOND, "error", "block exit", "KeyError")
+    post(api, lines([*(r for r in some_run(0) if not isinstance(r, RunEnd)), end]))
+    deadline = time.monotonic() + 30
+    while (run := api.get("/v1/runs/r000").json()["run"])["outcome_rule"] is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert ("inferred", "exception", 0.95, False) == tuple(
+        run[key] for key in ("outcome_source", "outcome_rule", "outcome_confidence", "success")
+    )
+    post(api, lines([Outcome("o", "r000", T0, True)]))
+    run = api.get("/v1/runs/r000").json()["run"]
+    assert ("explicit", None, True) == (run["outcome_source"], run["outcome_rule"], run["success"])

@@ -135,11 +135,16 @@ class Evaluators:
             if self._pending >= self.MAX_WAITING:
                 _lose(tracer, "evaluator queue full", len(judges))
                 return
+            if self._thread is None:
+                thread = threading.Thread(target=self._loop, name="trimtab-evaluators", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the process may not have more
+                    _lose(tracer, "no thread to be had", len(judges))
+                    return
+                self._thread = thread
             self._pending += 1
             self._queue.put(_Job(tracer, run, judges))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._loop, name="trimtab-evaluators", daemon=True)
-                self._thread.start()
         self._wait_at_exit()
 
     @guarded()

@@ -144,7 +144,7 @@ class Run:
 
     @guarded()
     def _begin(self) -> None:
-        tracer = self._active()
+        tracer = self._active() if not context.in_send.get() else None  # a judge's own runs are not the agent's
         scope, parent_run_id = context.scope.get(), context.run_here()
         if tracer is None and not self._compensates and scope.saga is None:
             return
@@ -155,7 +155,8 @@ class Run:
         # First, so that what goes wrong below costs the record and not the run its calls.
         self._token = context.scope.set(replace(scope, run_id=self.run_id or scope.run_id, saga=self._saga))
         if tracer is None or run_id is None:
-            _say_untraced()
+            if self._compensates and self._active() is None:
+                _say_untraced()
             return
         self._started_ns = time.time_ns()
         tracer.start_run(
