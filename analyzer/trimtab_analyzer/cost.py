@@ -95,6 +95,9 @@ MIN_RUNS: Final = 2
 BROKEN_ABOVE: Final = 0.5
 """A tool is broken where the 95 % Wilson interval of its error rate lies above this."""
 
+AT_A_TIME: Final = 100_000
+"""Attempts that are taken apart together."""
+
 _AMOUNTS = ("cost_musd", "input_tokens", "output_tokens")
 _CARVED = ("miss_musd", "carried_musd", "carried_tokens")
 _OF_ATTEMPTS = (
@@ -201,8 +204,15 @@ def assign(
     attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, decisions: pl.DataFrame, marks: Marks
 ) -> pl.DataFrame:
     """The ledger of frames that are already loaded; see :func:`ledger` for the columns."""
-    whole = _whole(attempts, marks)
     shares = _tool_shares(mark_broken(tools, broken))
+    # An attempt's parts need no other attempt, and some at a time need a fraction of the memory.
+    some = attempts.iter_slices(AT_A_TIME)
+    found = [_assign(_whole(rows, marks), shares, decisions) for rows in some]
+    return pl.concat([pl.DataFrame(schema=LEDGER), *found])
+
+
+def _assign(whole: pl.DataFrame, shares: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
+    """The parts of some attempts."""
     parts = whole.join(
         # only an answer that the agent could use is divided among the tools it asked for
         shares.join(

@@ -27,7 +27,7 @@ from .ask import ask
 from .case import Blame, Case
 from .failures import RULES, Rule
 from .load import Connection, RunIds
-from .standing import Found, are_in_force
+from .standing import Found, are_in_force, recent_calls
 from .wording import count
 
 MAX_EVIDENCE: Final = 1000
@@ -126,6 +126,7 @@ def analyze(
         found: list[Found] = []
         harmless = ask(con, "harmless_tools", {"name": pl.String})["name"]
         case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
+        recent = recent_calls(case)
         for rule in rules:
             blames = list(rule.find(case, rule.knob))
             near = _of_hits(case, blames)
@@ -133,8 +134,9 @@ def analyze(
             case = _after(case, rule, blames, new)
             findings += new
             failing = _failing(blames)
-            found += [Found(blame.group, failing[bool(blame.numbers.get("lost_calls"))]) for blame in blames]
-        current = are_in_force(case, found)
+            found += [Found.of(case, b.group, failing[bool(b.numbers.get("lost_calls"))], recent) for b in blames]
+            del blames  # the rows of one rule at a time: those of all are several times the store
+        current = are_in_force(case, found, recent)
     return rank(replace(f, is_current=is_current) for f, is_current in zip(findings, current, strict=True))
 
 
@@ -286,10 +288,11 @@ def persist(con: Connection, findings: Sequence[Finding], now_ns: int | None = N
         gone = [i for i, row in stored.items() if i not in ids and row["status"] == "open"]
         changed = [row for row in rows if _differs(row, stored.get(row["finding_id"]))]
         if changed:
-            con.executemany(
-                f"INSERT OR REPLACE INTO findings ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
-                [[row[name] for name in _COLUMNS] for row in changed],
-            )
+            con.register("findings_changed", pl.DataFrame(changed, schema=load.FINDINGS).to_arrow())
+            try:
+                con.execute("INSERT OR REPLACE INTO findings BY NAME SELECT * FROM findings_changed")
+            finally:
+                con.unregister("findings_changed")
         if gone:
             con.execute(
                 "UPDATE findings SET status = 'resolved', updated_ns = $now WHERE finding_id IN (SELECT unnest($gone))",

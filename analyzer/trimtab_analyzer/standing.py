@@ -38,6 +38,10 @@ NOT_SET: Final = ("null", "")
 """Value and source of a knob that was not in force."""
 
 
+PLACE: Final = ("site_id", "model", "host")
+"""What is alike at a place: line, model and host of a call's first request."""
+
+
 class _Seen(NamedTuple):
     """One of the last calls at the place."""
 
@@ -46,15 +50,56 @@ class _Seen(NamedTuple):
     by_policy: bool
 
 
-class Found(NamedTuple):
-    """What a rule hit, and where else."""
+class Recent(NamedTuple):
+    """The last :data:`RECENT` calls of each place, over all places."""
 
-    group: Group
+    calls: pl.DataFrame
+    """``call_id``, ``call_started_ns`` and :data:`PLACE`, oldest first."""
+    answered: frozenset[str]
+    """Those among them that were answered."""
+
+
+class Found(NamedTuple):
+    """What a rule hit, and where else, without the rows: those of all rules together are several times the store."""
+
+    knob: str
+    value: str
+    source: str | None
+    unless: tuple[str, ...]
+    places: pl.DataFrame | None
+    """Line, model and, where known, host of what was hit; None where there is no place to look at."""
+    exposed: AbstractSet[str]
+    """The recent calls under the group's decision."""
     failing: AbstractSet[str]
     """Calls in which the rule found the same thing, under whatever value."""
+    is_over: bool
+    """Whether enough later runs went without it (:mod:`.silence`)."""
+
+    @classmethod
+    def of(cls, case: Case, group: Group, failing: AbstractSet[str], recent: Recent) -> Found:
+        """What is to be kept of a group: no place where its value stands for several, or where what was hit are no
+        calls."""
+        places, hits = None, group.hits
+        if not group.has_many_values and {"asked_at", "model"} <= set(hits.columns):
+            alike = [name for name in PLACE if name != "host" or "host" in hits.columns]
+            rows = hits.with_columns(site_id="asked_at").select(alike).unique().rows()
+            places = pl.DataFrame(rows, schema=dict.fromkeys(alike, pl.String), orient="row")
+        exposed = group.exposed.select("call_id").join(recent.calls, on="call_id", how="semi")["call_id"]
+        kept = frozenset(exposed), failing, is_over(case, group)
+        return cls(group.knob, group.value, group.source, group.unless, places, *kept)
 
 
-def are_in_force(case: Case, found: Sequence[Found]) -> list[bool]:
+def recent_calls(case: Case) -> Recent:
+    """The recent calls of each place: line, model and host of a call's first request."""
+    first = case.attempts.lazy().filter(pl.col("started_ns") == pl.col("call_started_ns"))
+    first = first.select("call_id", "call_started_ns", *PLACE).sort("call_started_ns", "call_id")
+    calls = first.group_by(PLACE, maintain_order=True).tail(RECENT).collect().unique("call_id", maintain_order=True)
+    last = case.attempts.lazy().filter(pl.col("is_last") & ~pl.col("is_failed")).select("call_id")
+    answered = last.join(calls.lazy(), on="call_id", how="semi").collect()["call_id"]
+    return Recent(calls, frozenset(answered))
+
+
+def are_in_force(case: Case, found: Sequence[Found], recent: Recent) -> list[bool]:
     """Whether each group's value still holds at its place.
 
     It does not where the last calls of the same lines, models and hosts ran under another value, :data:`MIN_LATER` of
@@ -66,77 +111,49 @@ def are_in_force(case: Case, found: Sequence[Found]) -> list[bool]:
     Args:
         case: The case that the groups were found in.
         found: What rules hit.
+        recent: The recent calls of the case.
     """
     if not found:
         return []
-    latest = _latest(case, found)
-    calls = [_at_the_place(latest, each.group) for each in found]
-    knobs = sorted({ALWAYS_DECIDED, *(knob for each in found for knob in (each.group.knob, *each.group.unless))})
+    calls = [_at_the_place(recent, each) for each in found]
+    knobs = sorted({ALWAYS_DECIDED, *(knob for each in found for knob in (each.knob, *each.unless))})
     decisions: dict[str, Decisions] = {}
     # One question for all findings: each looks through every decision of the store.
     ids = pl.concat([pl.Series(dtype=pl.String), *calls])
     for call_id, knob, value, source, _ in load.decisions_in_force(case.con, knobs, call_ids=ids).iter_rows():
         decisions.setdefault(call_id, {})[knob] = (value, source)
     return [
-        _is_in_force(case, *each, ids, decisions) and not is_over(case, each.group)
-        for each, ids in zip(found, calls, strict=True)
+        not each.is_over and _is_in_force(each, recent, ids, decisions) for each, ids in zip(found, calls, strict=True)
     ]
 
 
-def _is_in_force(
-    case: Case, group: Group, failing: AbstractSet[str], call_ids: pl.Series, decisions: dict[str, Decisions]
-) -> bool:
-    exposed = set(group.exposed.filter(pl.col("call_id").is_in(call_ids.to_list()))["call_id"])
-    source = group.source
-    known = (_seen(group, source, call_id, decisions.get(call_id, {}), call_id in exposed) for call_id in call_ids)
+def _is_in_force(found: Found, recent: Recent, call_ids: pl.Series, decisions: dict[str, Decisions]) -> bool:
+    known = (_seen(found, call_id, decisions.get(call_id, {})) for call_id in call_ids)
     seen = [call for call in known if call is not None]
     n_later = next((i for i, call in enumerate(reversed(seen)) if not call.is_changed), len(seen))
     before, later = seen[: len(seen) - n_later], seen[len(seen) - n_later :]
-    if any(call.call_id in failing for call in later) or _n_answered(case, later) < MIN_LATER:
+    answered = sum(call.call_id in recent.answered for call in later)
+    if any(call.call_id in found.failing for call in later) or answered < MIN_LATER:
         return True
     is_clean = not any(call.is_changed for call in before)
     return not (is_clean or all(call.by_policy for call in later))
 
 
-def _n_answered(case: Case, calls: list[_Seen]) -> int:
-    ids = [call.call_id for call in calls]
-    return case.attempts.filter(pl.col("is_last") & ~pl.col("is_failed") & pl.col("call_id").is_in(ids)).height
-
-
-def _seen(group: Group, source: str | None, call_id: str, decisions: Decisions, is_exposed: bool) -> _Seen | None:
+def _seen(found: Found, call_id: str, decisions: Decisions) -> _Seen | None:
     """What held for one call; None where that is not known (yet: decisions arrive a moment after their attempt)."""
-    if group.knob in OF_POLICIES and ALWAYS_DECIDED in decisions:
-        decisions = {group.knob: NOT_SET} | decisions
-    instead = [found for knob in group.unless if (found := decisions.get(knob, NOT_SET))[0] != NOT_SET[0]]
-    held = (*instead, decisions.get(group.knob))[0]
+    if found.knob in OF_POLICIES and ALWAYS_DECIDED in decisions:
+        decisions = {found.knob: NOT_SET} | decisions
+    instead = [said for knob in found.unless if (said := decisions.get(knob, NOT_SET))[0] != NOT_SET[0]]
+    held = (*instead, decisions.get(found.knob))[0]
     if held is None:
         return None
-    is_changed = not is_exposed and (bool(instead) or held[0] != group.value)
-    return _Seen(call_id, is_changed, held[1] in BY_POLICY or source in BY_POLICY)
+    is_changed = call_id not in found.exposed and (bool(instead) or held[0] != found.value)
+    return _Seen(call_id, is_changed, held[1] in BY_POLICY or found.source in BY_POLICY)
 
 
-PLACE: Final = ("site_id", "model", "host")
-"""What is alike at a place: line, model and host of a call's first request."""
-
-
-def _latest(case: Case, found: Sequence[Found]) -> pl.DataFrame:
-    """The last :data:`RECENT` calls of each place where something was hit, oldest first."""
-    hits = [each.group.hits for each in found if {"asked_at", "model"} <= set(each.group.hits.columns)]
-    lines = pl.concat([pl.Series("site_id", dtype=pl.String), *(rows["asked_at"] for rows in hits)]).unique().to_frame()
-    first = case.attempts.lazy().select("call_id", "started_ns", "call_started_ns", *PLACE)
-    first = first.join(lines.lazy(), on="site_id", how="semi", nulls_equal=True)
-    first = first.filter(pl.col("started_ns") == pl.col("call_started_ns")).sort("call_started_ns", "call_id")
-    return first.group_by(PLACE, maintain_order=True).tail(RECENT).collect().unique("call_id", maintain_order=True)
-
-
-def _at_the_place(latest: pl.DataFrame, group: Group) -> pl.Series:
-    """The last :data:`RECENT` calls, oldest first, that began with the same line, model and host as one that was hit.
-
-    None where the value stands for several, or where what was hit are no calls.
-    """
-    if group.has_many_values or not {"asked_at", "model"}.issubset(group.hits.columns):
+def _at_the_place(recent: Recent, found: Found) -> pl.Series:
+    """The last :data:`RECENT` calls, oldest first, that began with line, model and host of one that was hit."""
+    if found.places is None:
         return pl.Series("call_id", dtype=pl.String)
-    alike = [name for name in PLACE if name != "host" or "host" in group.hits.columns]
-    places = group.hits.with_columns(site_id="asked_at").select(alike).unique()
-    calls = latest.join(places, on=alike, how="semi", nulls_equal=True)
+    calls = recent.calls.join(found.places, on=found.places.columns, how="semi", nulls_equal=True)
     return calls.sort("call_started_ns", "call_id").tail(RECENT)["call_id"]
