@@ -73,7 +73,7 @@ def test_no_case_that_is_drawn_differs(played: Any) -> None:
 
 
 def test_what_fails_is_shrunk(played: Any) -> None:
-    """A hook that asks once more after a server error is found by such an error alone, in whichever API, all else being simple."""
+    """A hook that asks once more after a server's error is found by such an error alone, with all else simple."""
     (case,) = (line["shrunk"] for line in played["shrunk"])
     assert case.pop("fault").startswith(("500", "503", "529"))
     simplest = {

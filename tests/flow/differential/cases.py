@@ -18,9 +18,9 @@ from typing import Any
 import faults
 from policies import INACTIVE
 
-SEED = int(os.environ.get("TRIMTAB_DIFFERENTIAL_SEED", "5"))
-COUNT = int(os.environ.get("TRIMTAB_DIFFERENTIAL_CASES", "132"))
-COVERING = min(COUNT, 120)
+SEED = int(os.environ.get("TRIMTAB_DIFFERENTIAL_SEED", "3"))
+COUNT = int(os.environ.get("TRIMTAB_DIFFERENTIAL_CASES", "136"))
+COVERING = min(COUNT, 130)
 """How many of them cover."""
 CANDIDATES = 150
 """Drawn for each case that is kept."""
