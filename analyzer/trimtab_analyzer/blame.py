@@ -4,19 +4,19 @@ In: the store. Out: :class:`Blamed` objects. A module of its own because it answ
 finding says what went wrong under one decision over many runs, blame says where one run was lost.
 
 Method: an odds form of naive Bayes with weights that are written down, not learned at run time. A step starts with a
-weight that falls slowly with its position (:data:`EARLY_STEPS`), because the decisive error is the first one that nobody
-mends. Each signal that it shows (:data:`.signals.SIGNALS`) and each rule that hit it
-(:data:`.failures.RULES`) multiplies that weight by a stated factor; a step's share is its weight over the sum of all
-weights of its run: the posterior of "this step is the decisive one" if exactly one is, if the factors are likelihood
-ratios and if signals are independent given the step. They are not, so shares rank and do not promise: read them as a
-set, and read a step as give or take :data:`TOLERANCE`. Nothing here reads a label or an annotation.
+weight that falls slowly with its position (:func:`start_weight`), because the decisive error is the first one that
+nobody mends. Each signal that it shows (:data:`.signals.SIGNALS`) and each rule that hit it (:data:`.failures.RULES`)
+multiplies that weight by a stated factor; a step's share is its weight over the sum of all weights of its run: the
+posterior of "this step is the decisive one" if exactly one is, if the factors are likelihood ratios and if signals
+are independent given the step. They are not, so shares rank and do not promise: read them as a set, and read a step
+as give or take :data:`TOLERANCE`. Nothing here reads a label or an annotation.
 
 Where texts are not kept, only what facts show counts. A run without any call gets one entry that says so.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,9 +34,7 @@ from .signals import Shown, signals_of
 from .steps import Step, content_folder, steps_of
 
 TOLERANCE: Final = 1
-"""Steps by which a blamed step may be off: the step that failed and the one that made it fail often stand side by side."""
-EARLY_STEPS: Final = 10
-"""Steps after which the weight that a step starts with is half of the first one's: 1 / (1 + position / EARLY_STEPS)."""
+"""Steps by which a blamed step may be off: the one that failed and the one that made it fail stand side by side."""
 MAX_STEPS: Final = 20
 """Steps of a run that are named; what the others had is divided among them."""
 SEVERITY: Final = 0.5
@@ -45,7 +43,9 @@ RULE_FACTOR: Final = 10.0
 """What a rule of severity 1 multiplies the odds of a step by; of severity 0 it changes nothing."""
 ENDED_FACTOR: Final = 100.0
 """The same where an exception ended the run right after the step that the rule hit: little is left to doubt."""
-BATCH: Final = 200
+USUAL: Final = 0.9
+"""Share of a run's steps from which a signal is what its steps are like: it counts alike for all and names none."""
+BATCH: Final = 500
 """Runs whose texts are in memory together."""
 
 NO_CALL: Final = "no_call"
@@ -62,7 +62,7 @@ class Blamed:
     share: float
     """Of its run's blame, in (0, 1]; the shares of one run sum to 1."""
     step: int | None
-    """Index of the step in the log that it was imported from, elsewhere the call's position in its run; None: no call."""
+    """Index of the step in the log it was imported from, elsewhere the call's position in its run; None: no call."""
     agent: str | None
     """Who made the call, where anything says (view ``call_agents``)."""
     call_id: str | None
@@ -71,7 +71,8 @@ class Blamed:
     span_ids: tuple[str, ...] = ()
     """Keys of the spans that tell of the call."""
     modes: tuple[str, ...] = ()
-    """Ids of rules and names of signals, the strongest first; those that speak for the step less are not among them."""
+    """Ids of rules and names of signals, the strongest first; not those that speak against the step, nor what nearly
+    every step of the run shows."""
     knob: str | None = None
     """The decision that the strongest of them points to."""
     value: str | None = None
@@ -104,7 +105,7 @@ Hits = Mapping[str, Mapping[str | None, list[Hit]]]
 def blame(
     con: Connection, run_ids: RunIds = None, *, case: Case | None = None, content_dir: Path | None = None
 ) -> list[Blamed]:
-    """The ranked steps of every failed run, ordered by run and rank.
+    """The ranked steps of every failed run, ordered by run and rank. About a millisecond per call of these runs.
 
     Args:
         con: The store.
@@ -120,7 +121,7 @@ def blame(
         failed = load.outcomes(con, run_ids).filter("failed")["run_id"].to_list()
         if not failed:
             return []
-        hits = _rule_hits(con, case or Case.load(con), set(failed))
+        hits = _rule_hits(con, case or Case.load(con), failed)
         found: list[Blamed] = []
         for start in range(0, len(failed), BATCH):
             batch = failed[start : start + BATCH]
@@ -142,9 +143,11 @@ def blame_run(run_id: str, steps: Sequence[Step], hits: Mapping[str | None, list
         return [Blamed(run_id, 1, 1.0, None, None, None, modes=(NO_CALL,), evidence=_no_call(hits))]
     of_calls = {step.call_id: list(hits.get(step.call_id, ())) for step in steps}
     of_calls[steps[-1].call_id] += hits.get(None, ())
+    signals = signals_of(steps)
+    usual = _usual(signals)
     entries = [
-        _entry(step, start_weight(position), shown, of_calls[step.call_id])
-        for position, (step, shown) in enumerate(zip(steps, signals_of(steps), strict=True))
+        _entry(step, start_weight(position, len(steps)), shown, of_calls[step.call_id], usual)
+        for position, (step, shown) in enumerate(zip(steps, signals, strict=True))
     ]
     ranked = sorted(entries, key=lambda entry: (-entry.share, entry.step))[:MAX_STEPS]
     total = sum(entry.share for entry in ranked)
@@ -155,9 +158,9 @@ def blame_run(run_id: str, steps: Sequence[Step], hits: Mapping[str | None, list
     ]
 
 
-def start_weight(position: int) -> float:
-    """What the step at this position of its run starts with."""
-    return 1 / (1 + position / EARLY_STEPS)
+def start_weight(position: int, steps: int) -> float:
+    """What the step at this position of a run of so many steps starts with: the last ones half as much as the first."""
+    return 1 / (1 + position / steps)
 
 
 def by_agent(blamed: Iterable[Blamed]) -> dict[str | None, float]:
@@ -168,7 +171,13 @@ def by_agent(blamed: Iterable[Blamed]) -> dict[str | None, float]:
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _entry(step: Step, weight: float, shown: Sequence[Shown], hits: Sequence[Hit]) -> Blamed:
+def _usual(signals: Sequence[Sequence[Shown]]) -> set[str]:
+    """The signals that nearly every step of a run shows; none in a run of one step."""
+    counts = Counter(one.signal.name for shown in signals for one in shown)
+    return {name for name, count in counts.items() if len(signals) > 1 and count >= USUAL * len(signals)}
+
+
+def _entry(step: Step, weight: float, shown: Sequence[Shown], hits: Sequence[Hit], usual: set[str]) -> Blamed:
     """A step with its weight in place of its share, and no rank yet; ``weight`` is what it starts with."""
     for factor in (*(s.signal.factor for s in shown), *(h.factor for h in hits)):
         weight *= factor
@@ -176,8 +185,10 @@ def _entry(step: Step, weight: float, shown: Sequence[Shown], hits: Sequence[Hit
     reasons += [(s.signal.factor, s.signal.name, s.signal.says, s.words) for s in shown]
     reasons.sort(key=lambda reason: -reason[0])
     first_hit = max(hits, key=lambda hit: hit.factor, default=None)
-    first_sign = max(shown, key=lambda s: s.signal.factor, default=None)
-    tool_ids = [tool_id for one in (*hits, *shown) for tool_id in one.tool_ids]
+    telling = [one for one in shown if one.signal.name not in usual and one.signal.factor > 1]
+    first_sign = max(telling, key=lambda one: one.signal.factor, default=None)
+    tool_ids = [tool_id for hit in hits for tool_id in hit.tool_ids]
+    tool_ids += [tool_id for one in shown for tool_id in one.tool_ids]
     return Blamed(
         run_id=step.run_id,
         rank=0,
@@ -187,7 +198,7 @@ def _entry(step: Step, weight: float, shown: Sequence[Shown], hits: Sequence[Hit
         call_id=step.call_id,
         tool_ids=tuple(dict.fromkeys(tool_ids)),
         span_ids=step.spans,
-        modes=tuple(dict.fromkeys(mode for factor, mode, *_ in reasons if factor > 1)),
+        modes=tuple(dict.fromkeys(mode for factor, mode, *_ in reasons if factor > 1 and mode not in usual)),
         knob=first_hit.knob if first_hit else first_sign.signal.knob if first_sign else None,
         value=first_hit.value if first_hit else None,
         site_id=(first_hit.site_id if first_hit else None) or step.site_id,
@@ -211,24 +222,28 @@ def _no_call(hits: Mapping[str | None, list[Hit]]) -> dict[str, Any]:
     }
 
 
-def _rule_hits(con: Connection, case: Case, failed: set[str]) -> Hits:
+def _rule_hits(con: Connection, case: Case, failed: Sequence[str]) -> Hits:
     """What every rule hit in failed runs. The rules see all runs: what is usual is known from those that went well."""
     harmless = ask(con, "harmless_tools", {"name": pl.String})["name"]
     case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
     ended = case.run_errors.filter("is_exception").select("run_id", "last_call_id")
-    last_calls = {run_id: call_id for run_id, call_id in ended.iter_rows()}
+    last_calls: dict[str, str | None] = dict(ended.iter_rows())
     found: dict[str, dict[str | None, list[Hit]]] = defaultdict(lambda: defaultdict(list))
+    looked_at = pl.DataFrame({"run_id": failed}, schema={"run_id": pl.String})
     for rule in RULES:
+        explained: set[str] = set()
         for one in rule.find(case, rule.knob):
-            for run_id, call_id, tool_ids in _places(one.group, failed):
+            for run_id, call_id, tool_ids in _places(one.group, looked_at):
                 is_end = rule.ends_runs and call_id is not None and last_calls.get(run_id) == call_id
                 found[run_id][call_id].append(_hit(rule, one.group, one.title, is_end, tool_ids))
+                explained |= {run_id} if is_end else set()
+        case = replace(case, explained=case.explained | explained)
     return found
 
 
-def _places(group: Group, failed: set[str]) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
+def _places(group: Group, runs: pl.DataFrame) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
     """Run, call and tool calls of a group's hits, each call once."""
-    hits = group.hits.filter(pl.col("run_id").is_in(failed))
+    hits = group.hits.join(runs, on="run_id", how="semi", maintain_order="left")
     if "tool_id" not in hits.columns:
         hits = hits.with_columns(tool_id=pl.lit(None, pl.String))
     for run_id, call_id, tools in hits.group_by("run_id", "call_id", maintain_order=True).agg("tool_id").iter_rows():

@@ -1,9 +1,9 @@
 """Fenced code in an answer that is meant to be run.
 
-In: the text of an answer. Out: its runnable blocks, and the text without them. A module of its own because the importers
-(a block is what an agent asked a machine to do) and the signals of blame (words and code are judged apart) must agree
-on it. A block in a language that is only shown (JSON, Markdown, an unknown word) is no code; an unclosed fence runs to
-the end of the text, for models that are cut leave those behind.
+In: the text of an answer. Out: its runnable blocks, and the text without them. A module of its own because the
+importers (a block is what an agent asked a machine to do) and the signals of blame (words and code are judged apart)
+must agree on it. A block in a language that is only shown (JSON, Markdown, an unknown word) is no code; an unclosed
+fence runs to the end of the text, for models that are cut leave those behind.
 """
 
 from __future__ import annotations

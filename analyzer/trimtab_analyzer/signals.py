@@ -1,15 +1,15 @@
 """What in a step's own words and results makes it likelier, or less likely, to be where a run went wrong.
 
-In: the steps of one run, in order (:mod:`.steps`). Out: for each step the signals that it shows, with the words that show
-them. Every signal is a fact of form or of comparison (an error, an empty result, a number that nobody had said before);
-none knows a framework, a task or a tool, and none needs a model to judge. The table :data:`SIGNALS` says what each one is,
-how much it weighs and which decision of the harness it points to. A module of its own because weights and meanings are
-read together and apart from how shares are made of them (:mod:`.blame`).
+In: the steps of one run, in order (:mod:`.steps`). Out: for each step the signals that it shows, with the words that
+show them. Every signal is a fact of form or of comparison (an error, an empty result, a number that nobody had said
+before); none knows a framework, a task or a tool, and none needs a model to judge. The table :data:`SIGNALS` says
+what each one is, how much it weighs and which decision of the harness it points to. A module of its own because
+weights and meanings are read together and apart from how shares are made of them (:mod:`.blame`).
 
 The kinds of mistakes behind the table are those of MAST (Cemri et al. 2025: step repetition, no or incorrect
-verification, reasoning-action mismatch) and TRAIL (Deshpande et al. 2025: language-only and tool-related hallucination,
-poor information retrieval, resource abuse); "the decisive error is an early one that nobody corrects" is Who&When's
-definition (Zhang et al. 2025, section 3).
+verification, reasoning-action mismatch) and TRAIL (Deshpande et al. 2025: language-only and tool-related
+hallucination, poor information retrieval, resource abuse); "the decisive error is an early one that nobody corrects"
+is Who&When's definition (Zhang et al. 2025).
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from trimtab_tracer.verdicts import tool_status
+
 from .code_blocks import runnable, without_code
-from .steps import Action, Step
+from .steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,14 @@ _ALL: Final = (
     Signal("failed_action", 1.5, "tools", "what it did ended in an error"),
     Signal("first_error", 1.5, "tools", "that was the first error of the run"),
     Signal("empty_result", 2.0, "tools", "what it did brought nothing: an empty result, none, or zero"),
-    Signal("ungrounded", 3.0, "verification", "it states figures that nothing before it holds, and did nothing to get them"),
+    Signal(
+        "ungrounded", 3.0, "verification", "it states figures that nothing before it holds, and did nothing to get them"
+    ),
     Signal("reads_out", 2.0, "tools", "it reads out a source, so it acted although no tool call is on record"),
     Signal("assumed", 2.0, "prompt_version", "it assumes, simulates or fills in what it does not have"),
+    Signal("concluded", 2.0, "verification", "it draws a conclusion and did nothing to check it"),
     Signal("recalled", 1.5, "verification", "it refers to knowledge instead of to what was observed"),
-    Signal("handed_off", 1.5, "tools", "it asks others to do or to bring by hand what it was to do"),
+    Signal("handed_off", 1.5, "tools", "it asks for what it was to do or to get itself, and nobody takes it up"),
     Signal("origin_of_answer", 1.5, "verification", "the final answer's figures come from it"),
     Signal("repeats", 0.5, "loop_guard", "it says again what an earlier step said: the first one counts"),
     Signal("opening", 0.5, "prompt_version", "it opens the log and did nothing yet"),
@@ -89,22 +94,29 @@ _ASSUMED: Final = re.compile(
     re.IGNORECASE,
 )
 _RECALLED: Final = re.compile(
-    r"\b(?:according to|(?:is|are|well|widely|commonly) known|based on (?:my|general|historical|common|prior)|historically"
-    r"|from (?:memory|my knowledge)|(?:my|general|common|prior) knowledge|recall(?:ed|ing)?|typically|usually)\b",
+    r"\b(?:according to|(?:is|are|well|widely|commonly) known|based on (?:my|general|historical|common|prior)"
+    r"|historically|from (?:memory|my knowledge)|(?:my|general|common|prior) knowledge|recall(?:ed|ing)?"
+    r"|typically|usually)\b",
+    re.IGNORECASE,
+)
+_CONCLUDED: Final = re.compile(
+    r"\b(?:therefore|thus|hence|in conclusion|to conclude|(?:the )?final (?:answer|result)|so the (?:answer|result))\b",
     re.IGNORECASE,
 )
 _HANDED_OFF: Final = re.compile(
-    r"\b(?:manual(?:ly)?|by hand|(?:please|could you|can you|would you)(?: please)? (?:provide|share|upload|supply|send)"
-    r"|once (?:i|we|you) have|i (?:need|require) (?:the|access|you))\b",
+    r"\b(?:manual(?:ly)?|by hand|(?:please|could you|can you|would you)(?: please)?"
+    r" (?:provide|share|upload|supply|send)|once (?:i|we|you) have|i (?:need|require) (?:the|access|you))\b",
     re.IGNORECASE,
 )
 _NOTHING: Final = re.compile(
-    r"(?:0(?:\.0+)?|none|null|nan|\[\s*\]|\{\s*\}|\"\"|''|(?:no|zero|0) (?:results?|matches|data|rows|records|hits|items)\b.{0,40}"
+    r"(?:0(?:\.0+)?|none|null|nan|\[\s*\]|\{\s*\}|\"\"|''|"
+    r"(?:no|zero|0) (?:results?|matches|data|rows|records|hits|items)\b.{0,40}"
     r"|not found.{0,20}|.{0,40}:\s*(?:none|null|\[\s*\]|\{\s*\})?)",
     re.IGNORECASE,
 )
 _REPORT_HEAD: Final = re.compile(
-    r"\A\s*(?:[<\[(]?(?:exit|return)[ _]?code[>\])]?\s*[:=]?\s*-?\d+[^\n]*\n)?\s*(?:[\w ]{0,20}\b(?:output|result|stdout)\s*:)?",
+    r"\A\s*(?:[<\[(]?(?:exit|return)[ _]?code[>\])]?\s*[:=]?\s*-?\d+[^\n]*\n)?"
+    r"\s*(?:[\w ]{0,20}\b(?:output|result|stdout)\s*:)?",
     re.IGNORECASE,
 )
 
@@ -121,16 +133,16 @@ class _Run:
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = steps
         self.words = [_words(step.said) for step in steps]
-        self.numbers = [_numbers(without_code(step.said)) for step in steps]
-        self.all_numbers = [_numbers(step.said) for step in steps]
-        self.before: list[set[str]] = []
-        """Numbers that were said or heard before each step."""
+        self.numbers = [_numbers(step.said) for step in steps]
+        self.new: list[set[str]] = []
+        """Numbers in the words of each step that nobody had said and nothing had brought before it."""
         seen: set[str] = set()
-        for n, step in enumerate(steps):
+        for step, numbers in zip(steps, self.numbers, strict=True):
             seen |= _numbers(step.heard)
-            self.before.append(set(seen))
-            seen |= self.all_numbers[n]
-        self.first_error = next((n for n, step in enumerate(steps) if _failed(step)), None)
+            self.new.append(_numbers(without_code(step.said)) - seen - _SMALL)
+            seen |= numbers
+        self.errors = [self._failed(n) for n in range(len(steps))]
+        self.first_error = next((n for n, ids in enumerate(self.errors) if ids is not None), None)
         self.origin = self._origin()
 
     def opens(self, n: int) -> bool:
@@ -157,8 +169,7 @@ class _Run:
 
     def _of_actions(self, n: int, step: Step) -> Iterator[Shown]:
         yield Shown(SIGNALS["acts"], tool_ids=tuple(action.tool_id for action in step.actions))
-        if failed := _failed(step):
-            ids = tuple(action.tool_id for action in failed)
+        if (ids := self.errors[n]) is not None:
             yield Shown(SIGNALS["failed_action"], tool_ids=ids)
             if n == self.first_error:
                 yield Shown(SIGNALS["first_error"], tool_ids=ids)
@@ -170,17 +181,27 @@ class _Run:
         if said and len(said.strip()) < FEW_CHARS and not acts:
             yield Shown(SIGNALS["says_little"], said.strip())
             return
-        new = self.numbers[n] - self.before[n] - _SMALL
-        if new and not acts:
+        if not acts and tool_status(said).status == "error":
+            yield Shown(SIGNALS["failed_action"], " ".join(said[:WORDS_CHARS].split()))  # of a tool out of sight
+        if (new := self.new[n]) and not acts:
             name = "ungrounded" if len(new) < MANY_FIGURES else "reads_out"
             yield Shown(SIGNALS[name], ", ".join(sorted(new)[:6]))
         for name, pattern in (("assumed", _ASSUMED), ("recalled", _RECALLED)):
             if (found := pattern.search(said)) is not None:
                 yield Shown(SIGNALS[name], _around(said, found))
-        if not acts and (found := _HANDED_OFF.search(said)) is not None:
+        if not acts and (found := _CONCLUDED.search(said)) is not None:
+            yield Shown(SIGNALS["concluded"], _around(said, found))
+        if not acts and not self._taken_up(n) and (found := _HANDED_OFF.search(said)) is not None:
             yield Shown(SIGNALS["handed_off"], _around(said, found))
         if self._repeats(n):
             yield Shown(SIGNALS["repeats"])
+
+    def _failed(self, n: int) -> tuple[str, ...] | None:
+        """The actions that failed; None where none did. Of code that no tool call stands for, the report tells."""
+        step = self.steps[n]
+        if step.actions or n + 1 >= len(self.steps) or not runnable(step.said):
+            return tuple(a.tool_id for a in step.actions if a.status == "error") or None
+        return () if tool_status(self.steps[n + 1].heard).status == "error" else None
 
     def _empty(self, n: int, step: Step) -> tuple[str, ...]:
         """The actions that brought nothing."""
@@ -191,6 +212,12 @@ class _Run:
         brought = len(report) <= 80 and (not report or _NOTHING.fullmatch(report) is not None)
         return tuple(action.tool_id for action in step.actions) if brought and self.steps[n + 1].heard else ()
 
+    def _taken_up(self, n: int) -> bool:
+        """Whether another agent acted next: then asking it was delegation, and right."""
+        if n + 1 >= len(self.steps) or self.steps[n + 1].agent == self.steps[n].agent:
+            return False
+        return _acts(self.steps[n + 1]) or len(self.new[n + 1]) >= MANY_FIGURES
+
     def _repeats(self, n: int) -> bool:
         own = self.words[n]
         return bool(own) and any(
@@ -199,17 +226,20 @@ class _Run:
 
     def _origin(self) -> int | None:
         """The first step that had the figures of the final answer, in its words or in what its action brought."""
-        last = next((n for n in range(len(self.steps) - 1, -1, -1) if len(self.steps[n].said.strip()) >= FEW_CHARS), None)
+        last = next(
+            (n for n in range(len(self.steps) - 1, -1, -1) if len(self.steps[n].said.strip()) >= FEW_CHARS), None
+        )
         if last is None:
             return None
         stressed = ["".join(found) for found in _STRESSED.findall(self.steps[last].said)][-2:]
-        key = set[str]().union(*(_numbers(part) for part in stressed)) or self.numbers[last]
-        task = self.before[0] | (self.all_numbers[0] if self.opens(0) and not _acts(self.steps[0]) else set())
+        key = set[str]().union(*(_numbers(part) for part in stressed)) or _numbers(without_code(self.steps[last].said))
+        is_task = self.opens(0) and not _acts(self.steps[0])
+        task = _numbers(self.steps[0].heard) | (self.numbers[0] if is_task else set())
         key = key - task or key
         for n, step in enumerate(self.steps if key else ()):
             if self.opens(n) and not _acts(step):
                 continue
-            has = set() if self.opens(n) else self.all_numbers[n]
+            has = set() if self.opens(n) else self.numbers[n]
             if _acts(step) and n + 1 < len(self.steps):
                 has = has | _numbers(self.steps[n + 1].heard)
             if key <= has or (len(key) <= 2 and key & has):
@@ -219,10 +249,6 @@ class _Run:
 
 def _acts(step: Step) -> bool:
     return bool(step.actions) or bool(runnable(step.said))
-
-
-def _failed(step: Step) -> tuple[Action, ...]:
-    return tuple(action for action in step.actions if action.status == "error")
 
 
 def _numbers(text: str) -> set[str]:

@@ -1,7 +1,7 @@
 """A run told as steps: who said what, what it had been told before, what it did, and what came of that.
 
-In: the store, ids of runs. Out: :class:`Step` objects, one per call, in order. A module of its own because whoever judges
-a step needs words and facts together, and they lie apart: facts in DuckDB, words in Parquet segments
+In: the store, ids of runs. Out: :class:`Step` objects, one per call, in order. A module of its own because whoever
+judges a step needs words and facts together, and they lie apart: facts in DuckDB, words in Parquet segments
 (:mod:`trimtab_tracer.content`). Without words (content is off, or its files are gone) a step has empty texts and its
 facts; a damaged file costs its texts and nothing else.
 """
@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from trimtab_tracer.wire.formats import by_api
+from trimtab_tracer.wire.formats import CHAT, by_api
 from trimtab_tracer.wire.values import joined, obj, objs, spoken
 
 from .ask import Connection, Schema, ask
@@ -105,12 +105,14 @@ def steps_of(con: Connection, run_ids: Sequence[str], content_dir: Path | None) 
     """
     calls = ask(con, "steps", STEPS, run_ids=list(run_ids))
     actions: dict[str, list[Action]] = defaultdict(list)
-    for row in ask(con, "step_tools", STEP_TOOLS, run_ids=list(run_ids)).iter_rows():
-        actions[row[1]].append(Action(*row[2:]))
+    for _, call_id, *facts in ask(con, "step_tools", STEP_TOOLS, run_ids=list(run_ids)).iter_rows():
+        actions[call_id].append(Action(*facts))
     bodies = _bodies(con, calls, content_dir) if content_dir is not None else {}
     found: dict[str, list[Step]] = defaultdict(list)
     for row in calls.iter_rows(named=True):
-        said, heard = _words(row["api"], bodies.get((row["body_of"], "request")), bodies.get((row["body_of"], "response")))
+        said, heard = _words(
+            row["api"], bodies.get((row["body_of"], "request")), bodies.get((row["body_of"], "response"))
+        )
         found[row["run_id"]].append(
             Step(
                 run_id=row["run_id"],
@@ -134,7 +136,9 @@ def _bodies(con: Connection, calls: pl.DataFrame, folder: Path) -> dict[tuple[st
     wanted = calls["body_of"].drop_nulls()
     con.register("wanted_texts", wanted.alias("attempt_id").to_frame().to_arrow())
     try:
-        where = con.execute("SELECT segment, attempt_id FROM content SEMI JOIN wanted_texts USING (attempt_id)").fetchall()
+        where = con.execute(
+            "SELECT segment, attempt_id FROM content SEMI JOIN wanted_texts USING (attempt_id)"
+        ).fetchall()
     finally:
         con.unregister("wanted_texts")
     by_segment: dict[str, set[str]] = defaultdict(set)
@@ -159,9 +163,8 @@ def _read(path: Path, attempt_ids: Iterable[str]) -> dict[tuple[str, str], str]:
 
 def _words(api: str, request: str | None, response: str | None) -> tuple[str, str]:
     """What the model said, and what it heard before."""
-    wire = by_api(api)
-    answer = _object(response)
-    said = wire.response(answer).text if wire is not None else ""
+    wire = by_api(api) or CHAT  # of calls that only spans tell of, texts are in OpenAI's shape
+    said = wire.response(_object(response)).text
     asked = _object(request)
     given = next((value for name in _HISTORY if (value := asked.get(name)) is not None), None)
     if isinstance(given, str):
@@ -178,7 +181,9 @@ def _text(message: dict[str, Any]) -> str:
     """A message's text, and that of the tool results in it."""
     content = message.get("content", message.get("parts", message.get("output")))
     results = [obj(part).get("content") for part in objs(content) if part.get("type") == "tool_result"]
-    replies = [obj(part.get("functionResponse")).get("response") for part in objs(content) if "functionResponse" in part]
+    replies = [
+        obj(part.get("functionResponse")).get("response") for part in objs(content) if "functionResponse" in part
+    ]
     return "\n".join(text for text in (joined(content), *(spoken(r) for r in (*results, *replies))) if text)
 
 

@@ -118,6 +118,34 @@ def test_a_run_that_shrank_keeps_nothing_of_before(home: Path, traces: Path, typ
     assert len(again["content"]) == len(anew["content"]) == 4
 
 
+def test_a_trace_spread_over_files_is_one_run(home: Path, tmp_path: Path, typed: Callable[..., Any]) -> None:
+    """Spans of one trace in two files are one run, given together or one by one, and again change nothing."""
+    kind = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-5-mini"}
+    for n in range(2):
+        ids = {"trace_id": "a" * 32, "span_id": f"{n + 1:016x}"}
+        times = {"start_time": f"2026-11-20T10:00:0{n}Z", "end_time": f"2026-11-20T10:00:0{n + 1}Z"}
+        span = {"name": "llm", "context": ids, "attributes": kind | {"llm.token_count.completion": n + 1}} | times
+        (tmp_path / f"part{n}.json").write_text(json.dumps(span))
+    parts = [tmp_path / f"part{n}.json" for n in range(2)]
+    options = ("--json", "--service", "boats")
+    assert ["new"] == _states(typed("import", *parts, *options)[1])
+    before = _rows(home)
+    assert (1, 2) == (len(before["runs"]), len(before["calls"]))
+    assert ["known"] == _states(typed("import", *parts, *options)[1])
+    assert before == _rows(home)
+    for part, state in zip(parts, ("new", "updated"), strict=True):
+        assert [state] == _states(typed("import", part, *options, "--home", home / "anew")[1])
+    assert before["calls"] == _rows(home / "anew")["calls"]
+
+
+def test_labels_without_their_spans_are_named(home: Path, tmp_path: Path, typed: Callable[..., Any]) -> None:
+    """A file of labels whose trace is not given is an error of that file, and nothing is imported of it."""
+    (tmp_path / "labels.json").write_text(json.dumps({"trace_id": "a" * 32, "errors": [{"category": "x"}]}))
+    code, out, err = typed("import", tmp_path / "labels.json")
+    assert (code, "Nothing was imported." in out) == (2, True)
+    assert f"labels of the trace {'a' * 32}; import them together with its spans" in err
+
+
 def test_a_run_given_twice_is_kept_as_it_came_last(home: Path, traces: Path, typed: Callable[..., Any]) -> None:
     """Two files with the same run in different states, read in one go, give the second one's run and no mixture."""
     longer = json.loads((traces / "shop1.json").read_text())

@@ -94,7 +94,7 @@ def test_gzip_is_seen_by_content(tmp_path: Path) -> None:
         (gzip.compress(json.dumps(RUN).encode(), mtime=0)[:-9], "damaged or cut off"),
         (
             b'{"spans": [], "resource": {}}',
-            "holds an object with the keys 'spans', 'resource'. Known formats: mini-swe-agent",
+            "holds an object with the keys 'spans', 'resource'. Known formats: spans",
         ),
         (b"[]", "holds an empty list"),
         (b"7", "holds a number"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from trimtab_tracer.records import CallDecisions, Choice, Decision, from_dict, to_dict
+from trimtab_tracer.records import Attempt, CallDecisions, Choice, Decision, RunStart, from_dict, to_dict
 
 DECISION = Decision("d", "r", "top_k", 5, "default", "s", 1, site_role="knob")
 
@@ -22,3 +23,12 @@ def test_a_decision_without_choices_has_the_shape_of_earlier_versions() -> None:
     written = to_dict(DECISION)
     assert "choices" not in written
     assert DECISION == from_dict(written)
+
+
+def test_what_only_imports_know_is_written_only_there() -> None:
+    """Agent, step and annotations come back as they were, and are left out of the records of live agents."""
+    attempt = Attempt("a", "c", "r", "p", 1, 1, 1, "openai.chat", "POST", "h", "/", "s", "complete")
+    start = RunStart("r", "p", 1, "n", "import")
+    assert not {"agent", "step", "annotations"} & (to_dict(attempt).keys() | to_dict(start).keys())
+    for record in (replace(attempt, agent="A", step=0), replace(start, annotations={"mistake_step": "3"})):
+        assert record == from_dict(json.loads(json.dumps(to_dict(record))))

@@ -426,3 +426,20 @@ def test_a_vanished_process_ends_with_its_last_span(store: Store) -> None:
     close_vanished(store, ["p"])
     found = rows(store, "SELECT run_id, started_ns, ended_ns FROM runs ORDER BY ALL")
     assert [("lost", 3 * SECOND, int(4.2 * SECOND)), ("other", SECOND, 7 * SECOND)] == found
+
+
+def test_a_call_has_the_agent_around_it(store: Store) -> None:
+    """The innermost agent span open in the call's trace names its agent; where none was, a nested run does."""
+    nested = r.RunStart("inner", "p", SECOND, "helper", "explicit", parent_run_id="run")
+    site = {"api": "openai.chat", "method": "POST", "host": "h", "path": "/", "site_id": "s", "end": "complete"}
+    calls = [
+        r.Attempt(name, name, run, "p", 1, at * SECOND, SECOND, trace_id=trace, **site)
+        for name, run, at, trace in (("a", "run", 3, "t" * 32), ("b", "inner", 3, None), ("c", "run", 30, "t" * 32))
+    ]
+    around = r.GenAiSpan("t" * 32, "1" * 16, "run", "p", "agent", "invoke_agent", "x", SECOND, 9 * SECOND, "s")
+    inner = replace(around, span_id="2" * 16, agent_name="worker", ts_ns=2 * SECOND, duration_ns=4 * SECOND)
+    ingest(store, [START, nested, *calls])
+    assert {("a", None), ("b", "helper"), ("c", None)} == set(rows(store, "SELECT call_id, agent FROM call_agents"))
+    ingest(store, [replace(around, agent_name="lead"), inner])
+    found = set(rows(store, "SELECT call_id, agent, agent_source FROM call_agents"))
+    assert {("a", "worker", "span"), ("b", "helper", "run"), ("c", None, None)} == found

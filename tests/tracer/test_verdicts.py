@@ -91,6 +91,8 @@ def test_near_misses_are_none(text: str) -> None:
         ("exitcode: 127 (execution failed)\nCode output: x", None, "error", "exit_code"),
         ("Chunk ID: 7\nWall time: 0.1\nProcess exited with code 2\nOutput:", None, "error", "exit_code"),
         ("x\n" * 400 + "Command failed with exit code 3", None, "error", "exit_code"),
+        ("The script ran, then exited with Unix exit code: 1\nIts output was:", None, "error", "exit_code"),
+        ("The script ran, then exited with Unix exit code: 0\nIts output was:", None, "ok", None),
         ("Exit Code: 1", False, "error", "exit_code"),
         ("Exit codes:\n0 fine\n1 not", None, "unknown", None),
         ("the tool returns exit code 1 on failure", None, "unknown", None),

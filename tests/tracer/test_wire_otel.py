@@ -80,6 +80,18 @@ def test_one_call_in_every_dialect(attributes: dict[str, Any]) -> None:
     ) == read("any", attributes)
 
 
+def test_the_ai_sdk_tells_a_call_once() -> None:
+    """The span that sends the request is the call, with what the SDK's own names say; the one around it is none."""
+    sent = {"ai.operationId": "ai.generateText.doGenerate", "ai.model.id": "gpt-5", "ai.model.provider": "openai.chat"}
+    facts = read(
+        "any", sent | {"ai.usage.promptTokens": 9, "ai.usage.outputTokens": 2, "ai.response.finishReason": "tool-calls"}
+    )
+    assert facts is not None
+    assert ("openai", "gpt-5", 9, 2) == (facts.provider, facts.model, facts.input_tokens, facts.output_tokens)
+    assert "tool_calls" == facts.finish_reason
+    assert read("any", sent | {"ai.operationId": "ai.generateText"}) is None
+
+
 @pytest.mark.parametrize(
     ("attributes", "about"),
     [
@@ -97,6 +109,9 @@ def test_one_call_in_every_dialect(attributes: dict[str, Any]) -> None:
         ({"traceloop.span.kind": "tool"}, ("tool", "execute_tool")),
         ({"llm.request.type": "completion"}, ("call", "text_completion")),
         ({"mcp.method.name": "tools/call"}, ("tool", "execute_tool")),
+        ({"ai.operationId": "ai.streamText.doStream"}, ("call", "chat")),
+        ({"ai.operationId": "ai.embed.doEmbed"}, ("call", "embeddings")),
+        ({"ai.operationId": "ai.toolCall"}, ("tool", "execute_tool")),
     ],
 )
 def test_what_a_span_is_about(attributes: dict[str, Any], about: tuple[str, str]) -> None:
@@ -221,7 +236,14 @@ def test_which_spans_are_looked_at_from_their_start(scope: str, attributes: dict
 
 NAMES = [
     value
-    for holder in (otel_names.GenAi, otel_names.OpenInference, otel_names.Traceloop, otel_names.Mcp, otel_names.General)
+    for holder in (
+        otel_names.GenAi,
+        otel_names.OpenInference,
+        otel_names.Traceloop,
+        otel_names.Mcp,
+        otel_names.VercelAi,
+        otel_names.General,
+    )
     for name, value in vars(holder).items()
     if not name.startswith("_")
 ]

@@ -1,25 +1,26 @@
 """Runs that were recorded elsewhere, turned into the records of :mod:`trimtab_tracer.records`.
 
-In: files (:mod:`.source`). Out: :class:`ImportedRun` values. Which format a file has is seen from its content,
-never from its name. A file is read whole or not at all: one broken line, and nothing of it is handed on.
-A new format is a module with ``NAME``, ``matches(value)`` and ``to_trace(document)``, and a line in :data:`FORMATS`.
+In: files (:mod:`.source`). Out: :class:`ImportedRun` values. Which format a file has is seen from its content, never
+from its name. A file is read whole or not at all: one broken line, and nothing of it is handed on. A new format is a
+module with ``NAME``, ``matches(value)`` and ``to_trace(document)``, and a line in :data:`FORMATS`. Spans are read by
+:mod:`.spans` and :mod:`.span_records`: they go the way of live spans.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trimtab_tracer.errors import ImportFormatError
 
-from . import messages, mini_swe, whowhen
+from . import messages, mini_swe, span_records, spans, tau_bench, whowhen
 from .source import Document, find_files, read_documents
 from .to_records import IMPORT_DIGEST, ImportedRun, to_run
 from .trace import Trace
 
-__all__ = ["FORMATS", "IMPORT_DIGEST", "Format", "ImportedRun", "find_files", "read_file"]
+__all__ = ["FORMATS", "IMPORT_DIGEST", "NAMES", "Format", "ImportedRun", "find_files", "join", "read_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,16 @@ class Format:
 FORMATS: dict[str, Format] = {
     "mini-swe-agent": Format(mini_swe.NAME, mini_swe.matches, mini_swe.to_trace),
     "who-when": Format(whowhen.NAME, whowhen.matches, whowhen.to_trace),
+    "tau-bench": Format(tau_bench.NAME, tau_bench.matches, tau_bench.to_trace),
     "messages": Format(messages.NAME, messages.matches, messages.to_trace),
 }
-"""Known formats by the name that the command line takes; looked through in this order."""
+"""Formats of one run per JSON value, by the name that the command line takes; looked through in this order."""
+
+SPANS = "spans"
+"""The one format in which a value may be a part of a run (a span per line) or hold several."""
+
+NAMES = (SPANS, *FORMATS)
+"""All formats that the command line takes."""
 
 
 def read_file(
@@ -48,17 +56,25 @@ def read_file(
         path: A JSON or JSON lines file, gzipped or not.
         content: ``off | redacted | full``: which texts the records keep.
         service: Name of the agent; by default what the file says.
-        only: Name in :data:`FORMATS` that the file must have; by default any.
+        only: Name in :data:`NAMES` that the file must have; by default any.
 
     Raises:
         ImportFormatError: the file can't be read, is damaged, or holds something of no known format.
     """
-    formats = FORMATS if only is None else {only: FORMATS[only]}
-    documents = _conversations(read_documents(path), formats)
+    documents = read_documents(path)
+    if only in (None, SPANS) and documents and all(spans.matches(d.value) for d in documents):
+        return span_records.to_runs(documents, content=content, service=service)
+    formats = FORMATS if only is None else {name: FORMATS[name] for name in (only,) if name in FORMATS}
+    documents = _conversations(documents, formats)
     return [
         to_run(_format(d, formats).to_trace(d), content=content, fallback_ns=d.mtime_ns, service=service)
         for d in documents
     ]
+
+
+def join(runs: Sequence[ImportedRun]) -> ImportedRun:
+    """One run of the parts of it that several files hold (:attr:`ImportedRun.part`), in the order of the files."""
+    return runs[0] if len(runs) == 1 else span_records.join(runs)
 
 
 def _conversations(documents: list[Document], formats: dict[str, Format]) -> list[Document]:
@@ -80,7 +96,10 @@ def _format(document: Document, formats: dict[str, Format]) -> Format:
     for known in formats.values():
         if known.matches(document.value):
             return known
-    names = ", ".join(f"{name} ({known.name})" for name, known in formats.items())
+    titles = {name: known.name for name, known in formats.items()}
+    if len(titles) != 1:
+        titles = {SPANS: spans.NAME} | titles
+    names = ", ".join(f"{name} ({title})" for name, title in titles.items())
     raise ImportFormatError(
         f"{document.where}: not a known format; it holds {_seen(document.value)}. Known formats: {names};"
         " docs/import.md shows what each one looks like."

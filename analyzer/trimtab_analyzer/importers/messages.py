@@ -65,12 +65,7 @@ def to_trace(document: Document) -> Trace:
     value = document.value
     top = obj(value)
     messages = value if isinstance(value, list) else next(v for key in LIST_KEYS if matches(v := value.get(key)))
-    turns = _turns(messages)
-    if not turns:
-        raise ImportFormatError(
-            f"{document.where}: {len(messages)} messages and none has role 'assistant', so it holds no LLM call;"
-            " import the file that holds the model's answers."
-        )
+    turns = turns_of(messages, document)
     stem = document.path.name.split(".")[0]
     times = [t for m in messages if (t := _time(m)) is not None]
     started = _time(top) if not times else min(times)
@@ -110,6 +105,21 @@ def _name(top: dict[str, Any], otherwise: str) -> str:
             label = f"task {top[key]}" if key == "task_id" else str(top[key])
             return label + trial
     return otherwise
+
+
+def turns_of(messages: list[dict[str, Any]], document: Document) -> tuple[Turn, ...]:
+    """One turn per message of the assistant; its step is the message's index.
+
+    Raises:
+        ImportFormatError: there is no message of the assistant, so there is no call to import.
+    """
+    turns = _turns(messages)
+    if not turns:
+        raise ImportFormatError(
+            f"{document.where}: {len(messages)} messages and none has role 'assistant', so it holds no LLM call;"
+            " import the file that holds the model's answers."
+        )
+    return turns
 
 
 def _turns(messages: list[dict[str, Any]]) -> tuple[Turn, ...]:

@@ -33,10 +33,10 @@ from trimtab_tracer.records import (
     ToolRequest,
     ToolResult,
 )
-from trimtab_tracer.redact import redact
 from trimtab_tracer.wire.facts import RequestFacts, ToolCall
 from trimtab_tracer.wire.formats import CHAT
 
+from .texts import Texts
 from .trace import Trace, Turn
 
 IMPORT_VERSION = 2
@@ -44,9 +44,6 @@ IMPORT_VERSION = 2
 
 IMPORT_DIGEST = "import_digest"
 """Attribute of an imported run: a run that the store holds with the same digest need not be imported again."""
-
-MAX_TEXT = 200
-"""Characters kept of a rejection and of a tool's error, as in live capture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +62,8 @@ class ImportedRun:
     rejected: int
     logged_calls: int | None
     logged_cost_usd: float | None
+    part: Any = None
+    """Where other files may hold more of this run: what :func:`.span_records.join` puts together; else None."""
 
 
 def to_run(trace: Trace, *, content: str, fallback_ns: int, service: str | None = None) -> ImportedRun:
@@ -86,6 +85,7 @@ class _Writer:
         self.trace = trace
         self.service = service or trace.service
         self.content = content
+        self.texts = Texts(content)
         self.run_id = f"import-{digest(trace.identity)}"
         self.process_id = f"import-{digest('process' + trace.identity)}"
         self.times = _times(trace, fallback_ns)
@@ -118,17 +118,7 @@ class _Writer:
 
     def _start(self) -> tuple[Record, ...]:
         trace, started = self.trace, self.times[0]
-        process = Process(
-            process_id=self.process_id,
-            pid=0,
-            ts_ns=started,
-            service=self.service,
-            script=trace.harness,
-            cwd="",
-            python="",
-            trimtab=__version__,
-            content_mode=self.content,
-        )
+        process = process_of(self.process_id, started, self.service, trace.harness, self.content)
         attributes = {
             **trace.attributes,
             IMPORT_DIGEST: self.digest,
@@ -144,7 +134,7 @@ class _Writer:
             ts_ns=started,
             name=trace.name,
             origin="import",
-            task=None if trace.task is None or self.content == "off" else self._clean(trace.task),
+            task=None if trace.task is None or self.content == "off" else self.texts.clean(trace.task),
             attributes=attributes,
             harness=trace.harness,
             service=self.service,
@@ -160,7 +150,7 @@ class _Writer:
             status=trace.status,
             rule="import",
             error_type=trace.error_type,
-            error_message=self._short(trace.error_message),
+            error_message=self.texts.short(trace.error_message),
         )
         if trace.success is None and trace.score is None:
             return (end,)
@@ -171,13 +161,13 @@ class _Writer:
             success=trace.success,
             score=trace.score,
             source=trace.outcome_source,
-            comment=self._short(trace.outcome_comment),
+            comment=self.texts.short(trace.outcome_comment),
         )
         return outcome, end
 
     def _site(self, knob: str = "", quote: str = "") -> str:
         """The site of the calls, or of one setting; every one names the harness and none has a line."""
-        quote = "" if self.content == "off" else self._clean(quote)
+        quote = "" if self.content == "off" else self.texts.clean(quote)
         site_id = digest("\0".join(("import", self.trace.harness, self.trace.function, knob, quote)))
         self.sites[site_id] = Site(
             site_id=site_id,
@@ -242,7 +232,7 @@ class _Writer:
         if self.content != "off":
             request = {**self.trace.request, "messages": list(turn.sent), "trimtab_earlier_messages": earlier}
             for role, value in (("request", request), ("response", turn.reply)):
-                body = self._clean(json.dumps(value, ensure_ascii=False))
+                body = self.texts.clean(json.dumps(value, ensure_ascii=False))
                 records.append(Content(attempt_id, call_id, self.run_id, role, ts_ns, body))
         self.conversation.update(canonical(turn.reply.get("choices")).encode("utf-8", "replace"))
         self.messages += 1
@@ -275,7 +265,7 @@ class _Writer:
             tool_requests=tuple(_tool_request(i, call) for i, call in enumerate(calls)),
             tool_results=self._tool_results(n),
             rejects_call_id=refused,
-            rejection_text=self._short(refusal),
+            rejection_text=self.texts.short(refusal),
             **(usage.stated() if usage else {}),
         )
 
@@ -306,7 +296,7 @@ class _Writer:
                 seen_ns=seen_ns,
                 status=answer.status,
                 error_type=answer.error_type,
-                error_message=self._short(answer.error_message),
+                error_message=self.texts.short(answer.error_message),
                 result_digest=digest(answer.text),
                 result_chars=len(answer.text),
             )
@@ -317,15 +307,20 @@ class _Writer:
     def _call_id(self, n: int) -> str:
         return f"{self.run_id}-{n + 1:04d}"
 
-    def _clean(self, text: str) -> str:
-        return text if self.content == "full" else redact(text)
 
-    def _short(self, text: str | None) -> str | None:
-        """The beginning of a text, as the content mode allows."""
-        if text is None or self.content == "off":
-            return None
-        # Cleaned before it is cut, so that no half of a secret slips through; the margin bounds the work.
-        return self._clean(text[: 20 * MAX_TEXT])[:MAX_TEXT]
+def process_of(process_id: str, ts_ns: int, service: str, harness: str, content: str) -> Process:
+    """The process that stands for the one whose run is imported: nothing is known of it but its harness."""
+    return Process(
+        process_id=process_id,
+        pid=0,
+        ts_ns=ts_ns,
+        service=service,
+        script=harness,
+        cwd="",
+        python="",
+        trimtab=__version__,
+        content_mode=content,
+    )
 
 
 def _times(trace: Trace, fallback_ns: int) -> list[int]:

@@ -1,14 +1,15 @@
 """Labelled logs of several agents in the two layouts of the Who&When data set (Zhang et al., ICML 2025).
 
 In: one JSON object per run: ``history``, a list of messages in the order in which they were said, beside ``question``
-and labels (``mistake_agent``, ``mistake_step``, ``mistake_reason``, ``ground_truth``, …). Out: a :class:`.trace.Trace`.
-A module of its own because such a log is of a group: each message has its own speaker, and some speakers are machines.
+and labels (``mistake_agent``, ``mistake_step``, ``mistake_reason``, ``ground_truth``, …). Out: a
+:class:`.trace.Trace`. A module of its own because such a log is of a group: each message has its own speaker, and
+some speakers are machines.
 
-The layouts differ in where the speaker stands: in ``name`` (algorithm-generated logs), or in ``role`` with what it was
-doing in brackets behind it (hand-crafted ones: ``Planner (thought)``). Every message of an agent is one call; its step
-is the message's index in ``history``, from 0, which is how the labels count. What a person or a machine said went into
-the next call; a machine is a speaker half of whose messages end in a verdict (:mod:`trimtab_tracer.verdicts`), and its
-message answers the code of the message before it. Labels become the run's annotations: nothing but a benchmark reads them.
+The layouts differ in where the speaker stands: in ``name`` (algorithm-generated logs), or in ``role`` with what it
+was doing in brackets behind it (hand-crafted ones: ``Planner (thought)``). Every message of an agent is one call; its
+step is the message's index in ``history``, from 0, which is how the labels count. What a person or a machine said
+went into the next call; a machine is a speaker half of whose messages state an exit code, and its message
+answers the code of the message before it. Labels become the run's annotations: nothing but a benchmark reads them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ _DOING: Final = re.compile(r"\s*\(.*\)\s*\Z", re.DOTALL)
 
 def matches(value: Any) -> bool:
     """Whether a JSON value is such a log."""
-    return isinstance(value, dict) and isinstance(value.get(HISTORY), list) and ("question" in value or _is_labelled(value))
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get(HISTORY), list)
+        and ("question" in value or _is_labelled(value))
+    )
 
 
 def _is_labelled(value: dict[str, Any]) -> bool:
@@ -59,10 +64,10 @@ def to_trace(document: Document) -> Trace:
     history = value[HISTORY]
     for index, message in enumerate(history):
         if not isinstance(message, dict) or _speaker(message) is None:
-            kind = f"an object with the keys {sorted(message)[:6]}" if isinstance(message, dict) else type(message).__name__
+            kind = f"an object of {sorted(message)[:6]}" if isinstance(message, dict) else type(message).__name__
             raise ImportFormatError(
-                f"{document.where}: a {NAME} whose history[{index}] is {kind}; expected a message with 'content' and the"
-                " speaker in 'name' or 'role'. Mend that entry and import the file again."
+                f"{document.where}: a {NAME} whose history[{index}] is {kind}; expected a message with 'content'"
+                " and the speaker in 'name' or 'role'. Mend that entry and import the file again."
             )
     turns = _turns(history)
     if not turns:
@@ -122,7 +127,9 @@ def _turns(history: list[dict[str, Any]]) -> tuple[Turn, ...]:
                 turns[-1] = _answered(turns[-1], said)
             continue
         code = runnable(said)
-        tools = (ToolCall(None, code[0].language, "\n\n".join(b.text for b in code), is_free_text=True),) if code else ()
+        tools = (
+            (ToolCall(None, code[0].language, "\n\n".join(b.text for b in code), is_free_text=True),) if code else ()
+        )
         reply = {"choices": [{"message": {"role": "assistant", "name": speaker, "content": said}}]}
         turns.append(Turn(tuple(sent), reply, None, tools=tools, agent=speaker, step=index))
         sent = []
@@ -130,11 +137,15 @@ def _turns(history: list[dict[str, Any]]) -> tuple[Turn, ...]:
 
 
 def _machines(speakers: list[str], history: list[dict[str, Any]]) -> set[str]:
-    """Speakers that only report what was done: half of what they say, or more, has a verdict, and they write no code."""
+    """Speakers that only report: half of what they say, or more, states an exit code, and they write no code.
+
+    An error in words is no sign of a machine: agents that use tools out of sight report those too.
+    """
     verdicts, said, writers = Counter[str](), Counter(speakers), {"user", "system"}
     for speaker, message in zip(speakers, history, strict=True):
         words = joined(message.get("content"))
-        verdicts[speaker] += tool_status(words).status != "unknown"
+        verdict = tool_status(words)
+        verdicts[speaker] += verdict.status == "ok" or verdict.error_type == "exit_code"
         if runnable(words):
             writers.add(speaker)
     found = {speaker for speaker, count in verdicts.items() if count and 2 * count >= said[speaker]} - writers

@@ -19,11 +19,11 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from ..context import call_before, scope
-from ..digests import digest
 from ..executions import Execution, is_name_of
 from ..guard import guarded
-from ..records import GenAiSpan, ToolRun
+from ..records import GenAiSpan
 from ..redact import redact
+from ..tool_spans import tool_run_of
 from ..tracer import Tracer
 from ..wire import otel
 from ..wire.otel import SpanFacts
@@ -91,7 +91,7 @@ class SpanReader(SpanProcessor):
         record = _record(tracer, span, span.context, facts, start)
         tracer.write(record)
         if facts.subject == otel.TOOL and not _is_seen(start, record.tool_name or record.name):
-            tracer.write(_tool_run(record, facts, start))
+            tracer.write(tool_run_of(record, facts, start.after_call_id))
 
 
 def add_to(provider: Any, processor: SpanProcessor) -> None:
@@ -156,28 +156,6 @@ def _is_seen(start: _Start, name: str) -> bool:
     """Whether an execution that we saw is this one under a longer name, which no join of names would find."""
     told = start.inside.told if start.inside is not None else None
     return told is not None and told.name != name and is_name_of(told.name, name)
-
-
-def _tool_run(span: GenAiSpan, facts: SpanFacts, start: _Start) -> ToolRun:
-    """The execution that a tool's span tells of. Its id is the span's, so that the two stay together."""
-    is_ok = span.status == "ok"
-    return ToolRun(
-        tool_run_id=span.trace_id + span.span_id,
-        run_id=span.run_id,
-        process_id=span.process_id,
-        name=span.tool_name or span.name,
-        ts_ns=span.ts_ns,
-        duration_ns=span.duration_ns,
-        status="unknown" if is_ok and facts.is_mcp else span.status,
-        args_digest=digest(facts.tool_arguments) if facts.tool_arguments is not None else None,
-        result_digest=digest(facts.tool_result) if facts.tool_result is not None and is_ok else None,
-        result_chars=len(facts.tool_result or "") if is_ok else 0,
-        error_type=span.error_type,
-        error_message=span.error_message,
-        provider_id=span.tool_call_id,
-        span_scope=span.scope,
-        after_call_id=start.after_call_id,
-    )
 
 
 def _name(said: str | None) -> str | None:

@@ -10,7 +10,7 @@ ALTER TABLE runs ADD COLUMN annotations JSON;       -- labels that came with an 
 -- Every call with the name of its agent, wherever that is known from:
 --   log   the imported log
 --   span  the innermost agent span that was open in the call's trace
---   run   the run's own name, where the run is nested in another one
+--   run   the name of the run that it was recorded in, where that run is nested in another one
 -- A view, because an agent's span ends, and arrives, after the calls inside it. NULL where nothing names an agent.
 CREATE VIEW call_agents AS
 WITH enclosing AS (
@@ -32,4 +32,6 @@ SELECT
     END AS agent_source
 FROM calls AS c
 LEFT JOIN enclosing AS e USING (call_id)
-LEFT JOIN runs AS r ON r.run_id = c.run_id AND r.parent_run_id IS NOT NULL AND r.origin = 'explicit' AND r.name <> '';
+LEFT JOIN call_places AS p USING (call_id)
+LEFT JOIN runs AS r
+    ON r.run_id = coalesce(p.home, c.run_id) AND r.parent_run_id IS NOT NULL AND r.origin = 'explicit' AND r.name <> '';

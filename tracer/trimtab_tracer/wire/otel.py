@@ -28,6 +28,7 @@ from .otel_names import (
     Mcp,
     OpenInference,
     Traceloop,
+    VercelAi,
 )
 
 CALL, TOOL, AGENT = "call", "tool", "agent"
@@ -72,38 +73,53 @@ class SpanFacts:
 
 
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "provider": (GenAi.PROVIDER, OpenInference.PROVIDER, OpenInference.SYSTEM, GenAi.SYSTEM),
+    "provider": (GenAi.PROVIDER, OpenInference.PROVIDER, OpenInference.SYSTEM, GenAi.SYSTEM, VercelAi.PROVIDER),
     "model": (
         *(GenAi.REQUEST_MODEL, OpenInference.REQUEST_MODEL),
-        *(OpenInference.MODEL, OpenInference.EMBEDDING_MODEL),
+        *(OpenInference.MODEL, OpenInference.EMBEDDING_MODEL, VercelAi.MODEL),
     ),
-    "response_model": (GenAi.RESPONSE_MODEL, OpenInference.RESPONSE_MODEL),
-    "response_id": (GenAi.RESPONSE_ID,),
+    "response_model": (GenAi.RESPONSE_MODEL, OpenInference.RESPONSE_MODEL, VercelAi.RESPONSE_MODEL),
+    "response_id": (GenAi.RESPONSE_ID, VercelAi.RESPONSE_ID),
     "request_id": (ANTHROPIC_REQUEST_ID, OPENAI_REQUEST_ID, AWS_REQUEST_ID),
     "finish_reason": (
         *(GenAi.FINISH_REASONS, GenAi.FINISH_REASON),
-        *(OpenInference.FINISH_REASON, ANTHROPIC_STOP_REASON),
+        *(OpenInference.FINISH_REASON, ANTHROPIC_STOP_REASON, VercelAi.FINISH_REASON),
     ),
     "stream": (GenAi.REQUEST_STREAM, GenAi.IS_STREAMING),
     "ttft_s": (GenAi.TIME_TO_FIRST_CHUNK, GenAi.CLIENT_TIME_TO_FIRST_CHUNK),
-    "input_tokens": (GenAi.INPUT_TOKENS, GenAi.PROMPT_TOKENS, OpenInference.PROMPT_TOKENS),
-    "cache_read_tokens": (GenAi.CACHE_READ, GenAi.CACHE_READ_FLAT, OpenInference.CACHE_READ),
+    "input_tokens": (
+        *(GenAi.INPUT_TOKENS, GenAi.PROMPT_TOKENS, OpenInference.PROMPT_TOKENS),
+        *(VercelAi.INPUT_TOKENS, VercelAi.PROMPT_TOKENS, VercelAi.EMBEDDED_TOKENS),
+    ),
+    "cache_read_tokens": (
+        *(GenAi.CACHE_READ, GenAi.CACHE_READ_FLAT),
+        *(OpenInference.CACHE_READ, VercelAi.CACHED_TOKENS),
+    ),
     "cache_write_tokens": (
         *(GenAi.CACHE_WRITE, GenAi.CACHE_CREATION),
         *(GenAi.CACHE_CREATION_FLAT, OpenInference.CACHE_WRITE),
     ),
-    "output_tokens": (GenAi.OUTPUT_TOKENS, GenAi.COMPLETION_TOKENS, OpenInference.COMPLETION_TOKENS),
+    "output_tokens": (
+        *(GenAi.OUTPUT_TOKENS, GenAi.COMPLETION_TOKENS, OpenInference.COMPLETION_TOKENS),
+        *(VercelAi.OUTPUT_TOKENS, VercelAi.COMPLETION_TOKENS),
+    ),
     "reasoning_tokens": (
         *(GenAi.REASONING_TOKENS, GenAi.REASONING_TOKENS_FLAT),
-        *(GenAi.THINKING_TOKENS, OpenInference.REASONING),
+        *(GenAi.THINKING_TOKENS, OpenInference.REASONING, VercelAi.REASONING_TOKENS),
     ),
-    "tool_name": (GenAi.TOOL_NAME, OpenInference.TOOL_NAME, Traceloop.ENTITY_NAME),
+    "tool_name": (GenAi.TOOL_NAME, OpenInference.TOOL_NAME, VercelAi.TOOL_NAME, Traceloop.ENTITY_NAME),
     "tool_call_id": (
         *(GenAi.TOOL_CALL_ID, GenAi.TOOL_CALL_ID_FLAT),
-        *(OpenInference.TOOL_CALL_ID, OpenInference.TOOL_ID),
+        *(OpenInference.TOOL_CALL_ID, OpenInference.TOOL_ID, VercelAi.TOOL_CALL_ID),
     ),
-    "tool_arguments": (GenAi.TOOL_ARGUMENTS, OpenInference.INPUT_VALUE, Traceloop.ENTITY_INPUT),
-    "tool_result": (GenAi.TOOL_RESULT, OpenInference.OUTPUT_VALUE, Traceloop.ENTITY_OUTPUT),
+    "tool_arguments": (
+        *(GenAi.TOOL_ARGUMENTS, VercelAi.TOOL_ARGUMENTS),
+        *(OpenInference.INPUT_VALUE, Traceloop.ENTITY_INPUT),
+    ),
+    "tool_result": (
+        *(GenAi.TOOL_RESULT, VercelAi.TOOL_RESULT),
+        *(OpenInference.OUTPUT_VALUE, Traceloop.ENTITY_OUTPUT),
+    ),
     "agent_name": (
         *(GenAi.AGENT_NAME, OpenInference.AGENT_NAME),
         *(GenAi.WORKFLOW_NAME, Traceloop.ENTITY_NAME),
@@ -140,6 +156,17 @@ _KINDS: Final[dict[str, tuple[str, str]]] = {
 }
 """Span kinds of OpenInference and OpenLLMetry, and the request types of the latter."""
 
+_AI_SDK: Final[dict[str, tuple[str, str]]] = {
+    "ai.generateText.doGenerate": (CALL, "chat"),
+    "ai.streamText.doStream": (CALL, "chat"),
+    "ai.generateObject.doGenerate": (CALL, "chat"),
+    "ai.streamObject.doStream": (CALL, "chat"),
+    "ai.embed.doEmbed": (CALL, "embeddings"),
+    "ai.embedMany.doEmbed": (CALL, "embeddings"),
+    "ai.toolCall": (TOOL, "execute_tool"),
+}
+"""Operations of the AI SDK: those that send a request. Those around them (``ai.generateText``) tell it again."""
+
 _PROVIDERS: Final[dict[str, str]] = {
     "aws": "aws.bedrock",
     "aws_bedrock": "aws.bedrock",
@@ -147,13 +174,18 @@ _PROVIDERS: Final[dict[str, str]] = {
     "az.ai.openai": "azure.ai.openai",
     "az.ai.inference": "azure.ai.inference",
     "azure": "azure.ai.openai",
+    "anthropic.messages": "anthropic",
     "gemini": "gcp.gemini",
     "google": "gcp.gemini",
     "google-gla": "gcp.gemini",
     "google-vertex": "gcp.vertex_ai",
+    "google.generative-ai": "gcp.gemini",
     "google_genai": "gcp.gemini",
     "vertex_ai": "gcp.vertex_ai",
     "vertexai": "gcp.vertex_ai",
+    "openai.chat": "openai",
+    "openai.embedding": "openai",
+    "openai.responses": "openai",
     "mistral": "mistral_ai",
     "mistralai": "mistral_ai",
     "xai": "x_ai",
@@ -171,10 +203,12 @@ _FINISH: Final[dict[str, str]] = {
     "max_tokens": "length",
     "max_output_tokens": "length",
     "tool_calls": "tool_calls",
+    "tool-calls": "tool_calls",
     "tool_call": "tool_calls",
     "tool_use": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "content-filter": "content_filter",
     "safety": "content_filter",
     "refusal": "refusal",
     "error": "error",
@@ -257,6 +291,8 @@ def _about(attributes: Mapping[str, Any]) -> tuple[str, str] | None:
     for name in (OpenInference.KIND, Traceloop.KIND, Traceloop.REQUEST_TYPE):
         if (kind := _text(attributes.get(name))) is not None:
             return _KINDS.get(kind.lower())
+    if (operation := _text(attributes.get(VercelAi.OPERATION))) is not None:
+        return _AI_SDK.get(operation)
     if attributes.get(Mcp.METHOD) == Mcp.CALL_TOOL:
         return TOOL, "execute_tool"
     return None

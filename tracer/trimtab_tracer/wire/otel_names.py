@@ -84,6 +84,28 @@ class Traceloop:
     REQUEST_TYPE: Final = "llm.request.type"  # before it took the GenAI operation
 
 
+class VercelAi:
+    """The AI SDK's (TypeScript) own, beside the GenAI names it uses; met in exported files only."""
+
+    OPERATION: Final = "ai.operationId"
+    PROVIDER: Final = "ai.model.provider"
+    MODEL: Final = "ai.model.id"
+    RESPONSE_MODEL: Final = "ai.response.model"
+    RESPONSE_ID: Final = "ai.response.id"
+    FINISH_REASON: Final = "ai.response.finishReason"
+    INPUT_TOKENS: Final = "ai.usage.inputTokens"
+    PROMPT_TOKENS: Final = "ai.usage.promptTokens"  # version 4 and before
+    EMBEDDED_TOKENS: Final = "ai.usage.tokens"
+    CACHED_TOKENS: Final = "ai.usage.cachedInputTokens"
+    OUTPUT_TOKENS: Final = "ai.usage.outputTokens"
+    COMPLETION_TOKENS: Final = "ai.usage.completionTokens"  # version 4 and before
+    REASONING_TOKENS: Final = "ai.usage.reasoningTokens"
+    TOOL_NAME: Final = "ai.toolCall.name"
+    TOOL_CALL_ID: Final = "ai.toolCall.id"
+    TOOL_ARGUMENTS: Final = "ai.toolCall.args"
+    TOOL_RESULT: Final = "ai.toolCall.result"
+
+
 class Mcp:
     """The Model Context Protocol's conventions."""
 

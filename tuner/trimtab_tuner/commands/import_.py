@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from ..client import Client
 
-FORMAT_NAMES = ("mini-swe-agent", "who-when", "messages")
-"""Names in :data:`trimtab_analyzer.importers.FORMATS`, repeated here so that ``--help`` imports nothing heavy."""
+FORMAT_NAMES = ("spans", "mini-swe-agent", "who-when", "tau-bench", "messages")
+"""Names in :data:`trimtab_analyzer.importers.NAMES`, repeated here so that ``--help`` imports nothing heavy."""
 
 BATCH = 5_000
 """Records that are written together: a transaction costs about as much as a thousand records in it."""
@@ -85,21 +85,29 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Import everything that can be read; 2 where something could not, else 0."""
+    from trimtab_analyzer.importers import join
     from trimtab_tracer.settings import Settings
 
     settings = Settings.resolve(home=args.home)
     files, results = _find(args.paths)
     with _sink(settings) as sink, _progress(len(files), quiet=args.json) as advance:
         batch: Batch = []
+        parts: dict[str, Batch] = {}
         for path in files:
             result, runs = _read(path, args, settings)
             results.append(result)
             for one in runs:
-                batch.append((result, one))
-                if len(batch) == MAX_RUNS or sum(len(run.records) for _, run in batch) >= BATCH:
-                    _settle(batch, sink)
-                    batch = []
+                if one.part is not None:  # a later file may hold more of this run
+                    parts.setdefault(one.run_id, []).append((result, one))
+                else:
+                    batch = _add(batch, (result, one), sink)
             advance(path.name)
+        for own in parts.values():
+            result, whole = own[0][0], join([one for _, one in own])
+            if whole.records:
+                batch = _add(batch, (result, whole), sink)
+            else:
+                result.error = f"{result.path}: labels of the trace {whole.name}; import them together with its spans."
         if batch:
             _settle(batch, sink)
     _print(results, args.json)
@@ -132,6 +140,15 @@ def _read(path: Path, args: Namespace, settings: Settings) -> tuple[FileResult, 
         return result, []
 
 
+def _add(batch: Batch, run: tuple[FileResult, ImportedRun], sink: Sink) -> Batch:
+    """The batch with one more run, or an empty one once it was full and is written."""
+    batch.append(run)
+    if len(batch) < MAX_RUNS and sum(len(one.records) for _, one in batch) < BATCH:
+        return batch
+    _settle(batch, sink)
+    return []
+
+
 def _settle(batch: Batch, sink: Sink) -> None:
     """Write those runs of a batch that the store does not hold as they are, and note what became of each.
 
@@ -149,7 +166,9 @@ def _settle(batch: Batch, sink: Sink) -> None:
             fresh[one.run_id], digests[one.run_id] = one, one.digest
         told.append((result, one, state))
     if fresh:
-        sink.write(list(fresh.values()), [run_id for run_id in fresh if run_id in stored])
+        # A run that may be spread over files only grows: what is stored of it stays.
+        replaced = [run_id for run_id, one in fresh.items() if run_id in stored and one.part is None]
+        sink.write(list(fresh.values()), replaced)
     rows = {row["run_id"]: row for row in sink.runs(ids)}
     for result, one, state in told:
         result.runs.append(_told(one, state, rows[one.run_id]))
@@ -341,7 +360,5 @@ def _disagreement(run: dict[str, Any]) -> str | None:
     )
 
 
-command = Command(
-    "import", "Import runs from mini-SWE-agent trajectories and OpenAI-style message files", add_arguments, run
-)
+command = Command("import", "Import runs from trajectories, logs, benchmark results and spans", add_arguments, run)
 """Registered in the entry-point group ``trimtab.commands``."""
