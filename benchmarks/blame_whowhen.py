@@ -7,9 +7,9 @@ Labels are read afterwards, from the runs' annotations. Figures are given for al
 split by the run's digest; `--refit` chooses the factors anew on either half and tests them on the other, which is
 what such weights are worth on logs that nobody looked at. `--out` writes one line per run (runs.csv).
 
-JSON: `runs`, and under `all`, `half_0`, `half_1` for each method (`trimtab`, then the baselines): `runs`, `agent`,
-`step`, `step_within_1`, `step_in_top_3` (shares of runs; trimtab's with `*_low`, `*_high`: Wilson's interval at 95
-%).
+JSON: `runs`, `left_out` (files and logs without labels or failure), and under `all`, `half_0`, `half_1` for each
+method (`trimtab`, then the baselines): `runs`, `agent`, `step`, `step_within_1`, `step_in_top_3` (shares of runs;
+trimtab's with `*_low`, `*_high`: Wilson's interval at 95 %).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from trimtab_analyzer.importers import find_files, read_file
 from trimtab_analyzer.signals import SIGNALS
 from trimtab_analyzer.statistics import wilson
 from trimtab_analyzer.steps import Step, content_folder, steps_of
+from trimtab_tracer.errors import ImportFormatError
 from trimtab_tracer.ingest import ingest
 from trimtab_tracer.store import Store
 
@@ -69,10 +70,17 @@ class Guess:
 Method = Callable[[Case], Guess]
 
 
-def read_cases(folder: Path, home: Path) -> list[Case]:
-    """All labelled logs of a folder, imported into a store below ``home`` and blamed."""
+def read_cases(folder: Path, home: Path) -> tuple[list[Case], int]:
+    """All labelled logs of a folder, imported into a store below ``home`` and blamed; and how many files and logs were
+    left out, because they are of no failed run, not labelled, or can't be read (told on stderr)."""
+    runs, unread = [], 0
+    for path in find_files([folder]):
+        try:
+            runs += read_file(path, only="who-when")
+        except ImportFormatError as error:
+            print(error, file=sys.stderr)
+            unread += 1
     with Store.open(home / "trimtab.duckdb") as store:
-        runs = [run for path in find_files([folder]) for run in read_file(path, only="who-when")]
         ingest(store, [record for run in runs for record in run.records])
         with closing(store.cursor()) as con:
             labels = con.execute("SELECT run_id, name, annotations FROM runs ORDER BY run_id").fetchall()
@@ -86,7 +94,7 @@ def read_cases(folder: Path, home: Path) -> list[Case]:
         if run_id in said and str(label.get("mistake_step", "")).strip().isdigit() and label.get("mistake_agent"):
             step = int(str(label["mistake_step"]))
             cases.append(Case(run_id, name, label["mistake_agent"], step, steps[run_id], said[run_id]))
-    return cases
+    return cases, len(labels) - len(cases) + unread
 
 
 def ours(case: Case) -> Guess:
@@ -128,8 +136,8 @@ METHODS: dict[str, Method] = {
 }
 
 
-def figures(cases: Sequence[Case], method: Method) -> dict[str, float]:
-    """Shares of the runs in which a method is right."""
+def figures(cases: Sequence[Case], method: Method) -> dict[str, float | None]:
+    """Shares of the runs in which a method is right; None where there are no runs."""
     guesses = [(case, method(case)) for case in cases]
     hits = {
         "agent": [guess.agent == case.agent for case, guess in guesses],
@@ -137,9 +145,9 @@ def figures(cases: Sequence[Case], method: Method) -> dict[str, float]:
         "step_within_1": [any(abs(s - case.step) <= 1 for s in guess.steps[:1]) for case, guess in guesses],
         "step_in_top_3": [case.step in guess.steps[:3] for case, guess in guesses],
     }
-    found: dict[str, float] = {"runs": len(cases)}
+    found: dict[str, float | None] = {"runs": len(cases)}
     for name, right in hits.items():
-        found[name] = sum(right) / len(right) if right else math.nan
+        found[name] = sum(right) / len(right) if right else None
         if method is ours and right:
             interval = wilson(sum(right), len(right))
             found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
@@ -213,13 +221,14 @@ def table(found: Mapping[str, Any]) -> str:
         lines.append(f"{name}: {next(iter(found[name].values()))['runs']} runs")
         lines.append(f"  {'':32}{'agent':>8}{'step':>8}{'±1':>8}{'top 3':>8}")
         for title, row in found[name].items():
-            cells = "".join(f"{100 * row[key]:8.1f}" for key in ("agent", "step", "step_within_1", "step_in_top_3"))
-            lines.append(f"  {title:32}{cells}")
+            shares = [row[key] for key in ("agent", "step", "step_within_1", "step_in_top_3")]
+            lines.append(f"  {title:32}" + "".join(f"{'-' if s is None else f'{100 * s:.1f}':>8}" for s in shares))
     ours_ = found["all"]["trimtab"]
     lines.append(
         f"95 % intervals of trimtab: agent {100 * ours_['agent_low']:.1f} to {100 * ours_['agent_high']:.1f},"
         f" step {100 * ours_['step_low']:.1f} to {100 * ours_['step_high']:.1f} %"
     )
+    lines.append(f"left out, for want of labels or of a failure: {found['left_out']}")
     return "\n".join(lines)
 
 
@@ -246,11 +255,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder to write runs.csv to")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trimtab-whowhen-") as home:
-        cases = read_cases(args.data, Path(home))
+        cases, left_out = read_cases(args.data, Path(home))
     if not cases:
         print(f"{args.data}: no log with the labels mistake_agent and mistake_step was found.", file=sys.stderr)
         return 2
-    found = report(cases, args.refit)
+    found = report(cases, args.refit) | {"left_out": left_out}
     if args.out:
         write_runs(cases, args.out)
     print(json.dumps(found, indent=2) if args.json else table(found))

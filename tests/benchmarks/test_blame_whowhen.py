@@ -35,10 +35,11 @@ def test_it_measures_against_the_labels(
             {"mistake_agent": "Counter", "mistake_step": "1"} if n else {"mistake_agent": "Lead", "mistake_step": "3"}
         )
         (tmp_path / f"{n}.json").write_text(json.dumps(log(n, label)))
+    (tmp_path / "other.json").write_text('{"history": 7}')
     assert run(monkeypatch, tmp_path, "--json", "--refit", "--out", str(tmp_path / "out")) == 0
     found = json.loads(capsys.readouterr().out)
     ours, first = found["all"]["trimtab"], found["all"]["first speaker"]
-    assert (4, 0.75, 0.75) == (found["runs"], ours["agent"], ours["step"])
+    assert (4, 1, 0.75, 0.75) == (found["runs"], found["left_out"], ours["agent"], ours["step"])
     assert (0.25, 0.0) == (first["agent"], first["step"])
     assert ours["step_low"] < 0.75 < ours["step_high"]
     assert 4 == found["half_0"]["trimtab"]["runs"] + found["half_1"]["trimtab"]["runs"]
@@ -56,7 +57,8 @@ def test_a_folder_without_labels_is_said_so(
 
 def test_the_floors_hold_on_the_published_logs(real_data: Path, tmp_path: Path) -> None:
     """On the algorithm-generated logs the agent is right in 58 % of runs, the step in 40 %; no baseline is better."""
-    cases = blame_whowhen.read_cases(real_data / "whowhen_ag", tmp_path)
+    cases, left_out = blame_whowhen.read_cases(real_data / "whowhen_ag", tmp_path)
+    assert left_out == 0
     ours, *others = [blame_whowhen.figures(cases, method) for method in blame_whowhen.METHODS.values()]
     assert ours["runs"] == 126
     assert ours["agent"] >= max(0.58, *(other["agent"] for other in others))
