@@ -12,7 +12,6 @@ under ``context`` or under ``spanContext``), in a list, one per line, or in list
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +20,10 @@ from typing import Any, Final
 from trimtab_tracer.digests import canonical, digest
 from trimtab_tracer.errors import ImportFormatError
 from trimtab_tracer.wire.otel_names import GenAi, OpenInference
-from trimtab_tracer.wire.values import loads, obj, objs, text
+from trimtab_tracer.wire.values import obj, objs, text
 
 from .source import Document
-from .trace import point_in_time_ns
+from .span_values import attributes_of, duration_ns, flat, hex_id, moment_ns, opened, written
 
 NAME: Final = "OpenTelemetry spans"
 
@@ -39,7 +38,6 @@ _ID_KEYS: Final = (
 _NAMES: Final = ("name", "span_name")
 _STARTS: Final = ("startTimeUnixNano", "start_time", "startTime", "timestamp", "start_time_unix_nano")
 _ENDS: Final = ("endTimeUnixNano", "end_time", "endTime", "end_time_unix_nano")
-_DURATION: Final = re.compile(r"P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")
 _KINDS: Final = ("llm", "embedding", "tool", "agent", "chain", "retriever", "reranker", "guardrail", "evaluator")
 _LANGFUSE_KINDS: Final = {"GENERATION": "llm", "EMBEDDING": "embedding", "TOOL": "tool", "AGENT": "agent"}
 
@@ -122,7 +120,7 @@ def _of(document: Document, value: Any) -> Iterator[Trace]:
         return
     value = obj(value)
     if (inner := _wrapped(value)) is not None:
-        labels = {key: _opened(value[key]) for key in LABELS if value.get(key) not in (None, "", [], {})}
+        labels = {key: opened(value[key]) for key in LABELS if value.get(key) not in (None, "", [], {})}
         for found in _of(document, inner):
             yield Trace(found.trace_id, found.spans, found.labels | labels, found.name)
     elif any(key in value for key in ("resourceSpans", "resource_spans")):
@@ -137,7 +135,7 @@ def _of(document: Document, value: Any) -> Iterator[Trace]:
         yield from _by_trace([_span(document, value)])
     elif _is_labels(value):
         trace_id = text(value.get("trace_id")) or text(value.get("traceId")) or document.path.name.split(".")[0]
-        yield Trace(_id(trace_id), (), _labels(value))
+        yield Trace(hex_id(trace_id), (), _labels(value))
     else:
         for group in value.values():
             yield from _of(document, group)
@@ -155,16 +153,8 @@ def _wrapped(value: dict[str, Any]) -> Any:
     """The trace inside a row that keeps it beside its labels, perhaps as text; None where this is no such row."""
     if "trace" not in value or not any(key in value for key in LABELS):
         return None
-    inner = _opened(value["trace"])
+    inner = opened(value["trace"])
     return inner if isinstance(inner, dict | list) and matches(inner) else None
-
-
-def _opened(value: Any) -> Any:
-    """JSON inside a text, opened; everything else as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        inner = loads(value)
-        return value if inner is None else inner
-    return value
 
 
 def _is_tree(value: dict[str, Any]) -> bool:
@@ -194,7 +184,7 @@ def _has_id(value: dict[str, Any]) -> bool:
 def _otlp(document: Document, value: dict[str, Any]) -> Iterator[Trace]:
     found = []
     for resource in objs(value.get("resourceSpans") or value.get("resource_spans")):
-        service = text(_attributes(obj(resource.get("resource")).get("attributes")).get("service.name"))
+        service = text(attributes_of(obj(resource.get("resource")).get("attributes")).get("service.name"))
         for scope in objs(resource.get("scopeSpans") or resource.get("scope_spans")):
             name = text(obj(scope.get("scope")).get("name")) or ""
             found += [_span(document, span, scope=name, service=service) for span in objs(scope.get("spans"))]
@@ -222,27 +212,29 @@ def _span(
     ids = []
     for keys in _ID_KEYS:
         given = (context.get(k) or value.get(k) or value.get(f"context.{k}") for k in keys)
-        ids.append(next((_id(i) for i in given if isinstance(i, str) and i), None))
+        ids.append(next((hex_id(i) for i in given if isinstance(i, str) and i), None))
     trace_id, span_id, parent_id = ids[0] or trace_id, ids[1], ids[2] or parent_id
     if trace_id is None or span_id is None:
         raise ImportFormatError(
             f"{document.where}: a span with the keys {sorted(map(str, value))[:8]} names no"
             f" {'span' if span_id is None else 'trace'}; expected its ids at the top, under 'context' or 'spanContext'."
         )
-    attributes = _attributes(value.get("attributes", value.get("span_attributes")))
+    attributes = attributes_of(value.get("attributes", value.get("span_attributes")))
     attributes |= {
         k[len("attributes.") :]: v for k, v in value.items() if k.startswith("attributes.") and v is not None
     }
     if (kind := text(value.get("span_kind"))) is not None and kind.lower() in _KINDS:
         attributes.setdefault(OpenInference.KIND, kind)  # Phoenix's own column; others keep OpenTelemetry's kinds there
-    started = next((t for k in _STARTS if (t := _time(value.get(k))) is not None), None)
-    ended = next((t for k in _ENDS if (t := _time(value.get(k))) is not None), None)
-    if ended is None and started is not None and (lasted := _duration(value.get("duration"))) is not None:
+    started = next((t for k in _STARTS if (t := moment_ns(value.get(k))) is not None), None)
+    ended = next((t for k in _ENDS if (t := moment_ns(value.get(k))) is not None), None)
+    if ended is None and started is not None and (lasted := duration_ns(value.get("duration"))) is not None:
         ended = started + lasted
     status = value.get("status", value.get("status_code"))
     code = status.get("code", status.get("status_code")) if isinstance(status, dict) else status
     message = obj(status).get("message") or obj(status).get("description") or value.get("status_message")
-    resource = _attributes(value.get("resource_attributes")) | _attributes(obj(value.get("resource")).get("attributes"))
+    resource = attributes_of(value.get("resource_attributes")) | attributes_of(
+        obj(value.get("resource")).get("attributes")
+    )
     return Span(
         trace_id=trace_id,
         span_id=span_id,
@@ -253,7 +245,7 @@ def _span(
         attributes=attributes,
         is_error=code == 2 or str(code).upper().rpartition("_")[2].rpartition(".")[2] == "ERROR",
         message=text(message),
-        events=tuple((str(e.get("name", "")), _attributes(e.get("attributes"))) for e in objs(value.get("events"))),
+        events=tuple((str(e.get("name", "")), attributes_of(e.get("attributes"))) for e in objs(value.get("events"))),
         is_server=str(value.get("kind", value.get("span_kind"))).upper().rpartition("_")[2] in ("SERVER", "2"),
         scope=scope or text(value.get("scope_name")) or text(obj(value.get("instrumentationScope")).get("name")) or "",
         service=service or text(value.get("service_name")) or text(resource.get("service.name")),
@@ -269,7 +261,7 @@ def _langfuse(value: dict[str, Any]) -> Trace:
     for seen in observations:
         parent = text(seen.get("parentObservationId"))
         usage = obj(seen.get("usageDetails")) or obj(seen.get("usage"))
-        attributes = {k: v for k, v in _flat(obj(seen.get("metadata"))).items() if "." in k}
+        attributes = {k: v for k, v in flat(obj(seen.get("metadata"))).items() if "." in k}
         given: dict[str, Any] = {
             OpenInference.KIND: _LANGFUSE_KINDS.get(str(seen["type"]).upper(), "chain"),
             GenAi.REQUEST_MODEL: seen.get("model"),
@@ -277,19 +269,19 @@ def _langfuse(value: dict[str, Any]) -> Trace:
             GenAi.OUTPUT_TOKENS: usage.get("output", seen.get("completionTokens")),
             OpenInference.TOOL_NAME: seen.get("name"),
             OpenInference.AGENT_NAME: seen.get("name"),
-            OpenInference.INPUT_VALUE: _written(seen.get("input")),
-            OpenInference.OUTPUT_VALUE: _written(seen.get("output")),
+            OpenInference.INPUT_VALUE: written(seen.get("input")),
+            OpenInference.OUTPUT_VALUE: written(seen.get("output")),
         }
         attributes |= {k: v for k, v in given.items() if v is not None}
-        started = _time(seen.get("startTime"))
+        started = moment_ns(seen.get("startTime"))
         spans.append(
             Span(
-                trace_id=_id(trace_id),
-                span_id=_id(str(seen["id"])),
-                parent_id=_id(parent) if parent else None,
+                trace_id=hex_id(trace_id),
+                span_id=hex_id(str(seen["id"])),
+                parent_id=hex_id(parent) if parent else None,
                 name=text(seen.get("name")) or "",
                 started_ns=started,
-                ended_ns=_time(seen.get("endTime")) or started,
+                ended_ns=moment_ns(seen.get("endTime")) or started,
                 attributes=attributes,
                 is_error=str(seen.get("level")).upper() == "ERROR",
                 message=text(seen.get("statusMessage")),
@@ -297,74 +289,8 @@ def _langfuse(value: dict[str, Any]) -> Trace:
                 labels=_labels(seen),
             )
         )
-    return Trace(_id(trace_id), tuple(spans), _labels(value), text(value.get("name")))
+    return Trace(hex_id(trace_id), tuple(spans), _labels(value), text(value.get("name")))
 
 
 def _labels(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _opened(value[key]) for key in LABELS if value.get(key) not in (None, "", [], {})}
-
-
-def _id(value: str) -> str:
-    """An id as other records write it: hexadecimal ones in lower case without ``0x`` and dashes."""
-    plain = value.lower().removeprefix("0x").replace("-", "")
-    return plain if re.fullmatch(r"[0-9a-f]{16,32}", plain) else value
-
-
-def _written(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else canonical(value)
-
-
-def _attributes(value: Any) -> dict[str, Any]:
-    """Attributes as a flat mapping, from one, a nested one, or OTLP's list of keys and values."""
-    if isinstance(value, list):
-        return {str(pair.get("key")): _otlp_value(pair.get("value")) for pair in objs(value) if "key" in pair}
-    opened = _opened(value)
-    return _flat(opened) if isinstance(opened, dict) else {}
-
-
-def _otlp_value(value: Any) -> Any:
-    held = obj(value)
-    for key, found in held.items():
-        if key in ("intValue", "int_value"):
-            return int(found) if isinstance(found, int) or str(found).lstrip("-").isdigit() else None
-        if key in ("arrayValue", "array_value"):
-            return [_otlp_value(item) for item in objs(obj(found).get("values"))]
-        if key in ("kvlistValue", "kvlist_value"):
-            return {str(pair.get("key")): _otlp_value(pair.get("value")) for pair in objs(obj(found).get("values"))}
-        return found
-    return None
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested objects as dotted names; lists of objects get their indices in the name, other lists stay."""
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(inner, dict) and inner:
-            found |= _flat(inner, f"{name}.")
-        elif isinstance(inner, list) and inner and all(isinstance(item, dict) for item in inner):
-            for n, item in enumerate(inner):
-                found |= _flat(item, f"{name}.{n}.")
-        else:
-            found[name] = inner
-    return found
-
-
-def _time(value: Any) -> int | None:
-    """A point in time: also as OpenTelemetry's pair of seconds and nanoseconds, and as a number in a text."""
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(part, int) for part in value):
-        return int(value[0]) * 1_000_000_000 + int(value[1])
-    if isinstance(value, str) and value.isdigit():
-        return point_in_time_ns(int(value))
-    return point_in_time_ns(value)
-
-
-def _duration(value: Any) -> int | None:
-    """Nanoseconds of an ISO 8601 duration, or of a number of seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value * 1e9) if 0 <= value < 10**6 else None
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        return None
-    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
-    return int((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1e9)
+    return {key: opened(value[key]) for key in LABELS if value.get(key) not in (None, "", [], {})}

@@ -16,6 +16,9 @@ from trimtab_tracer.wire.facts import ToolCall
 MIN_TIME_S = 946_684_800
 """2000-01-01: a smaller number is no point in time of an LLM call but a duration or a counter."""
 
+MAX_TIME_NS = 2**63
+"""In the year 2262: a later moment is none, and does not fit the store."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -112,9 +115,9 @@ def point_in_time_ns(value: Any) -> int | None:
             moment = datetime.fromisoformat(value)
         except ValueError:
             return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1_000_000) * 1_000
-    if not isinstance(value, int | float) or not MIN_TIME_S <= value < 10**19:
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return int(seconds * 1_000_000) * 1_000 if MIN_TIME_S <= seconds < MAX_TIME_NS / 1e9 else None
+    if not isinstance(value, int | float) or not MIN_TIME_S <= value < MAX_TIME_NS:
         return None
     for below, factor in ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3)):
         if value < below:
