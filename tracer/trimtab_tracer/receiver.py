@@ -307,7 +307,7 @@ def _give_way() -> None:
     """Let the calling thread run when others need not: it has time, and an agent waits for its model already."""
     with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 def _read_file(fds: list[int], size: int) -> bytes:
