@@ -45,6 +45,8 @@ class Receiver:
     """How long a connection may be without a hello."""
     TURN = 64
     """Messages of one agent before the next one has its turn."""
+    LAST_TURNS = 64
+    """Turns that each agent has when we stop."""
     ACK_BYTES = 1 << 20
     """Bodies after which an ack does not wait for the end of the turn."""
     MAX_ACKS = 1024
@@ -127,8 +129,9 @@ class Receiver:
                 log.exception("agents could not be heard: %s; going on.", type(error).__name__)
                 time.sleep(self.CALM_S)
         for agent in list(self._agents.values()):
-            while agent.fd in self._agents and self._serve(agent):
-                pass
+            for _ in range(self.LAST_TURNS):  # what comes after them the agent takes back
+                if agent.fd not in self._agents or not self._serve(agent):
+                    break
             self._send_acks(agent)
             self._close(agent)
 
