@@ -60,3 +60,5 @@ def test_a_journal_forgets_the_oldest() -> None:
     assert ["10"] == [memo.call_id for memo in journal][:1]
     journal.add(Memo("r", "x" * Journal.MAX_MEMO_BYTES, (), None, None, None, ()))
     assert Journal.MAX_MEMOS - 1 == len(list(journal.lines()))
+    journal.add(b"x" * (Journal.MAX_MEMO_BYTES + 1))
+    assert Journal.MAX_MEMOS - 1 == len(list(journal.lines()))

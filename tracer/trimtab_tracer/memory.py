@@ -66,15 +66,16 @@ class Journal:
     """The memos of one process, the latest ones: as they were made, or as another process sent them."""
 
     MAX_MEMOS = 1024
-    MAX_MEMO_BYTES = 16_384
+    MAX_MEMO_BYTES = 4096
     """Of one memo on its way; a longer one is left out, and what it would link is left unlinked."""
 
     def __init__(self) -> None:
         self._memos: deque[Memo | bytes] = deque(maxlen=self.MAX_MEMOS)
 
     def add(self, memo: Memo | bytes) -> None:
-        """Note one more."""
-        self._memos.append(memo)
+        """Note one more; not so a line that is longer than any that is sent."""
+        if not isinstance(memo, bytes) or len(memo) <= self.MAX_MEMO_BYTES:
+            self._memos.append(memo)
 
     def latest(self) -> Memo | bytes:
         """The one that was added last."""
