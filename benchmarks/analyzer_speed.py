@@ -3,7 +3,8 @@
     python benchmarks/analyzer_speed.py --calls 1000000 [--json] [--out DIR] [--data FILE] [--threads 2]
 
 In: a number of calls, or a store of one's own (``--data``, a DuckDB file; it is copied and not changed). Out: seconds
-and peak memory of each step, as text or, with ``--json``, as an object; ``--out`` adds a line to ``speed.csv`` there.
+and peak memory of each step, as text or, with ``--json``, as an object; ``--out`` adds a line to ``speed.csv`` there
+and draws ``speed.svg`` anew.
 
 The store is openly synthetic: ``range()`` into its tables, seeded by hashing, 20 calls to a run, to each call 1.1
 attempts, .5 tool calls and 8 decisions, and failures in realistic shares: 3 % of calls are refused by a rate limit once
@@ -28,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +285,35 @@ def _write(folder: Path, found: dict[str, Any]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(sorted(rows, key=lambda row: int(row["calls"])))
+        rows.sort(key=lambda row: int(row["calls"]))
+        writer.writerows(rows)
+    (folder / "speed.svg").write_text(as_svg(rows), encoding="utf-8")
+
+
+def as_svg(rows: list[dict[str, Any]]) -> str:
+    """Processor seconds and peak memory by calls, all axes by powers of ten; 60 s and 4 GiB are drawn in."""
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" width="720" height="300" font-family="sans-serif" font-size="11">'
+    ]
+    for left, name, title, limit in ((50, "cpu_s", "processor seconds", 60), (410, "peak_mb", "peak MiB", 4096)):
+        low = 0 if name == "cpu_s" else 2
+
+        def at(calls: float, value: float, left: int = left, low: int = low) -> tuple[float, float]:
+            return left + 80 * (log10(calls) - 4), 250 - 75 * (log10(max(value, 10**low)) - low)
+
+        parts.append(f'<text x="{left}" y="15">{title} by calls</text>')
+        for power in range(4, 8):
+            x, y = at(10**power, 10 ** (low + power - 4))
+            parts.append(f'<path d="M{x:.0f} 250v-225M{left} {y:.0f}h240" stroke="#ddd" fill="none"/>')
+            parts.append(f'<text x="{x - 8:.0f}" y="268">10^{power}</text>')
+            parts.append(f'<text x="{left - 42}" y="{y + 4:.0f}">{10 ** (low + power - 4):,}</text>')
+        y = at(1e4, limit)[1]
+        parts.append(f'<path d="M{left} {y:.0f}h240" stroke="#c33" stroke-dasharray="4 3" fill="none"/>')
+        points = [at(float(row["calls"]), float(row[name])) for row in rows]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="#25c" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#25c"/>' for x, y in points]
+    return "\n".join([*parts, "</svg>", ""])
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ class Case:
                 outcomes=load.outcomes(con, run_ids),
                 run_errors=load.run_errors(con, run_ids),
                 sites={row["site_id"]: row for row in load.sites(con).iter_rows(named=True)},
-                ledger=_ledger(con, attempts, tools, broken, marks),
+                ledger=cost.pinned(con, attempts, tools, broken, marks),
                 loops=loops,
                 run_ids=None if run_ids is None else list(run_ids),
             )
@@ -224,19 +224,3 @@ def _with_knob(rows: pl.DataFrame, knob: str, unless: tuple[str, ...], decisions
     return rows.join(instead, on="call_id", how="left", maintain_order="left").with_columns(
         pl.col("knob").fill_null(knob)
     )
-
-
-def _ledger(
-    con: Connection, attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, marks: cost.Marks
-) -> pl.DataFrame:
-    """The ledger (:func:`~.cost.ledger`), with decisions read for the calls that wasted something and no others.
-
-    They decide nothing but the value and the line of a wasted part, so only the parts of such calls are made twice.
-    """
-    parts = cost.assign(attempts, tools, broken, pl.DataFrame(schema=load.DECISIONS), marks)
-    wasted = parts.filter(pl.col("knob").is_not_null())["call_id"].unique()
-    of_wasted = pl.col("call_id").is_in(wasted.to_list())
-    decisions = load.decisions_in_force(con, cost.KNOBS, call_ids=wasted)
-    pinned = cost.assign(attempts.filter(of_wasted), tools.filter(of_wasted), broken, decisions, marks)
-    places = parts.select(of_wasted.arg_true()).to_series()  # the same parts as `pinned`, in the same order
-    return parts.with_columns(parts[name].scatter(places, pinned[name]) for name in ("value", "site_id"))

@@ -151,13 +151,24 @@ def ledger(con: Connection, run_ids: RunIds = None, prices: PriceList | None = N
     """
     with load.snapshot(con):
         attempts = load.attempts(con, run_ids)
-        return assign(
-            attempts,
-            load.tool_calls(con, run_ids),
-            broken_tools(load.tool_health(con)),
-            load.decisions_in_force(con, KNOBS, run_ids),
-            Marks.load(con, attempts, load.retry_loops(con, run_ids), run_ids, prices),
-        )
+        marks = Marks.load(con, attempts, load.retry_loops(con, run_ids), run_ids, prices)
+        return pinned(con, attempts, load.tool_calls(con, run_ids), broken_tools(load.tool_health(con)), marks)
+
+
+def pinned(
+    con: Connection, attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, marks: Marks
+) -> pl.DataFrame:
+    """The ledger of frames that are already loaded, with decisions read for the calls that wasted something, no others.
+
+    They decide nothing but the value and the line of a wasted part, so only the parts of such calls are made twice.
+    """
+    parts = assign(attempts, tools, broken, pl.DataFrame(schema=load.DECISIONS), marks)
+    wasted = parts.filter(pl.col("knob").is_not_null())["call_id"].unique()
+    of_wasted = pl.col("call_id").is_in(wasted.to_list())
+    decisions = load.decisions_in_force(con, KNOBS, call_ids=wasted)
+    again = assign(attempts.filter(of_wasted), tools.filter(of_wasted), broken, decisions, marks)
+    places = parts.select(of_wasted.arg_true()).to_series()  # the same parts as `again`, in the same order
+    return parts.with_columns(parts[name].scatter(places, again[name]) for name in ("value", "site_id"))
 
 
 def multiplied(attempts: pl.DataFrame, loops: pl.DataFrame) -> pl.DataFrame:
@@ -203,7 +214,7 @@ def mark_broken(tools: pl.DataFrame, broken: pl.DataFrame) -> pl.DataFrame:
 def assign(
     attempts: pl.DataFrame, tools: pl.DataFrame, broken: pl.DataFrame, decisions: pl.DataFrame, marks: Marks
 ) -> pl.DataFrame:
-    """The ledger of frames that are already loaded; see :func:`ledger` for the columns."""
+    """The ledger of frames that are already loaded, decisions too; see :func:`ledger` for the columns."""
     shares = _tool_shares(mark_broken(tools, broken))
     # An attempt's parts need no other attempt, and some at a time need a fraction of the memory.
     some = attempts.iter_slices(AT_A_TIME)
