@@ -247,6 +247,7 @@ OF_TOOLS: Final = (
         taxonomy="TRAIL: tool definition issues, formatting errors",
         find=contracts.schema_invalid_args,
         severity=0.4,
+        cost_class="malformed_tool_args",
         ends_runs=True,
     ),
     Rule(

@@ -135,7 +135,7 @@ def signals(
         found["compacted"] = True
     if answered:
         found |= _of_answers(answered, shown)
-    if new := tuple(_values(_added(asked, answered))):
+    if new := list(_values(_added(asked, answered))):
         found["values_in"] = new
     if said.finish_reason is None and not said.incomplete:  # files of runs seldom keep it
         said = replace(said, finish_reason="tool_calls" if said.tool_calls else "stop" if said.text else None)
@@ -151,7 +151,7 @@ def signals(
     elif said.text:
         found |= _of_final(raw, asked, said)
     written = said.text[:MAX_TEXT] + "".join([f" {call.arguments[:MAX_HEAD]}" for call in said.tool_calls])
-    if out := tuple(_values(written)):
+    if out := list(_values(written)):
         found["values_out"] = out
     return found
 
