@@ -84,6 +84,8 @@ LIMIT_KNOB: Final = (
     r"|(turn|step|iter|round|request|cycle|recursion).*(limit|max)"
 )
 """Names of knobs that bound how often an agent turns."""
+NO_LIMIT: Final = ("concurren", "parallel", "per_", "rate", "retr", "timeout")
+"""Parts of the names of knobs that bound something else."""
 
 
 def answers(case: Case) -> pl.DataFrame:
@@ -134,7 +136,7 @@ def verdicts(case: Case) -> pl.DataFrame:
 def limit_knobs(case: Case) -> list[str]:
     """The knobs that bound how often an agent turns, as far as they were ever decided."""
     found = case.once("limit_knobs", lambda: ask(case.con, "limit_knobs", {"knob": _TEXT}, like=LIMIT_KNOB))
-    return found["knob"].to_list()
+    return [knob for knob in found["knob"] if not any(part in knob.lower() for part in NO_LIMIT)]
 
 
 def lost_runs(case: Case) -> list[str]:

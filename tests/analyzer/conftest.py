@@ -123,6 +123,15 @@ class Shelf:
         row |= {"started_ns": self.now, "ended_ns": self.now, "is_upper_bound": True, "status": "ok"}
         self.insert("tool_calls", row | {"result_digest": f"result {call_id}:{index}"} | facts)
 
+    def again(self, table: str, ids: Sequence[str], run_ids: Sequence[str], times: int) -> None:
+        """The rows of these runs so many times more, under ids of their own."""
+        new = ", ".join(f"{name} || ' again ' || i AS {name}" for name in ids)
+        self.con.execute(
+            f"INSERT INTO {table} BY NAME SELECT t.* REPLACE ({new}) FROM {table} AS t, range({times}) AS more(i)"
+            f" WHERE t.run_id IN (SELECT unnest($runs))",
+            {"runs": list(run_ids)},
+        )
+
     def load_mini_swe(self, folder: Path) -> None:
         """Real calls, one attempt each; a call that was rejected is rejected by the next one of its run."""
         for name in ("calls", "runs"):
@@ -220,7 +229,7 @@ def _never_ran(s: Shelf) -> None:
 def _incident(s: Shelf) -> None:
     for service in ("sales", "stock", "desk"):
         s.run(service, service=service)
-    for turn in range(20):
+    for turn in range(10):
         s.now += 60 * SECOND
         for service in ("sales", "stock", "desk"):
             s.call(service, *([{"error_class": "overloaded", "cost_musd": 0}] if turn in (3, 4) else []))
@@ -377,10 +386,12 @@ def _cache_miss(s: Shelf) -> None:
 
 
 def _costly_model(s: Shelf) -> None:
-    for number in range(48):
-        run_id = s.run(f"x{number}")
-        s.call(run_id, model="large" if number % 2 else "small", cost_musd=400 if number % 2 else 100)
-        s.outcome(run_id, True)
+    for model, cost in (("large", 400), ("small", 100)):
+        s.call(s.run(model), model=model, cost_musd=cost)
+        s.outcome(model, True)
+    for table, ids in (("runs", ["run_id"]), ("calls", ["call_id", "run_id"]), ("outcomes", ["outcome_id", "run_id"])):
+        s.again(table, ids, ("large", "small"), 23)
+    s.again("attempts", ["attempt_id", "call_id", "run_id"], ("large", "small"), 23)
 
 
 def _run_error(s: Shelf) -> None:

@@ -169,6 +169,8 @@ def _limit_hit(s: Any) -> None:
             same = {"args_digest": "a", "result_digest": "s"} if run_id == "looped" else {"args_digest": f"{number}"}
             s.call(run_id, tools=[] if run_id == "done at it" and number else [same])
     s.outcome("done at it", True)
+    s.decide(s.run("another kind of limit"), "max_concurrent_requests", 1)
+    s.call("another kind of limit", tools=[{}])
     s.call(s.run("r8", status="error", error_type="RecursionError"))
     s.call(s.run("r9", status="error", error_type="openai.RateLimitError"))
 

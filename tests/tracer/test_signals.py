@@ -106,7 +106,7 @@ def test_values_are_followed_in_and_out() -> None:
     """An identifier keeps its digest from the answer of one agent to the request of the next."""
     out = _signals([USER], {"content": "The order is A-77120."})["values_out"]
     into = _signals([{"role": "user", "content": "handle order A-77120"}], {"content": "ok"})["values_in"]
-    assert out == into == (crc32(b"77120"),)
+    assert out == into == [crc32(b"77120")]
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,24 @@ _REFUSAL = lazy_pattern(
     r" (?:to )?(?:help|assist|comply|provide|fulfill|do that|support|create|engage)"
     r"|as an ai(?: language model)?,? i can)"
 )
-_VERIFIED: Final = (
-    *("verified that", "verified the", "verified it", "verified all", "i verified", "have verified", "i've verified"),
-    *("double-checked", "validated that", "validated the", "confirmed that", "all tests pass", "all the tests pass"),
-    *("tests now pass", "all unit tests pass", "verification passed", "validation passed", "verification successful"),
-)
+_VERIFIED: Final = {
+    "verif": (
+        *(
+            "verified that",
+            "verified the",
+            "verified it",
+            "verified all",
+            "i verified",
+            "have verified",
+            "i've verified",
+        ),
+        *("verification passed", "verification successful"),
+    ),
+    "validat": ("validated that", "validated the", "validation passed"),
+    "tests ": ("all tests pass", "all the tests pass", "tests now pass", "all unit tests pass"),
+    "check": ("double-checked",),
+    "confirmed": ("confirmed that",),
+}
 """Words with which an answer says that it was checked."""
 _NUMBER = lazy_pattern(r"\d[\d,]*(?:\.\d+)?")
 _VALUE = lazy_pattern(r"\d[\w.,:-]+\w")  # begins with what can be searched for fast
@@ -89,20 +102,15 @@ _LOOKUPS: Final = ("search", "query", "find", "lookup", "look_up", "retriev", "f
 """Parts of the names of tools that look something up."""
 _KEYS: Final = ('"idempotency', '"idempotent', '"request_id"', '"client_token"', '"dedup', '"transaction_id"')
 """Beginnings of the names of arguments that make a repeated call harmless."""
-_COMPACTED: Final = (
-    "conversation summary",
-    "summary of the conversation",
-    "summary of our conversation",
-    "previous conversation was summarized",
-    "conversation so far",
-    "earlier messages were",
-    "earlier conversation",
-    "messages omitted",
-    "history truncated",
-    "context was compacted",
-    "session is being continued",
-    "<summary>",
-)
+_COMPACTED: Final = {
+    "summar": ("conversation summary", "summary of the conversation", "summary of our conversation", "<summary>"),
+    "conversation ": ("conversation so far", "previous conversation was summarized"),
+    "earlier ": ("earlier messages were", "earlier conversation"),
+    "omitted": ("messages omitted",),
+    "truncated": ("history truncated",),
+    "context was": ("context was compacted",),
+    "session is": ("session is being continued",),
+}
 """What harnesses write at the head of a message that stands for others."""
 
 Shown = Callable[[str], str]
@@ -135,7 +143,7 @@ def signals(
         found["compacted"] = True
     if answered:
         found |= _of_answers(answered, shown)
-    if new := tuple(_values(_added(asked, answered))):
+    if new := list(_values(_added(asked, answered))):
         found["values_in"] = new
     if said.finish_reason is None and not said.incomplete:  # files of runs seldom keep it
         said = replace(said, finish_reason="tool_calls" if said.tool_calls else "stop" if said.text else None)
@@ -151,7 +159,7 @@ def signals(
     elif said.text:
         found |= _of_final(raw, asked, said)
     written = said.text[:MAX_TEXT] + "".join([f" {call.arguments[:MAX_HEAD]}" for call in said.tool_calls])
-    if out := tuple(_values(written)):
+    if out := list(_values(written)):
         found["values_out"] = out
     return found
 
@@ -176,7 +184,17 @@ def _is_compacted(body: dict[str, Any], asked: RequestFacts) -> bool:
     messages = objs(body.get("messages") or body.get("input"))[:4]
     said = (m.get("content") for m in messages if m.get("role") != "tool")
     heads = "\n".join([(c if isinstance(c, str) else joined(c))[:MAX_HEAD] for c in said]).lower()
-    return any(mark in heads for mark in _COMPACTED)
+    return _holds_any(_COMPACTED, heads)
+
+
+def _holds_any(marks: dict[str, tuple[str, ...]], text: str) -> bool:
+    """Whether ``text`` has a phrase of ``marks``, which are told by the word that they have in common."""
+    for word, phrases in marks.items():
+        if word in text:
+            for phrase in phrases:
+                if phrase in text:
+                    return True
+    return False
 
 
 def _added(asked: RequestFacts, answered: tuple[tuple[str, ToolAnswer], ...]) -> str:
@@ -272,7 +290,7 @@ def _of_final(raw: bytes | bytearray, asked: RequestFacts, said: ResponseFacts) 
     if not asked.tools_offered and not asked.tool_answers:
         return found
     lowered = text.lower()
-    if any(words in lowered for words in _VERIFIED):
+    if _holds_any(_VERIFIED, lowered):
         found["verified"] = True
     numbers = [n for n in dict.fromkeys(_NUMBER.findall(text)) if len(n) >= 2][:MAX_VALUES]
     if numbers:

@@ -41,8 +41,7 @@ def stop_conflict(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"{of(group.n_hit, of_model, 'answer')} {were(group.n_hit)} cut before {quoted(group.subject)}, which"
-            " the prompt"
-            f" demands and the stop list holds; {rejected:,} {were(rejected)} turned down",
+            f" the prompt demands and the stop list holds; {rejected:,} {were(rejected)} turned down",
             f"Take {quoted(group.subject)} off the stop list at {case.place(group.site_id)}, or do not demand it.",
             {**share(group), "turned_down": rejected},
         )
@@ -75,8 +74,7 @@ def schema_invalid_args(case: Case, knob: str) -> Iterator[Blame]:
                 models = sorted(set(group.hits["model"].drop_nulls()))
                 advice = (
                     f"Declare {group.subject} strict at {place}, drop or convert what does not fit, or send its"
-                    " calls to"
-                    f" another model than {models[0] if models else 'this one'}."
+                    f" calls to another model than {models[0] if models else 'this one'}."
                 )
             yield Blame(
                 group,

@@ -26,8 +26,8 @@ LIMIT_MESSAGE: Final = (
     r"|\b(?:turn|step|iteration|recursion|round|request)s? limit\b"
 )
 TIME_TYPE: Final = r"(?i)timeout|timedout|time_?limit|deadline|TimeLimitExceeded"
-DOUBLE_STEPS: Final = ("recursion_limit",)
-"""Limits that count a turn twice: the model's step and that of its tools."""
+DOUBLE_STEPS: Final = ("recursion_limit", "max_messages")
+"""Limits that count a turn twice: the model's step or message, and that of its tools."""
 MIN_STEPS: Final = 3
 """Calls after which runs that break off together look like a limit."""
 MIN_PEERS: Final = 3

@@ -80,9 +80,8 @@ def never_ran(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"The tools did not find {group.subject} in {count(runs_hit, 'run')}",
-            f"Install {group.subject} where the tools of {case.place(group.site_id)} run, or say in the prompt"
-            " that it is"
-            " not there.",
+            f"Install {group.subject} where the tools of {case.place(group.site_id)} run, or say in the prompt that it"
+            " is not there.",
             {"runs": runs_hit, "tool_answers": group.hits.height},
         )
 

@@ -93,8 +93,7 @@ def lost_history(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"{count(group.hits.height, 'call')} of {group.subject} asked again, after the history was cut, what"
-            " had been"
-            f" asked before, in {count(runs, 'run')} that failed",
+            f" had been asked before, in {count(runs, 'run')} that failed",
             f"Keep what tools found when the history is cut at {case.place(group.site_id)}: pin facts, drop talk.",
             {"hit": group.hits.height, "of": group.exposed.height, "runs": runs},
         )
@@ -139,8 +138,7 @@ def cache_miss(case: Case, knob: str) -> Iterator[Blame]:
                 f" {were(group.n_hit)} read"
                 f" without the cache after the {noun} had changed ({lost:,} input tokens)",
                 f"Keep the {noun} at {case.place(group.site_id)} the same from call to call: put what changes (a"
-                " date, a"
-                " counter) after what stays.",
+                " date, a counter) after what stays.",
                 {**share(group), "uncached_tokens": lost},
             )
 
@@ -173,8 +171,7 @@ def withheld_info(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"{count(group.n_hit, 'answer')} of one agent to another held {count(values, 'value')}, none of which"
-            " was seen"
-            " again in the run, which failed",
+            " was seen again in the run, which failed",
             f"Hand over what {case.place(group.site_id)} found field by field, not in free text.",
             {"hit": group.n_hit, "of": group.n_exposed, "values": values},
         )

@@ -106,8 +106,7 @@ def no_progress(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"{of(group.hits.height, group.exposed.height, 'tool call')} brought nothing new, {STALE} or more in"
-            " a row, in"
-            f" {count(runs, 'run')} that failed",
+            f" a row, in {count(runs, 'run')} that failed",
             f"Stop the loop around {case.place(group.site_id)} or plan anew after {STALE} results without news.",
             {"hit": group.hits.height, "of": group.exposed.height, "runs": runs},
         )

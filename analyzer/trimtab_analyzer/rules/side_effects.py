@@ -69,8 +69,7 @@ def duplicate_side_effect(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"{of(n, group.exposed.height, 'change')} by {group.subject} repeated one with the same arguments"
-            " that had worked"
-            f" or may have, in {count(runs, 'run')}",
+            f" that had worked or may have, in {count(runs, 'run')}",
             f"Give {group.subject} an idempotency key at {case.place(group.site_id)}, or do not retry it.",
             {"hit": n, "of": group.exposed.height, "runs": runs},
         )

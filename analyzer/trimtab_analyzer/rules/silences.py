@@ -31,11 +31,9 @@ def refusal(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)}"
-            " refused,"
-            f" {how}",
+            f" refused, {how}",
             f"Route what {group.subject or 'the model'} refuses to another model at {case.place(group.site_id)},"
-            " or say in"
-            " the prompt what the request is for.",
+            " or say in the prompt what the request is for.",
             {**share(group), "by_words": by_words},
             is_candidate=is_candidate,
         )
@@ -58,7 +56,6 @@ def empty_output(case: Case, knob: str) -> Iterator[Blame]:
             " empty: no"
             " text and no tool call" + (f", after {thought:,} tokens of reasoning" if thought else ""),
             f"Ask once more where an answer is empty, at {case.place(group.site_id)}, then another model; look at"
-            " what its"
-            " decoding settings allow.",
+            " what its decoding settings allow.",
             {**share(group), "reasoning_tokens": thought},
         )
