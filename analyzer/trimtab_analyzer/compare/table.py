@@ -94,7 +94,7 @@ def read_store(con: Connection, knobs: Sequence[str] = (), sources: Sequence[str
 
     A knob's column holds the JSON text of the value that the run got of it, ``mixed`` where it got several.
     """
-    units = read_units(con, sources)
+    units = read_units(con, sources, knobs)
     frame = units.runs.rename({"site_id": "site"})
     for knob in knobs:
         of_run = (
