@@ -10,6 +10,7 @@ from math import sqrt
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
@@ -103,8 +104,11 @@ def newcombe(k1: int, n1: int, k2: int, n2: int) -> Difference:
 
 
 def codes(labels: ArrayLike) -> Ints:
-    """Whole numbers from 0 that tell equal labels from different ones."""
-    _, found = np.unique(np.asarray(labels), return_inverse=True)
+    """Whole numbers from 0 that tell equal labels from different ones, in the order of the labels."""
+    given = np.asarray(labels)
+    if given.dtype == object:  # texts, which numpy sorts one comparison of Python objects at a time
+        return pl.Series(given, dtype=pl.String).rank("dense").cast(pl.Int64).to_numpy() - 1
+    _, found = np.unique(given, return_inverse=True)
     return np.asarray(found, dtype=np.int64).reshape(-1)
 
 

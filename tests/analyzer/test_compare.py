@@ -83,6 +83,15 @@ def test_a_column_of_another_kind_is_refused(named: dict[str, str], says: str) -
         as_table(frame, named)
 
 
+def test_runs_without_any_outcome_are_compared_in_the_rest() -> None:
+    """A column of success that was only guessed and is empty is told and left out; one that was named is an error."""
+    frame = pl.DataFrame({"success": [None] * 4, "cost": [1.0, 2, 3, 4], "model": ["a", "a", "b", "b"]})
+    table = as_table(frame, {})
+    assert (["cost"], ["No row has a success, so success is not compared."]) == (list(table.measures), table.notes)
+    with pytest.raises(ColumnError, match="nothing but empty cells"):
+        as_table(frame, {"success": "success"})
+
+
 def test_files_of_every_form_give_the_same_comparison(tmp_path: Path) -> None:
     """CSV, TSV, Parquet and JSON lines; another form, a broken one and an empty one are named."""
     frame = _runs({"a": 0.5, "b": 0.8})

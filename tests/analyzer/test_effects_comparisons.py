@@ -162,12 +162,14 @@ def test_runs_inside_a_run_are_one_cluster(empty: Any) -> None:
 
 
 def test_what_a_process_decided_holds_for_the_runs_of_its_calls(empty: Any) -> None:
-    """A decision for the whole process is one of each rebuilt run."""
+    """A decision for the whole process is one of each rebuilt run; an unchanged knob is told where asked for."""
     empty.run("process", ended_ns=1, origin="process", is_split=True)
     for number in range(2):
         empty.run(f"b{number}", ended_ns=1, origin="rebuilt", parent_run_id="process")
     empty.decide("process", "parallelism", 4)
-    assert {("b0", "4"), ("b1", "4")} == set(read_units(empty.con).rows.select("run_id", "value").iter_rows())
+    rows = read_units(empty.con, knobs=["parallelism"]).rows
+    assert {("b0", "4"), ("b1", "4")} == set(rows.select("run_id", "value").iter_rows())
+    assert not len(read_units(empty.con).rows)
 
 
 def test_propensities_that_changed_are_told(empty: Any) -> None:

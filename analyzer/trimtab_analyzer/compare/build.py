@@ -15,6 +15,7 @@ import numpy as np
 from ..ask import Connection
 from ..effects import TRUSTED, Comparisons, compare_values, read_units
 from ..statistics import Floats
+from .columns import ColumnError
 from .frontier import Frontier, cost_frontier
 from .gap import Gap, harness_gaps
 from .scorecard import Score, scorecard
@@ -80,10 +81,8 @@ def compare(
         seed: of the bootstraps.
 
     Raises:
-        ColumnError: there are too many factors, or too few rows.
+        ColumnError: there are too many factors.
     """
-    from .columns import ColumnError
-
     if len(table.factors) > MOST_FACTORS:
         names = ", ".join(table.factors)
         raise ColumnError(

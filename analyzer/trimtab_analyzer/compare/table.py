@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from ..ask import Connection
-from ..effects import TRUSTED, read_units
+from ..effects import TRUSTED, read_runs, read_units
 from ..statistics import Floats, Ints, codes
 from .columns import NEVER_RAN, ColumnError, assigned
 
@@ -94,11 +94,11 @@ def read_store(con: Connection, knobs: Sequence[str] = (), sources: Sequence[str
 
     A knob's column holds the JSON text of the value that the run got of it, ``mixed`` where it got several.
     """
-    units = read_units(con, sources)
-    frame = units.runs.rename({"site_id": "site"})
+    frame = read_runs(con, sources).rename({"site_id": "site"})
+    rows = read_units(con, sources, knobs).rows if knobs else pl.DataFrame()  # decisions are the bulk of a store
     for knob in knobs:
         of_run = (
-            units.rows.filter(pl.col("knob") == knob)
+            rows.filter(pl.col("knob") == knob)
             .group_by("run_id")
             .agg(
                 pl.when((pl.col("value").n_unique() == 1) & (pl.col("value").null_count() == 0))
@@ -134,6 +134,8 @@ def as_table(
     trials = _trials(frame, columns)
     started = _started(frame, columns)
     measures = {}
+    if named.get("success") is None and "success" in columns and not frame[columns["success"]].count():
+        notes.append(f"No row has a {columns.pop('success')}, so success is not compared.")
     if "success" in columns:
         measures["success"] = _success(frame, columns["success"], notes)
     for part in ("cost", "latency"):

@@ -92,8 +92,13 @@ def read_runs(con: Connection, sources: Sequence[str] = TRUSTED) -> pl.DataFrame
     return ask(con, "effect_runs", RUNS, sources=list(sources))
 
 
-def read_units(con: Connection, sources: Sequence[str] = TRUSTED) -> Units:
-    """The units of the whole store.
+def read_units(con: Connection, sources: Sequence[str] = TRUSTED, knobs: Sequence[str] = ()) -> Units:
+    """The units of the whole store, of knobs that had several values at a line.
+
+    Args:
+        con: The store.
+        sources: Of outcomes that count.
+        knobs: Knobs to tell of even where they never change.
 
     Raises:
         ValueError: a source is unknown.
@@ -101,7 +106,7 @@ def read_units(con: Connection, sources: Sequence[str] = TRUSTED) -> Units:
     """
     with snapshot(con):
         runs = read_runs(con, sources)
-        rows = ask(con, "effect_units", UNITS)
+        rows = ask(con, "effect_units", UNITS, knobs=list(knobs))
         policies = ask(con, "effect_policies", POLICIES)
     rows = (
         rows.join(runs.select("run_id", "root", "success", "cost_usd", "model", "task", "day"), on="run_id")
