@@ -181,6 +181,7 @@ REPRESENTATIVE = (
 )  # fmt: skip
 
 
+@pytest.mark.timeout(900)  # ten processes, on a machine that may be busy
 def test_some_cases_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Faults do harm, their knobs and lines are found first, twins are quiet, and the keys are those of the docs."""
     arguments = ["--only", ",".join(REPRESENTATIVE), "--json", "--out", str(tmp_path)]
