@@ -41,16 +41,8 @@ CALLS_OF_A_RUN = 20
 NEW_CALLS = 1_000
 SECOND = 1_000_000_000
 COLUMNS = (
-    "calls",
-    "runs",
-    "store_mb",
-    "analyze_s",
-    "persist_s",
-    "total_s",
-    "cpu_s",
-    "peak_mb",
-    "findings",
-    "refresh_s",
+    *("calls", "runs", "store_mb", "analyze_s", "persist_s", "total_s", "cpu_s", "peak_mb", "findings"),
+    *("refresh_s", "refresh_cpu_s", "threads"),
 )
 
 FILL = """

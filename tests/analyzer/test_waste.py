@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from trimtab_analyzer.cost import CLASSES, ledger
+from trimtab_analyzer.findings import analyze
 from trimtab_analyzer.seconds import STATES
 from trimtab_analyzer.waste import BY, By, waste
 
@@ -90,6 +91,7 @@ def test_what_can_not_be_analysed_is_named(shelf: Any) -> None:
         ("seconds", "its start and end are not recorded", "run"): (1, ["gone"]),
         ("tokens", "answered without token counts, which count as 0", "attempt"): (1, ["c2.1"]),
     } == found
+    assert analyze(shelf.con) == []
 
 
 def test_an_empty_store_wastes_nothing(shelf: Any) -> None:
@@ -130,3 +132,5 @@ def test_one_giant_run_and_many_tiny_ones_are_analysed(shelf: Any, calls: int, e
     assert calls * 7 == found.money["cost_musd"].sum()
     assert found.time["key"].n_unique() == calls // each
     assert ledger(shelf.con).group_by("cls").len().filter(pl.col("cls") == "failed_attempt")["len"].item() == 6667
+    (finding,) = analyze(shelf.con)
+    assert ("provider_error", 6667) == (finding.rule, finding.calls)
