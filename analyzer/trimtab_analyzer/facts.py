@@ -24,6 +24,7 @@ ANSWERS: Final[Schema] = {
     "end": _TEXT,
     "parsed": _FLAG,
     "conversation_id": _TEXT,
+    "continues_call_id": _TEXT,
     "message_count": pl.Int32,
     "previous_response_id": _TEXT,
     "output_chars": _INT,

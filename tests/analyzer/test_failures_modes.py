@@ -131,6 +131,17 @@ def test_a_cycle_of_three_calls_is_a_loop(shelf: Any) -> None:
     assert {i for f in found for i in f.evidence["tools"]} >= {"c7:0", "c8:0", "c9:0"}
 
 
+def test_an_answer_said_three_times_is_no_progress(shelf: Any) -> None:
+    """In a conversation that grows, in a failed run; twice is not enough."""
+    for number in range(3):
+        assert _found(shelf, "no_progress") == []
+        shelf.call(output_digest="same", output_chars=9, message_count=2 + number)
+        if number == 0:
+            shelf.outcome("r1", False)
+    (finding,) = _found(shelf, "no_progress")
+    assert (finding.subject, finding.evidence["calls"]) == ("answers", ["c3"])
+
+
 @pytest.mark.parametrize(
     "facts",
     [

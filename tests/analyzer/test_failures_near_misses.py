@@ -221,6 +221,9 @@ def _conversation_reset(s: Any) -> None:
     turns("another", {"message_count": 4}, {"message_count": 2, "signals": {"opening": 8}})
     turns("kept by the server", {"message_count": 4}, {"message_count": 1, "previous_response_id": "x"})
     turns("grows", {"message_count": 2}, {"message_count": 4})
+    turns("taking turns", {"message_count": 2}, {"message_count": 4}, {"message_count": 2}, {"message_count": 6})
+    goes_on = f"UPDATE calls SET continues_call_id = 'c{s.calls - 2}' WHERE call_id = 'c{s.calls}'"
+    s.con.execute(goes_on)
     turns("after a failure", {"message_count": 4, "error_class": "server"}, {"message_count": 2})
 
 

@@ -98,6 +98,7 @@ class _Writer:
         self.conversation = hashlib.sha256(canonical(trace.request).encode())
         self.messages = 0
         self.said = bytearray()  # all text so far, to tell which numbers of an answer are in it
+        self.answers: list[tuple[str, ToolAnswer]] = []  # of tools, those that came last
 
     def run(self) -> ImportedRun:
         trace = self.trace
@@ -281,9 +282,11 @@ class _Writer:
         """What request and answer tell together, as in live capture."""
         first, last = _first_messages(self.trace), turn.sent[-1] if turn.sent else {}
         added = CHAT.request({"messages": [last]}, self.trace.path).last_user_text
-        asked = replace(self.facts, message_count=self.messages, last_user_text=added)
         before = self.trace.turns[n - 1].answers if n else ()
         answered = [(f"{self._call_id(n - 1)}:{a.index}", ToolAnswer(None, None, a.text)) for a in before]
+        self.answers = answered or self.answers
+        history = tuple(answer for _, answer in self.answers)
+        asked = replace(self.facts, message_count=self.messages, last_user_text=added, tool_answers=history)
         return signals({**self.trace.request, "messages": first}, self.said, asked, said, answered, self._shown)
 
     def _shown(self, word: str) -> str:

@@ -1,7 +1,7 @@
 -- What requests and responses said beyond the raw material of the ledger: what the rules about answers and conversations look at.
 -- Parameters: $run_ids VARCHAR[] or NULL for all runs.
 -- One row per attempt.
---   conversation_id  calls that continue each other
+--   conversation_id  calls that continue each other; continues_call_id is the one before
 --   n_offered        tools that the request offered
 --   is_text          a conversational call, no embedding
 --   opening … missing  signals of the exchange (trimtab_tracer.signals); NULL where it said nothing
@@ -12,6 +12,7 @@ SELECT
     a."end",
     a.parsed,
     c.conversation_id,
+    c.continues_call_id,
     a.message_count,
     a.previous_response_id,
     a.output_chars,

@@ -44,8 +44,12 @@ def _resets(case: Case) -> pl.DataFrame:
     shrank = (before("message_count") > pl.col("message_count")) & pl.col("opening").is_not_null()
     if rows.filter(shrank).is_empty():
         return rows.with_columns(is_reset=pl.lit(False))
+    # of several agents with one task that take turns, the one that had more messages goes on later
+    gone_on = rows["continues_call_id"].drop_nulls().unique().to_list()
+    rows = rows.with_columns(is_continued=pl.col("call_id").is_in(gone_on))
     is_reset = (
         shrank
+        & ~before("is_continued")
         & (pl.col("message_count") == pl.col("message_count").cum_min().over("thread"))
         & (before("asks") > 0)
         & ~before("is_failed")

@@ -14,6 +14,7 @@ import polars as pl
 from .. import facts
 from ..case import Blame, Case
 from ..wording import count, of
+from .threads import before, threads
 
 CYCLES: Final = (2, 3, 4)
 """Lengths of cycles that are looked for; a cycle of one call is a repeat."""
@@ -75,19 +76,18 @@ def _with_cycles(case: Case) -> pl.DataFrame:
         return rows.with_columns(is_cycle=pl.lit(False))
     won = case.outcomes.filter("success")["run_id"].to_list()
     can_turn = pl.col("args_digest").is_not_null() & (pl.col("mutates") != True).fill_null(True)  # noqa: E712
-    rows = rows.with_columns(
-        turn=pl.when(can_turn & ~pl.col("run_id").is_in(won)).then(pl.struct("name", "args_digest").hash() % 2**62),
-        same_result=pl.col("result_digest"),
-    )
-    same = (pl.col("turn") == pl.col("turn").shift(1).over("run_id")).fill_null(False)
+    # the run is part of what is compared, so that no window is needed: the rows of a run stand together
+    turn = pl.struct("run_id", "name", "args_digest").hash() % 2**62
+    rows = rows.with_columns(turn=pl.when(can_turn & ~pl.col("run_id").is_in(won)).then(turn))
+    same = (pl.col("turn") == pl.col("turn").shift(1)).fill_null(False)
     found = pl.lit(False)
     for n in CYCLES:
-        again = (pl.col("turn") == pl.col("turn").shift(n).over("run_id")).fill_null(False)
+        again = (pl.col("turn") == pl.col("turn").shift(n)).fill_null(False)
         length = n * (ROUNDS - 1)
         whole = again.cast(pl.Int8).rolling_sum(length) == length
         is_one_call = same.cast(pl.Int8).rolling_sum(length) == length
         # one of its calls at least says what it said before: polling two things that change is work
-        told = (pl.col("same_result") == pl.col("same_result").shift(n).over("run_id")).fill_null(False)
+        told = again & (pl.col("result_digest") == pl.col("result_digest").shift(n)).fill_null(False)
         is_stuck = told.cast(pl.Int8).rolling_sum(length) >= ROUNDS - 1
         ends = (whole & ~is_one_call & is_stuck).fill_null(False)
         found = found | pl.any_horizontal(ends.shift(-i).fill_null(False) for i in range(n))
@@ -96,10 +96,11 @@ def _with_cycles(case: Case) -> pl.DataFrame:
 
 def no_progress(case: Case, knob: str) -> Iterator[Blame]:
     """Stretches of a failed run in which tool calls with new arguments brought nothing that had not been seen."""
-    rows = facts.steps(case).filter(pl.col("call_id").is_not_null() & pl.col("result_digest").is_not_null())
+    known = pl.col("call_id").is_not_null() & pl.col("result_digest").is_not_null()
+    rows = facts.steps(case).filter(known & pl.col("is_lost"))
     rows = rows.with_columns(is_new=pl.struct("run_id", "result_digest").is_first_distinct())
     rows = rows.with_columns(stretch=pl.col("is_new").cum_sum())
-    is_stale = ~pl.col("is_new") & pl.col("repeats").is_null() & ~pl.col("is_broken") & pl.col("is_lost")
+    is_stale = ~pl.col("is_new") & pl.col("repeats").is_null() & ~pl.col("is_broken")
     enough = is_stale.sum().over("run_id", "stretch") >= STALE
     for group in case.groups(rows, knob, hit=is_stale & enough, subject=pl.lit("")):
         runs = group.hits["run_id"].n_unique()
@@ -110,13 +111,15 @@ def no_progress(case: Case, knob: str) -> Iterator[Blame]:
             f"Stop the loop around {case.place(group.site_id)} or plan anew after {STALE} results without news.",
             {"hit": group.hits.height, "of": group.exposed.height, "runs": runs},
         )
-    said = facts.answers(case).filter(pl.col("is_answer") & (pl.col("asks") == 0) & (pl.col("output_chars") > 0))
+    said = facts.answers(case).filter(
+        pl.col("is_answer") & pl.col("is_lost") & (pl.col("asks") == 0) & (pl.col("output_chars") > 0)
+    )
+    said = threads(said, ["run_id", "site_id"])
     alike = pl.lit(True)
     for n in range(1, SAME_SAID):
-        before = pl.col("output_digest").shift(n).over("run_id", "site_id")
-        fewer = pl.col("message_count").shift(n).over("run_id", "site_id") < pl.col("message_count")
-        alike = alike & (pl.col("output_digest") == before) & fewer
-    hit = alike.fill_null(False) & pl.col("is_lost") & ~pl.col("is_rejected")
+        grew = before("message_count", n) < pl.col("message_count")
+        alike = alike & (pl.col("output_digest") == before("output_digest", n)) & grew
+    hit = alike.fill_null(False) & ~pl.col("is_rejected")
     for group in case.groups(said, knob, hit=hit, subject=pl.lit("answers")):
         yield Blame(
             group,
