@@ -90,13 +90,11 @@ def _own(settings: Settings, run_id: str | None) -> Report:
     from trimtab_analyzer.report import build
 
     from ..local import own_store
-    from ..run_ids import whole_id
+    from ..run_ids import whole_id_in
 
     with own_store(settings) as store:
         with closing(store.cursor()) as con, load.snapshot(con):
-            if run_id is not None:
-                known = con.execute("SELECT run_id FROM runs ORDER BY started_ns DESC, run_id DESC").fetchall()
-                run_id = whole_id(run_id, (one for (one,) in known))
+            run_id = whole_id_in(con, run_id)
             case = Case.load(con)
             found = analyze(con, case=case)
             report = build(con, case=case, found=found) if run_id is None else build(con, run_id)
