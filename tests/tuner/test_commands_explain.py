@@ -57,46 +57,36 @@ def _findings(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[Any, str]
 
 
 def test_a_text_stands_beside_and_changes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without its explanations the document is the same, key by key, in the same order."""
-    before, _ = _findings(capsys)
+    """A configured model is asked only where a person says so; but for its words the document is the same, in order."""
     with _model() as provider:
         _configure(home, provider)
+        before, _ = _findings(capsys)
+        assert () == provider.log.entries
         after, err = _findings(capsys, "--explain")
     assert [WORDS] * len(before["findings"]) == [one.pop("explanation") for one in after["findings"]]
     assert json.dumps(before) == json.dumps(after)
     assert "" == err
 
 
-def test_off_by_default(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A configured model is not asked unless a person says so."""
+def test_report_carries_it(home: Path, tmp_path: Path) -> None:
+    """The report's page shows it."""
     with _model() as provider:
         _configure(home, provider)
-        document, _ = _findings(capsys)
-        assert 0 == main(["report", "--json"])
-        assert () == provider.log.entries
-    assert "explanation" not in document["findings"][0]
-
-
-def test_report_carries_it(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The report shows it as text and in the page."""
-    with _model() as provider:
-        _configure(home, provider)
-        assert 0 == main(["report", "--explain"])
-        assert WORDS in " ".join(capsys.readouterr().out.split())
         assert 0 == main(["report", "--explain", "--html", str(tmp_path / "r.html")])
     assert WORDS in (tmp_path / "r.html").read_text()
 
 
 def test_an_error_is_said_and_nothing_is_lost(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model that fails in the middle leaves the findings as they are, and one sentence."""
-    before, _ = _findings(capsys)
-    with _model({"text": WORDS, "times": 1}, {"fault": {"status": 500}}) as provider:
+    """Where the model fails the findings are printed as they are, with one sentence; what it said before stays."""
+    with _model({"fault": {"status": 500}}) as provider:
         _configure(home, provider)
-        after, err = _findings(capsys, "--explain")
-    assert len(before["findings"]) > 1
-    assert WORDS == after["findings"][0].pop("explanation")
-    assert before == after
-    assert f"explained 1 of {len(before['findings'])} findings, then: HTTPStatusError" in err
+        document, err = _findings(capsys, "--explain")
+    assert document["findings"]
+    assert not any("explanation" in one for one in document["findings"])
+    assert f"explained 0 of {len(document['findings'])} findings, then: HTTPStatusError" in err
+    with _model({"text": WORDS, "times": 1}, {"fault": {"status": 500}}) as provider:
+        texts, _ = explain([FINDING] * 3, Explainer(f"{provider.url}/v1", "m"))
+    assert [WORDS, None, None] == texts
 
 
 @pytest.mark.parametrize("more", [None, {"key_env": "HOUSE_KEY"}])

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from trimtab_tracer.errors import TrimtabError
+
+if TYPE_CHECKING:
+    import duckdb
 
 SHOWN = 4
 """How many ids a sentence lists."""
@@ -39,6 +43,18 @@ def whole_id(typed: str, ids: Iterable[str]) -> str:
     else:
         hint = f"the latest: {_list(known)}" if known else "there is none at all"
     raise TrimtabError(f"There is no run {typed!r}; {hint}. `trimtab report --json` lists all run ids.")
+
+
+def whole_id_in(con: duckdb.DuckDBPyConnection, typed: str | None) -> str | None:
+    """The id of the store's run that is meant; None where none was typed.
+
+    Raises:
+        TrimtabError: there is none, or more than one.
+    """
+    if typed is None:
+        return None
+    known = con.execute("SELECT run_id FROM runs ORDER BY started_ns DESC, run_id DESC").fetchall()
+    return whole_id(typed, (one for (one,) in known))
 
 
 def _near(typed: str, ids: list[str]) -> list[str]:

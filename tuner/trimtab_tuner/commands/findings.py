@@ -135,14 +135,12 @@ def _of_store(store: Store, run_id: str | None) -> Document:
     from trimtab_analyzer.inferred import infer
     from trimtab_analyzer.pins import pins
 
-    from ..run_ids import whole_id
+    from ..run_ids import whole_id_in
 
     with store.transaction() as con:
         infer(con)
     with closing(store.cursor()) as con, load.snapshot(con):
-        if run_id is not None:
-            known = con.execute("SELECT run_id FROM runs ORDER BY started_ns DESC, run_id DESC").fetchall()
-            run_id = whole_id(run_id, (one for (one,) in known))
+        run_id = whole_id_in(con, run_id)
         case = Case.load(con)
         found = analyze(con, case=case)
         document = pins(con, run_id, case=case, found=found)

@@ -91,13 +91,11 @@ def _own(settings: Settings, run_id: str | None) -> Report:
     from trimtab_tracer.prices import PriceList
 
     from ..local import own_store
-    from ..run_ids import whole_id
+    from ..run_ids import whole_id_in
 
     with own_store(settings) as store:
         with closing(store.cursor()) as con, load.snapshot(con):
-            if run_id is not None:
-                known = con.execute("SELECT run_id FROM runs ORDER BY started_ns DESC, run_id DESC").fetchall()
-                run_id = whole_id(run_id, (one for (one,) in known))
+            run_id = whole_id_in(con, run_id)
             prices = PriceList(settings.prices)
             case = Case.load(con, prices=prices)
             found = analyze(con, case=case)
