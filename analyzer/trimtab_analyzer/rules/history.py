@@ -43,7 +43,7 @@ def _resets(case: Case) -> pl.DataFrame:
     rows = threads(_sent(case), _THREAD)
     shrank = (before("message_count") > pl.col("message_count")) & pl.col("opening").is_not_null()
     if rows.filter(shrank).is_empty():
-        return rows.with_columns(is_reset=pl.lit(False))
+        return _beheaded(rows.with_columns(is_reset=pl.lit(False)))
     # of several agents with one task that take turns, the one that had more messages goes on later
     gone_on = rows["continues_call_id"].drop_nulls().unique().to_list()
     rows = rows.with_columns(is_continued=pl.col("call_id").is_in(gone_on))
@@ -56,11 +56,33 @@ def _resets(case: Case) -> pl.DataFrame:
         & (before("call_ended_ns") <= pl.col("started_ns"))
         & ~pl.col("compacted").fill_null(False)
     )
-    return rows.with_columns(is_reset=is_reset.fill_null(False))
+    return _beheaded(rows.with_columns(is_reset=is_reset.fill_null(False)))
+
+
+def _beheaded(rows: pl.DataFrame) -> pl.DataFrame:
+    """``rows`` where a request that goes on from another one without what that began with is a reset, too.
+
+    It has fewer messages than the one before, and neither its system prompt nor its first user message: whatever was to
+    be kept, the task was not. A hand-off changes the one, a summary the other (and says so), a window keeps the first.
+    """
+    earlier = rows.select(
+        continues_call_id="call_id", had_prompt="prompt_digest", had_opening="opening", had_messages="message_count"
+    ).unique("continues_call_id")
+    joined = rows.join(earlier, on="continues_call_id", how="left", maintain_order="left")
+    is_beheaded = (
+        pl.col("had_prompt").is_not_null()
+        & pl.col("had_opening").is_not_null()
+        & pl.col("prompt_digest").ne_missing(pl.col("had_prompt"))
+        & pl.col("opening").ne_missing(pl.col("had_opening"))
+        & (pl.col("message_count") < pl.col("had_messages"))
+        & ~pl.col("compacted").fill_null(False)
+    )
+    joined = joined.with_columns(is_reset=pl.col("is_reset") | is_beheaded.fill_null(False))
+    return joined.drop("had_prompt", "had_opening", "had_messages")
 
 
 def conversation_reset(case: Case, knob: str) -> Iterator[Blame]:
-    """Requests that begin a conversation anew while it waited for its tools, without a word for what was dropped."""
+    """Requests that begin a conversation anew or go on without its beginning, with no word for what was dropped."""
     for group in case.groups(_resets(case), knob, hit=pl.col("is_reset"), subject=pl.lit("")):
         runs = group.hits["run_id"].n_unique()
         yield Blame(

@@ -14,12 +14,16 @@ import polars as pl
 from .. import facts
 from ..case import Blame, Case
 from ..wording import a, count, of, quoted, were
+from .places import client, moved
 from .shares import fate, lost_calls, mark_lost, share
 
 
 def _refusals(case: Case, knob: str, error_class: str, subject: str, advice: str, what: str) -> Iterator[Blame]:
     hit = (pl.col("error_class") == error_class) & pl.col("futile").is_null()
-    for group in case.groups(mark_lost(case.attempts, hit), knob, hit=hit, subject=pl.col(subject)):
+    groups = case.groups(mark_lost(case.attempts, hit), knob, hit=hit, subject=pl.col(subject))
+    if error_class == "auth":  # the key was given where the client was made
+        groups = moved(groups, client(case))
+    for group in groups:
         lost, status = lost_calls(group), group.hits["http_status"].drop_nulls()
         said = quoted(next(iter(group.hits["error_message"].drop_nulls()), None))
         code = f" (HTTP {status[0]})" if len(status) else ""

@@ -17,6 +17,7 @@ from ..case import Blame, Case, Group
 from ..statistics import Interval, wilson
 from ..wording import count, of, quoted
 from .contracts import MISFIT
+from .places import definition, moved
 
 MOSTLY_EMPTY: Final = 0.5
 """Share of empty results above which a tool has none as a rule."""
@@ -108,14 +109,12 @@ def silent_tool_error(case: Case, knob: str) -> Iterator[Blame]:
     hit = (
         pl.col("is_lost") & (swallowed | reads_so).fill_null(False) & ~pl.col("is_broken") & pl.col("repeats").is_null()
     )
-    for group in case.groups(rows, knob, hit=hit, subject=pl.col("name")):
+    for group in moved(case.groups(rows, knob, hit=hit, subject=pl.col("name")), definition):
         n, empty = group.hits.height, group.hits.filter(pl.col("looks") == "empty").height
-        defined = group.hits["tool_site_id"].drop_nulls()
-        place = case.place(defined[0] if len(defined) else group.site_id)
         yield Blame(
             group,
             f"{of(n, group.exposed.height, 'call')} of the tool {group.subject} ended well with a result that"
             f" {'is empty' if empty == n else 'reads like an error'}",
-            f"Raise where {group.subject} ({place}) has no result, so that the agent can tell it from one.",
+            f"Raise where {group.subject} ({case.place(group.site_id)}) has none: the agent takes it for one.",
             {"hit": n, "of": group.exposed.height, "empty": empty},
         )
