@@ -6,7 +6,8 @@ what a person or a model wrote nothing but single words of at most 64 characters
 
 A module of its own because contents may be off, or deleted by the time that anyone asks, and because the live tracer
 and the importers must say the same. It is pure, looks at bounded beginnings of long texts, skips what a request gives
-no reason for (no tools, no stops) and takes some 20 us for a call of 2 kB. What it misses goes unseen.
+no reason for (no tools, no stops) and takes 20 us for a plain call of 2 kB, 60 us for a final answer after tools. What
+it misses goes unseen.
 
 =================  =====================================================================================================
 ``opening``        CRC-32 of the first user message: requests of one conversation share it
@@ -28,7 +29,7 @@ no reason for (no tools, no stops) and takes some 20 us for a call of 2 kB. What
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 from zlib import crc32
@@ -143,7 +144,7 @@ def signals(
         found["compacted"] = True
     if answered:
         found |= _of_answers(answered, shown)
-    if new := list(_values(_added(asked, answered))):
+    if new := _values(_added(asked, answered)):
         found["values_in"] = new
     if said.finish_reason is None and not said.incomplete:  # files of runs seldom keep it
         said = replace(said, finish_reason="tool_calls" if said.tool_calls else "stop" if said.text else None)
@@ -159,7 +160,7 @@ def signals(
     elif said.text:
         found |= _of_final(raw, asked, said)
     written = said.text[:MAX_TEXT] + "".join([f" {call.arguments[:MAX_HEAD]}" for call in said.tool_calls])
-    if out := list(_values(written)):
+    if out := _values(written):
         found["values_out"] = out
     return found
 
@@ -205,16 +206,14 @@ def _added(asked: RequestFacts, answered: tuple[tuple[str, ToolAnswer], ...]) ->
     return "\n".join(parts)
 
 
-def _values(text: str) -> Iterator[int]:
+def _values(text: str) -> list[int]:
     """CRC-32 of numbers, and of identifiers from their first digit on, of three characters or more, each once."""
-    seen: set[str] = set()
+    found: dict[str, None] = {}
     for match in _VALUE.finditer(text):
-        value = match[0].replace(",", "")
-        if value not in seen:
-            seen.add(value)
-            yield crc32(value.encode("utf-8", "replace"))
-            if len(seen) >= MAX_VALUES:
-                return
+        found[match[0].replace(",", "")] = None
+        if len(found) >= MAX_VALUES:
+            break
+    return [crc32(value.encode()) for value in found]
 
 
 def _of_answers(answered: tuple[tuple[str, ToolAnswer], ...], shown: Shown) -> dict[str, Any]:
