@@ -434,3 +434,13 @@ def shelf() -> Iterator[Shelf]:
 def stories() -> dict[str, Callable[[Shelf], None]]:
     """Per rule the shortest story in which it must speak, told to a shelf."""
     return STORIES
+
+
+@pytest.fixture(scope="session")
+def all_told() -> Iterator[Shelf]:
+    """A shelf to which every story was told; only to be read."""
+    made = begun()
+    for tell in STORIES.values():
+        tell(made)
+    yield made
+    made.con.close()

@@ -212,7 +212,7 @@ def _booked(shelf: Any, compensation: str | None, undoing: str | None, run_id: s
     ("compensation", "undoing", "advice"),
     [
         ("Trips.cancel", "failed", "Mend Trips.cancel, which should have undone book and failed 1 time with OSError."),
-        ("cancel", "not_run", "Undo by hand what cancel would have undone of book: an interrupt came first, 1 time."),
+        ("cancel", "not_run", "Undo book by hand: an interrupt came before cancel was called, 1 time."),
         (
             "cancel",
             "unknown",

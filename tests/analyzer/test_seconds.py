@@ -138,7 +138,7 @@ event = st.tuples(
 
 
 @given(st.lists(event, max_size=6), st.integers(0, 40))
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_parts_of_a_run_make_its_duration(shelf: Any, events: list[Any], length: int) -> None:
     """Whatever overlaps, fails or runs backwards, each run's parts sum to its length, to the nanosecond."""
     for table in ("attempts", "calls", "tool_calls", "runs"):

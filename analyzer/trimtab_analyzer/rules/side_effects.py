@@ -25,7 +25,7 @@ STAYED: Final = ("failed", "not_run")
 """What a saga says of a change whose compensation did not do its work (:class:`trimtab_tracer.records.SagaStep`)."""
 ADVICE: Final = {
     "failed": "Mend {name}, which should have undone {tool} and failed {times}{raised}.",
-    "not_run": "Undo by hand what {name} would have undone of {tool}: an interrupt came first, {times}.",
+    "not_run": "Undo {tool} by hand: an interrupt came before {name} was called, {times}.",
     "unknown": "Let {tool} end before its run does: it still ran when {name} should have undone it, {times}.",
     "declared": "Have {name} called, which is declared to undo {tool} and was not, {times}: open the run with"
     " trimtab.run(..., compensate=True).",
