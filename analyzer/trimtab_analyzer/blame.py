@@ -25,13 +25,13 @@ from typing import Any, Final
 import polars as pl
 
 from . import load
-from .ask import ask
 from .case import Case, Group
 from .failures import RULES, Rule
 from .findings import finding_id
 from .load import Connection, RunIds
 from .signals import Shown, signals_of
 from .steps import Step, content_folder, steps_of
+from .walk import walk
 
 TOLERANCE: Final = 1
 """Steps by which a blamed step may be off: the one that failed and the one that made it fail stand side by side."""
@@ -121,7 +121,7 @@ def blame(
         failed = load.outcomes(con, run_ids).filter("failed")["run_id"].to_list()
         if not failed:
             return []
-        hits = _rule_hits(con, case or Case.load(con), failed)
+        hits = _rule_hits(case or Case.load(con), failed)
         found: list[Blamed] = []
         for start in range(0, len(failed), BATCH):
             batch = failed[start : start + BATCH]
@@ -222,22 +222,17 @@ def _no_call(hits: Mapping[str | None, list[Hit]]) -> dict[str, Any]:
     }
 
 
-def _rule_hits(con: Connection, case: Case, failed: Sequence[str]) -> Hits:
+def _rule_hits(case: Case, failed: Sequence[str]) -> Hits:
     """What every rule hit in failed runs. The rules see all runs: what is usual is known from those that went well."""
-    harmless = ask(con, "harmless_tools", {"name": pl.String})["name"]
-    case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
-    ended = case.run_errors.filter("is_exception").select("run_id", "last_call_id")
-    last_calls: dict[str, str | None] = dict(ended.iter_rows())
     found: dict[str, dict[str | None, list[Hit]]] = defaultdict(lambda: defaultdict(list))
     looked_at = pl.DataFrame({"run_id": failed}, schema={"run_id": pl.String})
-    for rule in RULES:
-        explained: set[str] = set()
-        for one in rule.find(case, rule.knob):
+    for rule, _, blames, ends in walk(case, RULES):
+        for one, rows in zip(blames, ends, strict=True):
+            ended = set(rows.iter_rows())
             for run_id, call_id, tool_ids in _places(one.group, looked_at):
-                is_end = rule.ends_runs and call_id is not None and last_calls.get(run_id) == call_id
-                found[run_id][call_id].append(_hit(rule, one.group, one.title, is_end, tool_ids))
-                explained |= {run_id} if is_end else set()
-        case = replace(case, explained=case.explained | explained)
+                hit = _hit(rule, one.group, one.title, (run_id, call_id) in ended, tool_ids)
+                found[run_id][call_id].append(hit)
+        del blames, ends  # see walk: the rows of one rule at a time
     return found
 
 

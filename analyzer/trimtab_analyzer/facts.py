@@ -60,6 +60,9 @@ STEPS: Final[Schema] = {
     "looks": _TEXT,
     "is_keyed": _FLAG,
     "words": _INTS,
+    "compensation": _TEXT,
+    "undoing": _TEXT,
+    "undo_error": _TEXT,
 }
 RUNS: Final[Schema] = {
     "run_id": _TEXT,

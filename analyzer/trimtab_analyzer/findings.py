@@ -23,11 +23,11 @@ import polars as pl
 from trimtab_tracer.prices import PriceList
 
 from . import load
-from .ask import ask
 from .case import Blame, Case
 from .failures import RULES, Rule
 from .load import Connection, RunIds
 from .standing import Found, are_in_force, recent_calls
+from .walk import walk
 from .wording import count
 
 MAX_EVIDENCE: Final = 1000
@@ -124,31 +124,15 @@ def analyze(
         case = case or Case.load(con, run_ids, prices)
         findings: list[Finding] = []
         found: list[Found] = []
-        harmless = ask(con, "harmless_tools", {"name": pl.String})["name"]
-        case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
         recent = recent_calls(case)
-        for rule in rules:
-            blames = list(rule.find(case, rule.knob))
-            near = _of_hits(case, blames)
-            new = [_finding(near, rule, blame) for blame in blames]
-            case = _after(case, rule, blames, new)
-            findings += new
+        for rule, seen, blames, ends in walk(case, rules):
+            near = _of_hits(seen, blames)
+            findings += [_finding(near, rule, *each) for each in zip(blames, ends, strict=True)]
             failing = _failing(blames)
-            found += [Found.of(case, b.group, failing[bool(b.numbers.get("lost_calls"))], recent) for b in blames]
-            del blames  # the rows of one rule at a time: those of all are several times the store
+            found += [Found.of(seen, b.group, failing[bool(b.numbers.get("lost_calls"))], recent) for b in blames]
+            del seen, blames, ends, near  # see walk: the rows of one rule at a time
         current = are_in_force(case, found, recent)
     return rank(replace(f, is_current=is_current) for f, is_current in zip(findings, current, strict=True))
-
-
-def _after(case: Case, rule: Rule, blames: Sequence[Blame], new: Sequence[Finding]) -> Case:
-    """The case for the next rules: without the exceptions, attempts and verdicts that this one accounts for."""
-    case = replace(case, explained=case.explained.union(*(f.evidence["ended_runs"] for f in new)))
-    if rule.excuses:
-        case = replace(case, excused=case.excused.union(*(blame.group.hits["attempt_id"] for blame in blames)))
-    if rule.layer == "evaluator" and blames:
-        doubted = case.doubted.union(*(blame.group.hits["run_id"] for blame in blames))
-        case = replace(case, doubted=doubted, kept={})
-    return case
 
 
 def rank(findings: Iterable[Finding]) -> list[Finding]:
@@ -203,7 +187,7 @@ def _failing(blames: Sequence[Blame]) -> tuple[set[str], set[str]]:
     return found, lost_ids
 
 
-def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
+def _finding(case: Case, rule: Rule, blame: Blame, ends: pl.DataFrame) -> Finding:
     group, hits = blame.group, blame.group.hits
     by_tool = "tool_id" in hits.columns
     calls = hits["call_id"].drop_nulls().unique(maintain_order=True)
@@ -211,7 +195,7 @@ def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
     parts = case.ledger.join(hits, on="tool_id" if by_tool else "attempt_id", how="semi")
     attempts = parts["attempt_id"] if by_tool else hits["attempt_id"].drop_nulls()
     seen = hits["at_ns" if by_tool else "ended_ns"]
-    ended = _ended_runs(case, hits, by_tool) if rule.ends_runs else pl.Series(dtype=pl.String)
+    ended = ends["run_id"].unique(maintain_order=True)
     title = blame.title
     if len(ended):
         title += f"; {count(len(ended), 'run')} ended right there with an exception"
@@ -257,17 +241,6 @@ def _finding(case: Case, rule: Rule, blame: Blame) -> Finding:
         first_seen_ns=int(seen.min()),  # type: ignore[arg-type]
         last_seen_ns=int(seen.max()),  # type: ignore[arg-type]
     )
-
-
-def _ended_runs(case: Case, hits: pl.DataFrame, by_tool: bool) -> pl.Series:
-    """Runs that an exception ended right after a hit: no call of theirs began after the one that was hit."""
-    last = hits if by_tool else hits.filter("is_last")
-    until = pl.col("at_ns" if by_tool else "call_ended_ns")
-    after = case.run_errors.filter("is_exception").join(last.select("run_id", "call_id", until=until), on="run_id")
-    made_none = pl.col("last_call_id").is_null()
-    is_last = made_none | (pl.col("last_call_id") == pl.col("call_id")) | (pl.col("last_start_ns") < pl.col("until"))
-    after = after.filter(is_last)
-    return after["run_id"].unique(maintain_order=True)
 
 
 _COLUMNS: Final = tuple(load.FINDINGS)

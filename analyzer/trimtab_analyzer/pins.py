@@ -15,6 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from trimtab_tracer import __version__
+from trimtab_tracer.prices import PriceList
 
 from . import load
 from .ask import ask
@@ -48,7 +49,12 @@ Json = dict[str, Any]
 
 
 def pins(
-    con: Connection, run_id: str | None = None, *, case: Case | None = None, found: Sequence[Finding] | None = None
+    con: Connection,
+    run_id: str | None = None,
+    *,
+    case: Case | None = None,
+    found: Sequence[Finding] | None = None,
+    prices: PriceList | None = None,
 ) -> Json:
     """The findings over all runs of a store, or over one, and the blame of those that failed.
 
@@ -57,6 +63,7 @@ def pins(
         run_id: The only run to look at.
         case: The case of all runs, where it is loaded already; ``con`` is inside its snapshot.
         found: What the analysis of all runs says, where it was made already.
+        prices: For the ledger of what is not (:func:`~.cost.ledger`).
 
     Raises:
         StoreError: the store is of another version.
@@ -67,9 +74,9 @@ def pins(
         outcomes = {row["run_id"]: row for row in load.outcomes(con, ids).iter_rows(named=True)}
         if run_id is not None and not outcomes:
             raise LookupError(f"no run {run_id!r} in the store")
-        whole = case or Case.load(con)
+        whole = case or Case.load(con, prices=prices)
         if ids is not None:
-            found = analyze(con, ids)
+            found = analyze(con, ids, prices=prices)
         elif found is None:
             found = analyze(con, case=whole)
         gone = _gone(con, whole, {f.finding_id for f in found}) if ids is None else []

@@ -408,17 +408,39 @@ STORIES: dict[str, Callable[[Shelf], None]] = {
 }
 
 
-@pytest.fixture
-def shelf() -> Iterator[Shelf]:
+def begun() -> Shelf:
     """An empty store to fill; its line `site` is agent.py:14 and run `r1` has begun."""
     made = Shelf()
     made.site("site", 14, "client.chat.completions.create(")
     made.run()
+    return made
+
+
+@pytest.fixture(scope="session")
+def new_shelf() -> Callable[[], Shelf]:
+    """Makes a `shelf` that tests of a module share; whoever makes one closes its connection."""
+    return begun
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    """An empty store to fill; its line `site` is agent.py:14 and run `r1` has begun."""
+    made = begun()
     yield made
     made.con.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stories() -> dict[str, Callable[[Shelf], None]]:
     """Per rule the shortest story in which it must speak, told to a shelf."""
     return STORIES
+
+
+@pytest.fixture(scope="session")
+def all_told() -> Iterator[Shelf]:
+    """A shelf to which every story was told; only to be read."""
+    made = begun()
+    for tell in STORIES.values():
+        tell(made)
+    yield made
+    made.con.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_analyzer.carved import carried, carved
@@ -176,7 +176,6 @@ call = st.fixed_dictionaries(
 
 
 @given(st.lists(call, max_size=30))
-@settings(deadline=None)
 def test_no_prompt_carries_more_than_it_holds(calls: list[dict[str, Any]]) -> None:
     """Whatever grows, shrinks or fails, what is carried fits in the prompt and came in before."""
     rows = [row | {"attempt_id": n} for n, row in enumerate(sorted(calls, key=lambda row: row["conversation"]))]

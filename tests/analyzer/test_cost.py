@@ -177,7 +177,7 @@ call = st.tuples(
 
 
 @given(st.lists(call, max_size=7))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_parts_of_a_run_sum_to_its_total(shelf: Any, calls: list[Any]) -> None:
     """Whatever happened, each run's money and tokens are those of its attempts, and every attempt is in the ledger."""
     for table in ("attempts", "calls", "tool_calls", "tool_results", "outcomes"):

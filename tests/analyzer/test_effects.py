@@ -79,7 +79,7 @@ def test_the_sequence_is_what_bets_do_not_refute() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(-2, 2), st.floats(0, 1)), min_size=1, max_size=40), st.floats(-1, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_bets_follow_the_past_and_never_ruin(rows: list[tuple[float, float]], mean: float) -> None:
     """Whatever comes next, bets up to now stay; and no row takes all of the capital."""
     score = np.array([x for x, _ in rows])

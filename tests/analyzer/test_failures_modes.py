@@ -196,6 +196,54 @@ def test_a_change_left_by_a_run_that_only_failed_is_a_candidate(shelf: Any) -> N
     assert "condition" in finding.evidence["numbers"]
 
 
+def _booked(shelf: Any, compensation: str | None, undoing: str | None, run_id: str = "r1", **step: Any) -> None:
+    """A booking whose run an exception ends, and what the run's saga says of it."""
+    call_id = shelf.call(run_id, tools=[{"name": "book", "mutates": True, "ran_status": "ok"}])
+    ids = {"run_id": run_id, "tool_run_id": f"run {call_id}:0"}
+    shelf.con.execute("UPDATE tool_runs SET compensation = ? WHERE tool_run_id = ?", [compensation, ids["tool_run_id"]])
+    shelf.con.execute("UPDATE runs SET status = 'error', error_type = 'KeyError' WHERE run_id = ?", [run_id])
+    if undoing:
+        times = {"started_ns": shelf.now, "ended_ns": shelf.now}
+        said = {"tool": "book", "compensation": compensation, "status": undoing}
+        shelf.insert("saga_steps", {"saga_id": call_id, "number": 1, **ids, **said, **times} | step)
+
+
+@pytest.mark.parametrize(
+    ("compensation", "undoing", "advice"),
+    [
+        ("Trips.cancel", "failed", "Mend Trips.cancel, which should have undone book and failed 1 time with OSError."),
+        ("cancel", "not_run", "Undo book by hand: an interrupt came before cancel was called, 1 time."),
+        (
+            "cancel",
+            "unknown",
+            "Let book end before its run does: it still ran when cancel should have undone it, 1 time.",
+        ),
+        ("cancel", None, "Have cancel called, which is declared to undo book and was not, 1 time: open the run with"),
+        (None, "undeclared", "Take book back where the run fails (declare what undoes it), or write last, at agent.py"),
+        (None, None, "Take book back where the run fails (declare what undoes it), or write last, at agent.py"),
+    ],
+)
+def test_advice_names_the_compensation_that_did_not_work(
+    shelf: Any, compensation: str | None, undoing: str | None, advice: str
+) -> None:
+    """A change that a saga did not undo stayed, and what helps depends on why."""
+    _booked(shelf, compensation, undoing, error_type="OSError" if undoing == "failed" else None)
+    (finding,) = _found(shelf, "uncompensated_side_effect")
+    assert (finding.subject, finding.calls, finding.evidence["runs"]) == ("book", 1, ["r1"])
+    assert finding.advice.startswith(advice)
+    told = finding.evidence["numbers"]["compensations"]
+    assert [(one["compensation"], one["n"]) for one in told] == ([(compensation, 1)] if compensation else [])
+
+
+def test_a_change_that_a_saga_could_not_undo_stays_whatever_else_was_cancelled(shelf: Any) -> None:
+    """A later call that takes something back counts for changes of which no saga says anything."""
+    for run_id, undoing in (("r1", "failed"), (shelf.run("r2"), None)):
+        _booked(shelf, "refund", undoing, run_id)
+        shelf.call(run_id, tools=[{"name": "cancel_order", "mutates": True}])
+    (finding,) = _found(shelf, "uncompensated_side_effect")
+    assert finding.evidence["runs"] == ["r1"]
+
+
 def test_candidates_stand_below_what_is_certain(shelf: Any) -> None:
     """And among what is certain a mode that surely loses a run stands above one that seldom does."""
     shelf.call(signals={"numbers": [2, 2]}, finish_reason="length")

@@ -272,6 +272,14 @@ def _uncompensated_side_effect(s: Any) -> None:
     s.call(s.run("changes nothing", **ended), tools=[{"mutates": False}, {"mutates": None}])
     s.call(_won(s, "won"), tools=[book])
     s.call(_lost(s, "nothing failed after it"), tools=[FAILS, book])
+    undone = s.call(s.run("undone by its saga", **ended), tools=[book | {"ran_status": "ok"}])
+    for number, status in enumerate(("failed", "compensated", "failed")):  # of nested runs, each with its saga
+        step = {"saga_id": f"s{number}", "number": 1, "run_id": "outer", "tool": "book", "status": status}
+        step |= {"tool_run_id": f"run {undone}:0", "compensation": "withdraw", "started_ns": number, "ended_ns": number}
+        s.insert("saga_steps", step)
+    taken = s.call(s.run("taken back by what it declares", **ended), tools=[book | {"ran_status": "ok"}])
+    s.con.execute("UPDATE tool_runs SET compensation = 'Trip.put_away' WHERE tool_run_id = ?", [f"run {taken}:0"])
+    s.call("taken back by what it declares", tools=[{"name": "put_away", "mutates": True}])
 
 
 def _cache_miss(s: Any) -> None:

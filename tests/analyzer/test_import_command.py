@@ -228,7 +228,7 @@ def test_reports_on_what_was_imported(home: Path, traces: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["report"], "There is nothing to report"),
+        (["report"], "There is nothing to look at"),
         (["report", "--run", "nope"], "There is no run 'nope'"),
         (["report", "--html", "no/such/folder/r.html"], "no/such/folder/r.html: can't be written"),
     ],

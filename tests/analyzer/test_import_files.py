@@ -117,7 +117,7 @@ def test_an_asked_for_format_is_the_only_one(tmp_path: Path) -> None:
         read_file(path, only="mini-swe-agent")
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     JSON
     | MESSAGES

@@ -11,6 +11,8 @@ import pytest
 
 from trimtab_analyzer.findings import analyze, persist
 from trimtab_analyzer.pins import pins, select
+from trimtab_tracer.prices import PriceList
+from trimtab_tracer.setting_values import PriceOverride
 
 DOCS = Path(__file__).parents[2] / "docs" / "findings.md"
 
@@ -53,6 +55,16 @@ def test_a_finding_names_its_places(shelf: Any) -> None:
         one["amounts"][key] for key in ("runs", "failed_runs", "ended_runs", "calls", "cost_musd")
     )
     assert ["ts"] == one["spans"]
+
+
+def test_a_missed_cache_costs_what_the_users_prices_say(shelf: Any, stories: Any) -> None:
+    """Over all runs and over one; a model that no list has wasted no known money."""
+    stories["cache_miss"](shelf)
+    prices = PriceList([PriceOverride("m1", input=2.0, output=10.0, cache_read=0.5)])
+    for run_id in (None, "r1"):
+        (unknown,), (known,) = (pins(shelf.con, run_id, prices=p)["findings"] for p in (None, prices))
+        assert ("cache_miss", 0) == (unknown["mode"], unknown["amounts"]["wasted_musd"])
+        assert known["amounts"]["wasted_musd"] > 0
 
 
 def test_numbers_are_those_of_the_findings(shelf: Any) -> None:

@@ -46,12 +46,10 @@ def test_every_finding_is_shown_with_its_line(rule: str, shelf: Any, stories: di
     assert from_json(json.loads(json.dumps(as_json(report)))) == report
 
 
-def test_the_parts_of_the_ledger_sum_to_the_total(shelf: Any, stories: dict[str, Callable[[Any], None]]) -> None:
+def test_the_parts_of_the_ledger_sum_to_the_total(all_told: Any) -> None:
     """Over all stories at once, class by class, nothing is lost and nothing counted twice."""
-    for tell in stories.values():
-        tell(shelf)
-    report = build(shelf.con)
-    spent = shelf.con.execute("SELECT sum(cost_musd)::BIGINT, count(*) FROM attempts").fetchall()
+    report = build(all_told.con)
+    spent = all_told.con.execute("SELECT sum(cost_musd)::BIGINT, count(*) FROM attempts").fetchall()
     assert [(sum(line.cost_musd for line in report.ledger), report.totals.attempts)] == spent
     assert sum(line.cost_musd for line in report.ledger if line.is_waste) == report.totals.wasted_musd
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
@@ -41,12 +40,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.fixture
-def page(shelf: Any, stories: dict[str, Callable[[Any], None]]) -> str:
-    """The report of a store in which every rule speaks."""
-    for tell in stories.values():
-        tell(shelf)
-    return as_html(build(shelf.con))
+@pytest.fixture(scope="module")
+def page(all_told: Any) -> str:
+    """The report of a store to which every story was told."""
+    return as_html(build(all_told.con))
 
 
 def test_the_page_loads_nothing(page: str) -> None:

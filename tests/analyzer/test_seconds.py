@@ -118,7 +118,6 @@ span = st.tuples(st.integers(-5, 40), st.integers(0, 20), st.integers(0, 2))
 
 
 @given(st.lists(span, max_size=12), st.integers(0, 30))
-@settings(deadline=None)
 def test_each_instant_is_in_the_first_state_under_way(spans: list[tuple[int, int, int]], length: int) -> None:
     """The sweep gives what a look at every single nanosecond gives, to the owner."""
     given = [Span(start, start + took, rank, row) for row, (start, took, rank) in enumerate(spans)]
@@ -139,7 +138,7 @@ event = st.tuples(
 
 
 @given(st.lists(event, max_size=6), st.integers(0, 40))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_parts_of_a_run_make_its_duration(shelf: Any, events: list[Any], length: int) -> None:
     """Whatever overlaps, fails or runs backwards, each run's parts sum to its length, to the nanosecond."""
     for table in ("attempts", "calls", "tool_calls", "runs"):

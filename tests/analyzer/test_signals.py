@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_analyzer.code_blocks import runnable, without_code
@@ -143,6 +143,7 @@ def test_a_short_word_says_little() -> None:
     assert "says_little" not in shown(("I will look into it.", ASK), {"said": "DONE", "actions": act()})[1]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.text(max_size=60), st.text(max_size=60)), max_size=6))
 def test_any_words_can_be_read(told: list[tuple[str, str]]) -> None:
     """Whatever was said, every step gets signals of the table, each at most once."""

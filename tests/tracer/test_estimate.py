@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_tracer.estimate import PER_MESSAGE, estimated, tokens_in
@@ -127,7 +127,6 @@ def test_pictures_and_ids_are_no_text() -> None:
 
 
 @given(JSON, JSON, st.sampled_from(["openai.chat", "openai.embeddings", "gemini", "ollama"]))
-@settings(deadline=None)
 def test_any_body_has_an_estimate(request: object, response: object, api: str) -> None:
     """Whatever JSON went over the wire, nothing raises and no count is negative."""
     bodies = ({"messages": request, "tools": request}, {"choices": response})

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_tracer.digests import digest
@@ -363,7 +363,6 @@ def no_constant(name: str) -> None:
     raise AssertionError(name)
 
 
-@settings(deadline=None)
 @given(calls=st.lists(st.tuples(st.sampled_from(PATHS), BODY, BODY, st.booleans()), max_size=4))
 def test_odd_bodies_never_raise(calls: list[tuple[str, Any, Any, bool]]) -> None:
     """Any bodies in any order yield records that can be written, read back and stored as UTF-8."""

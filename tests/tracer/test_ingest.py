@@ -126,7 +126,7 @@ def test_what_a_knob_may_become_is_kept(store: Store) -> None:
 
 
 @given(st.integers(0, 10**9), st.integers(1, 4), st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_order_and_any_batches(
     opened: Store, expected: dict[str, list[Any]], seed: int, batches: int, again: bool
 ) -> None:

@@ -159,7 +159,7 @@ json_values = st.recursive(
 
 
 @given(json_values, json_values, st.sampled_from([CHAT, RESPONSES, MESSAGES, GEMINI, OLLAMA]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_odd_bodies_have_no_links_and_raise_nothing(request: Any, response: Any, path: str) -> None:
     """Whatever JSON comes, the keys are letters and digests."""
     request, response = (

@@ -161,7 +161,7 @@ def expected(opened: Store) -> dict[str, list[Any]]:
 
 
 @given(st.integers(0, 10**9), st.integers(1, 8))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_any_order_and_any_batches(opened: Store, expected: dict[str, list[Any]], seed: int, batches: int) -> None:
     """However the records are shuffled and cut into batches, the rows are the same in the end."""
     records = two_tasks()
@@ -191,7 +191,7 @@ def spans() -> list[r.Record]:
 
 @given(st.integers(0, 10**9), st.integers(1, 8))
 @example(0, 30)
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=2)
 def test_spans_are_in_the_runs_of_their_calls(opened: Store, seed: int, batches: int) -> None:
     """Spans around calls that come to be in rebuilt and declared runs are there too, in any order and any batches."""
     records = two_tasks() + spans()
@@ -228,7 +228,7 @@ def traced_tasks() -> list[r.Record]:
 
 
 @given(st.integers(0, 10**9), st.integers(1, 8))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_traces_tie_in_any_order_and_any_batches(opened: Store, seed: int, batches: int) -> None:
     """Calls are in the run of their trace, unless very many share it, however they come."""
     records = traced_tasks()

@@ -123,7 +123,7 @@ COUNT = st.integers(0, 400_000)
 
 
 @given(st.sampled_from(MODELS), COUNT, COUNT, COUNT, COUNT)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_our_sum_is_the_librarys(model: str, fresh: int, read: int, write: int, output: int) -> None:
     """Multiplying rates gives exactly what genai-prices computes, for every mix of tokens."""
     whole = fresh + read + write

@@ -364,7 +364,7 @@ def stories(draw: st.DrawFn) -> list[tuple[Call, list[Link]]]:
 
 
 @given(stories(), st.integers(0, 2**32), st.integers(1, 6), st.sampled_from([4, MAX_CALLS]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_order_and_any_batches(
     story: list[tuple[Call, list[Link]]], seed: int, batches: int, max_calls: int
 ) -> None:
@@ -388,7 +388,7 @@ def compare_orders(story: list[tuple[Call, list[Link]]], seed: int, batches: int
 
 
 @given(st.integers(1, 6), st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_interleaved_agents_come_apart(agents: int, seed: int) -> None:
     """Agents whose turns are mixed in any way, in one process, are told apart."""
     chance = random.Random(seed)

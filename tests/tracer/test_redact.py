@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import trimtab
@@ -117,7 +117,6 @@ def test_other_text_stays(text: str) -> None:
     assert redact(text) == text
 
 
-@settings(deadline=None)
 @given(text=TEXT)
 def test_redact_is_idempotent(text: str) -> None:
     """Redacting twice is redacting once."""
@@ -125,7 +124,6 @@ def test_redact_is_idempotent(text: str) -> None:
     assert redact(once) == once
 
 
-@settings(deadline=None)
 @given(
     value=st.recursive(
         st.none() | st.integers() | TEXT,
@@ -204,7 +202,6 @@ def test_readable_paths_stay(path: str) -> None:
     assert redact_url(path) == path
 
 
-@settings(deadline=None)
 @given(url=TEXT)
 def test_redact_url_is_idempotent(url: str) -> None:
     """Masking a URL twice is masking it once."""

@@ -208,7 +208,7 @@ VALUES = st.none() | st.integers() | st.text() | st.floats()
 
 
 @given(st.sampled_from([row.name for row in TABLE]), VALUES)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_argument_resolves_or_is_refused_by_name(name: str, value: object) -> None:
     """Whatever is passed for a setting, the answer is settings, or an error that names it."""
     with suppress(SettingsError):

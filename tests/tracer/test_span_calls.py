@@ -135,7 +135,7 @@ def expected(opened: Store) -> dict[str, list[Any]]:
 
 
 @given(st.integers(0, 10**9), st.integers(1, 9), st.booleans())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_any_order_and_any_batches(
     opened: Store, expected: dict[str, list[Any]], seed: int, batches: int, again: bool
 ) -> None:
@@ -172,7 +172,7 @@ DRAWN = st.tuples(
 
 
 @given(st.lists(DRAWN, min_size=2, max_size=10), st.randoms(use_true_random=False), st.integers(2, 5))
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_any_set_in_any_batches(opened: Store, drawn: list[Any], chance: random.Random, batches: int) -> None:
     """Whatever overlaps, nests and shares ids, one batch and several shuffled ones give the same rows, and each call
     that a span belongs to is there."""

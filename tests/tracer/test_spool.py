@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
@@ -108,7 +108,7 @@ def losses(directory: Path) -> Counter[tuple[str, str]]:
 
 
 @given(st.lists(ANY_RECORD, max_size=5))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, written: list[r.Record]) -> None:
     """Whatever records are written are read again, equal and in order, from one finished segment."""
     spool = tmp_path_factory.mktemp("spool")
@@ -121,7 +121,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, written: list[r.Re
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_cut_at_any_byte(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """A segment cut at any byte gives every record before the cut and nothing else."""
     spool = tmp_path_factory.mktemp("spool")
@@ -139,7 +139,7 @@ def test_cut_at_any_byte(tmp_path_factory: pytest.TempPathFactory, data: st.Data
 
 
 @given(st.integers(0, 2000), st.integers(0, 255))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_damaged_byte_costs_its_line_only(tmp_path_factory: pytest.TempPathFactory, at: int, value: int) -> None:
     """One wrong byte spoils at most the line it is in and the next; no record is invented."""
     written = [attempt(n) for n in range(6)]
@@ -290,7 +290,7 @@ def test_a_file_where_the_spool_should_be(tmp_path: Path) -> None:
 
 
 @given(st.lists(ANY_RECORD, max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_several_at_once_are_read_like_one_by_one(
     tmp_path_factory: pytest.TempPathFactory, written: list[r.Record]
 ) -> None:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_tracer.rejections import rejection
@@ -175,7 +175,6 @@ def test_message_is_the_line_that_says_it(text: str, message: str) -> None:
     assert tool_status(text).message == message
 
 
-@settings(deadline=None)
 @given(text=st.text() | RESULT.map(json.dumps), is_error=st.none() | st.booleans())
 def test_verdicts_never_raise(text: str, is_error: bool | None) -> None:
     """Any text has a verdict, and an error flag is never overruled to ok."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_tracer.wire.errors import RETRYABLE, classify
@@ -96,7 +96,6 @@ def test_failures_have_one_vocabulary(
     assert classify(status, exception, kind, code, message) == expected
 
 
-@settings(deadline=None)
 @given(status=st.none() | st.integers(0, 999), exception=TEXT, kind=TEXT, code=TEXT, message=TEXT)
 def test_classify_never_raises(
     status: int | None, exception: str | None, kind: str | None, code: str | None, message: str | None

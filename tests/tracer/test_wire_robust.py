@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_tracer.wire.facts import RequestFacts, ResponseFacts
@@ -46,7 +46,6 @@ def format_of(api: str) -> WireFormat:
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(deadline=None)
 @given(body=BODY, path=st.text(max_size=30))
 def test_parsers_never_raise(api: str, body: dict[str, Any], path: str) -> None:
     """Bodies of any shape, with the providers' own words in the wrong places, read as facts."""
@@ -57,7 +56,6 @@ def test_parsers_never_raise(api: str, body: dict[str, Any], path: str) -> None:
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(deadline=None)
 @given(
     values=st.lists(BODY | JSON, max_size=5), kinds=st.lists(st.none() | st.sampled_from(WORDS), min_size=5, max_size=5)
 )

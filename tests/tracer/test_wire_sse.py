@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_tracer.wire import ndjson, sse
@@ -22,7 +22,6 @@ EVENTS = [
 ]
 
 
-@settings(deadline=None)
 @given(cuts=st.lists(st.integers(0, len(STREAM)), max_size=8))
 def test_chunk_borders_change_nothing(cuts: list[int]) -> None:
     """A stream cut at any bytes, also inside a letter or a CRLF, gives the same events."""
@@ -31,7 +30,6 @@ def test_chunk_borders_change_nothing(cuts: list[int]) -> None:
     assert list(sse.parse(chunks)) == EVENTS
 
 
-@settings(deadline=None)
 @given(end=st.integers(0, len(STREAM)))
 def test_truncated_stream_keeps_what_arrived(end: int) -> None:
     """A stream cut anywhere gives a prefix of its events, the last of which may be a part of one."""
@@ -40,7 +38,6 @@ def test_truncated_stream_keeps_what_arrived(end: int) -> None:
     assert not found or EVENTS[len(found) - 1].data.startswith(found[-1].data.rstrip("\ufffd"))
 
 
-@settings(deadline=None)
 @given(body=st.binary(max_size=200))
 def test_any_bytes_parse(body: bytes) -> None:
     """No bytes raise, and every event holds a line that the body had."""

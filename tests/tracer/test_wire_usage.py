@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_tracer.wire.facts import Usage
@@ -128,7 +128,6 @@ def test_anthropic_without_fresh_tokens_has_no_input() -> None:
     assert Usage(None, 3, None, 7) == usage("anthropic.messages", {"cache_read_input_tokens": 3, "output_tokens": 7})
 
 
-@settings(deadline=None)
 @given(api=st.sampled_from(["openai.chat", "anthropic.messages", "gemini", "ollama"]), raw=JSON)
 def test_usage_never_raises(api: str, raw: object) -> None:
     """Any JSON value reads as a usage or as none."""
@@ -136,7 +135,6 @@ def test_usage_never_raises(api: str, raw: object) -> None:
     assert found is None or found.cost_reported_usd is None or Decimal(found.cost_reported_usd) >= 0
 
 
-@settings(deadline=None)
 @given(
     raw=st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens"]), COUNTS, min_size=1),
     text=st.text(),
@@ -151,7 +149,6 @@ def test_fragment_is_the_bodys_usage(raw: dict[str, int], text: str, spaced: boo
     assert raw == json.loads(found)
 
 
-@settings(deadline=None)
 @given(
     tail=st.binary(max_size=300) | st.text(alphabet='{}[]":,usage 0\\', max_size=200).map(str.encode), key=st.booleans()
 )
@@ -224,7 +221,6 @@ def test_model_in_the_path() -> None:
     assert model_in("/v1/chat/completions") is None
 
 
-@settings(deadline=None)
 @given(body=st.binary(max_size=200) | JSON.map(lambda v: json.dumps(v).encode()))
 def test_model_of_never_raises(body: bytes) -> None:
     """Any bytes give a name or None."""

@@ -49,7 +49,7 @@ def passed(body: bytes, cuts: list[int]) -> bytes:
     return b"".join(kept.feed(body[a:b]) for a, b in itertools.pairwise(edges)) + kept.rest()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     parts=st.lists(chunks | others, max_size=6),
     eol=st.sampled_from(["\n", "\r\n", "\r"]),
@@ -65,7 +65,6 @@ def test_caller_gets_the_stream_of_one_who_did_not_ask(
     assert bare == passed(bare, cuts)
 
 
-@settings(deadline=None)
 @given(body=st.binary(max_size=300).filter(lambda body: b'"usage"' not in body), cuts=st.lists(st.integers(0, 300)))
 def test_any_other_bytes_pass(body: bytes, cuts: list[int]) -> None:
     """Whatever a server sends instead of a stream reaches the caller as it is."""

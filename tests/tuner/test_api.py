@@ -203,7 +203,7 @@ def test_a_value_that_cannot_be_used_is_422(seven: httpx.Client, parameters: dic
 
 
 @given(cursor=st.text(min_size=1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_made_up_cursor_is_refused(seven: httpx.Client, cursor: str) -> None:
     """Whatever is passed as a cursor, it is one of this list or refused with 400."""
     for path in ("/v1/runs", "/v1/sites"):

@@ -45,10 +45,10 @@ def test_a_running_sidecar_answers(sidecar: Any, settings: Settings, spool: Any,
 
 
 def test_a_home_without_a_recording_is_named(settings: Settings, capsys: Any) -> None:
-    """Nothing to add up is said with the home that was looked at."""
+    """That there is nothing to add up is said with the home that was looked at."""
     code, _, error = _main(capsys, "waste", "--home", str(settings.home))
     assert code != 0
-    assert f"There is nothing to add up: {settings.home}" in error
+    assert f"There is nothing to look at: {settings.home}" in error
 
 
 def test_the_groupings_are_those_of_the_analyzer() -> None:

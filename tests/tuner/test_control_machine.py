@@ -275,7 +275,5 @@ class Decisions(RuleBasedStateMachine):
         assert len(running) <= 2
 
 
-Decisions.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Decisions.TestCase.settings = settings(max_examples=15, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 test_decisions = Decisions.TestCase

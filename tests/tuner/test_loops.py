@@ -33,6 +33,23 @@ def test_a_step_that_raises_is_repeated_and_logged_once(caplog: pytest.LogCaptur
     assert "secret" not in str(loop.state)
 
 
+def test_an_interrupt_is_the_main_threads_affair() -> None:
+    """Polars raises KeyboardInterrupt in the thread that computes; the step is done again, and nothing is told."""
+    again = threading.Event()
+    steps = iter([KeyboardInterrupt])
+
+    def step() -> None:
+        for error in steps:
+            raise error
+        again.set()
+
+    loop = Loop("analysis", step, 0.001)
+    loop.start()
+    assert again.wait(10)
+    loop.stop()
+    assert loop.state.failures == 0
+
+
 def test_one_good_step_makes_a_loop_healthy_again() -> None:
     """What ``/v1/health`` shows is the last step, with the failures before it still counted."""
     todo = [RuntimeError("once"), None]

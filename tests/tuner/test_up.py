@@ -161,7 +161,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
     start: Start, settings: Settings, spool: SpoolWriter, some_run: SomeRun
 ) -> None:
     """While the store can't grow, records stay in the spool and the log says so; with room again each is there once."""
-    for n in range(400):
+    for n in range(150):
         for record in some_run(n):
             assert spool.write(record)
     spool.close()
@@ -183,4 +183,4 @@ sys.exit(main(["up", "--port", "0", "--no-dashboard", "--home", sys.argv[1]]))
     again.terminate()
     assert "the spool is collected" in again.communicate(timeout=240)[0]
     with Store.open(settings.store_path) as store, closing(store.cursor()) as con:
-        assert con.execute("SELECT count(*), count(DISTINCT attempt_id) FROM attempts").fetchall() == [(800, 800)]
+        assert con.execute("SELECT count(*), count(DISTINCT attempt_id) FROM attempts").fetchall() == [(300, 300)]

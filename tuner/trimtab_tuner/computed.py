@@ -96,7 +96,7 @@ class Computed:
         """
         from trimtab_analyzer.pins import pins
 
-        return self._result("pins", run_id, pins)
+        return self._result("pins", run_id, lambda con, run: pins(con, run, prices=self._prices))
 
     def _result(
         self,

@@ -114,7 +114,7 @@ def own_store(settings: Settings) -> Iterator[Store]:
 
     if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
         raise TrimtabError(
-            f"There is nothing to report: {settings.home} holds no recording. Add `trimtab.instrument()` to an agent"
+            f"There is nothing to look at: {settings.home} holds no recording. Add `trimtab.instrument()` to an agent"
             " and run it here, bring recorded runs in with `trimtab import`, or name another home with --home."
         )
     with Store.open(settings.store_path) as store:

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 log = logging.getLogger("trimtab.sidecar")
@@ -82,7 +83,9 @@ class Loop:
     def _run(self) -> None:
         while not self._stop.is_set():
             begun_s = time.monotonic()
-            self.once()
+            # polars raises it in whatever thread it computes in when SIGINT comes; the signal is the main thread's.
+            with suppress(KeyboardInterrupt):
+                self.once()
             self._stop.wait(max(self._interval_s, self.REST * (time.monotonic() - begun_s)))
 
     def _log(self, error: Exception) -> None:

@@ -6,6 +6,10 @@
 --   looks         what its result looks like (trimtab_tracer.signals): denied | absent | missing | soft | empty
 --   is_keyed      its arguments hold an idempotency key
 --   words         CRC-32 of the words it looks something up with; NULL for other tools
+--   compensation  the function that its code declares to undo it, by its qualified name
+--   undoing       what became of undoing it (records.SagaStep): compensated where that worked in any saga, else what the last
+--                 one says; NULL where none took it up
+--   undo_error    the error's type where that failed
 WITH told AS (
     SELECT call_id, attempt_id, number, signals
     FROM attempts
@@ -45,6 +49,12 @@ misfits AS (
     FROM tool_requests
     WHERE schema_error IS NOT NULL
     GROUP BY ALL
+),
+undone AS (
+    SELECT tool_run_id, arg_max({'status': status, 'error': error_type}, (status = 'compensated', ended_ns)) AS step
+    FROM saga_steps
+    WHERE tool_run_id IS NOT NULL
+    GROUP BY tool_run_id
 )
 SELECT
     t.tool_id,
@@ -58,9 +68,13 @@ SELECT
     m.schema_error,
     l.look AS looks,
     k.tool_id IS NOT NULL AS is_keyed,
-    w.words
+    w.words,
+    r.compensation,
+    u.step.status AS undoing,
+    u.step.error AS undo_error
 FROM tool_calls AS t
 LEFT JOIN tool_runs AS r ON r.tool_run_id = t.tool_run_id
+LEFT JOIN undone AS u ON u.tool_run_id = t.tool_run_id
 LEFT JOIN misfits AS m ON m.tool_id = t.tool_id
 LEFT JOIN looks AS l ON l.tool_id = t.tool_id
 LEFT JOIN words AS w ON w.tool_id = t.tool_id

@@ -1,7 +1,8 @@
 """Rules about what stays behind: changes that a failed run left, and changes that were made twice.
 
-In: executions of tools that are declared to change something (``@trimtab.tool(mutates=True)``). Out: blame on the error
-handler or on the retries. Tools that do not say are left alone: which of them changes anything can't be told.
+In: executions of tools that are declared to change something (``@trimtab.tool(mutates=True)``), and what the sagas of
+failed runs undid of them (docs/side-effects.md). Out: blame on the error handler or on the retries. Tools that do not
+say are left alone: which of them changes anything can't be told.
 """
 
 from __future__ import annotations
@@ -19,23 +20,38 @@ INVERSE: Final = (
     r"(?i)(?:^|[_\W])(?:cancel|undo|delete|remove|roll_?back|revert|refund|release|compensate|void|restore|unbook"
     r"|unlock)(?:$|[_\W])"
 )
-"""Names of tools that take a change back."""
+"""Names of tools that take a change back; so does a tool that another one declares as its compensation."""
+STAYED: Final = ("failed", "not_run")
+"""What a saga says of a change whose compensation did not do its work (:class:`trimtab_tracer.records.SagaStep`)."""
+ADVICE: Final = {
+    "failed": "Mend {name}, which should have undone {tool} and failed {times}{raised}.",
+    "not_run": "Undo {tool} by hand: an interrupt came before {name} was called, {times}.",
+    "unknown": "Let {tool} end before its run does: it still ran when {name} should have undone it, {times}.",
+    "declared": "Have {name} called, which is declared to undo {tool} and was not, {times}: open the run with"
+    " trimtab.run(..., compensate=True).",
+}
+"""What helps where a compensation is declared, by what the saga says of it; ``declared`` where there was no saga."""
 UNSURE: Final = r"(?i)time.?out|timedout|cancel|connection"
 """Errors after which a change may have been made all the same."""
 
 
 def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
-    """Changes that worked in a run which failed later, and that no later call takes back.
+    """Changes that worked in a run which failed later, and that neither a saga nor a later call takes back.
 
-    Certain where an exception ended the run; a candidate where a call failed after the change and the outcome says no.
+    A saga knows which change it undid, and which it could not; for the others a later call that takes something back
+    counts for all before it. Certain where an exception ended the run; a candidate where a call failed after the change
+    and the outcome says no.
     """
     rows = facts.steps(case).with_columns(place=pl.int_range(pl.len()))
     ended = facts.runs(case).filter((pl.col("status") == "error") & pl.col("error_type").is_not_null())
     raised = pl.col("run_id").is_in(ended["run_id"].to_list())
     is_change = pl.col("mutates").fill_null(False) & (pl.col("status") == "ok")
-    is_inverse = is_change & pl.col("name").str.contains(INVERSE)
-    taken_back = pl.col("place").filter(is_inverse).max().over("run_id")
-    is_open = is_change & ~is_inverse & (taken_back.is_null() | (taken_back < pl.col("place")))
+    compensations = rows["compensation"].drop_nulls().unique().str.split(".").list.last()
+    is_inverse = is_change & (pl.col("name").str.contains(INVERSE) | pl.col("name").is_in(compensations.to_list()))
+    taken_back = pl.col("place").filter(is_inverse).max().over("run_id") > pl.col("place")
+    is_undone = pl.col("undoing") == "compensated"
+    stayed = pl.col("undoing").is_in(STAYED).fill_null(False)
+    is_open = is_change & ~is_inverse & ~is_undone.fill_null(False) & (stayed | ~taken_back.fill_null(False))
     last_error = pl.col("place").filter(pl.col("status") == "error").max().over("run_id")
     lost = case.attempts.filter(pl.col("is_last") & pl.col("is_failed")).group_by("run_id")
     rows = rows.join(lost.agg(lost_ns=pl.col("ended_ns").max()), on="run_id", how="left", maintain_order="left")
@@ -45,15 +61,37 @@ def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
         for group in case.groups(rows, knob, hit=is_open & which, subject=pl.col("name")):
             n, runs = group.hits.height, group.hits["run_id"].n_unique()
             how = "an exception ended later" if by_exception else "failed"
+            undoing = _undoing(group.hits)
             yield Blame(
                 group,
                 f"{of(n, group.exposed.height, 'change')} made by {group.subject} stayed in {count(runs, 'run')}"
                 f" that {how}",
-                f"Take {group.subject} back where the run fails (declare what undoes it), or write last, at"
-                f" {case.place(group.site_id)}.",
-                {"hit": n, "of": group.exposed.height, "runs": runs},
+                _undo(group.subject, undoing, case.place(group.site_id)),
+                {"hit": n, "of": group.exposed.height, "runs": runs, "compensations": undoing.to_dicts()},
                 is_candidate=not by_exception,
             )
+
+
+def _undoing(hits: pl.DataFrame) -> pl.DataFrame:
+    """Of the changes that stayed, those for which there is a compensation: its name, why it did not undo them
+    (:data:`ADVICE`), how many, and what it raised."""
+    why = pl.when(pl.col("undoing").is_null()).then(pl.lit("declared")).otherwise("undoing")
+    declared = hits.filter(pl.col("compensation").is_not_null()).with_columns(why=why)
+    told = declared.filter(pl.col("why").is_in(list(ADVICE)))
+    return told.group_by("why", "compensation", maintain_order=True).agg(
+        pl.len().alias("n"), errors=pl.col("undo_error").drop_nulls().unique(maintain_order=True)
+    )
+
+
+def _undo(tool: str, undoing: pl.DataFrame, place: str) -> str:
+    """The advice, by what became of the compensations."""
+    if undoing.is_empty():
+        return f"Take {tool} back where the run fails (declare what undoes it), or write last, at {place}."
+    said = []
+    for why, name, n, errors in undoing.iter_rows():
+        raised = f" with {', '.join(errors)}" if errors else ""
+        said.append(ADVICE[why].format(tool=tool, name=name, times=count(n, "time"), raised=raised))
+    return " ".join((*said, f"{tool} is called at {place}."))
 
 
 def duplicate_side_effect(case: Case, knob: str) -> Iterator[Blame]:

@@ -21,6 +21,7 @@ from trimtab_tracer.errors import ImportFormatError, TrimtabError
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from trimtab_tracer.prices import PriceList
     from trimtab_tracer.settings import Settings
     from trimtab_tracer.store import Store
 
@@ -79,6 +80,7 @@ def run(args: Namespace) -> int:
 
 def _document(args: Namespace, settings: Settings) -> tuple[Document, list[ImportFormatError]]:
     """What the analysis says, and which recordings could not be read."""
+    from trimtab_tracer.prices import PriceList
     from trimtab_tracer.settings import Settings
     from trimtab_tracer.store import Store
 
@@ -91,7 +93,7 @@ def _document(args: Namespace, settings: Settings) -> tuple[Document, list[Impor
         if not paths[0].is_file():
             raise TrimtabError(f"{paths[0]}: there is no such file; name a store, a home or recordings.")
         with Store.open(paths[0]) as store:
-            return _of_store(store, args.run), []
+            return _of_store(store, args.run, PriceList(settings.prices)), []
     return _of_recordings(args.paths, args.run, settings)
 
 
@@ -113,6 +115,8 @@ def _is_home(path: Path) -> bool:
 
 def _of_home(settings: Settings, run_id: str | None) -> Document:
     """From the home's sidecar, else from its store."""
+    from trimtab_tracer.prices import PriceList
+
     from .. import client
     from ..local import own_store
     from ..run_ids import whole_id
@@ -120,15 +124,18 @@ def _of_home(settings: Settings, run_id: str | None) -> Document:
     sidecar = client.connect(settings)
     if sidecar is None:
         with own_store(settings) as store:
-            return _of_store(store, run_id)
+            return _of_store(store, run_id, PriceList(settings.prices))
     if run_id is not None and not sidecar.get("/v1/runs", run=run_id, limit=1)["items"]:
         run_id = whole_id(run_id, (run["run_id"] for run in sidecar.pages("/v1/runs", limit=PAGE)))
     document: Document = sidecar.get("/v1/pins", run=run_id)
     return document
 
 
-def _of_store(store: Store, run_id: str | None) -> Document:
-    """Analyse a store that this process has open, keep its findings, and say them with their places."""
+def _of_store(store: Store, run_id: str | None, prices: PriceList) -> Document:
+    """Analyse a store that this process has open, keep its findings, and say them with their places.
+
+    ``prices`` are for the ledger: the user's before the bundled ones.
+    """
     from trimtab_analyzer import load
     from trimtab_analyzer.case import Case
     from trimtab_analyzer.findings import analyze, persist
@@ -141,9 +148,9 @@ def _of_store(store: Store, run_id: str | None) -> Document:
         infer(con)
     with closing(store.cursor()) as con, load.snapshot(con):
         run_id = whole_id_in(con, run_id)
-        case = Case.load(con)
+        case = Case.load(con, prices=prices)
         found = analyze(con, case=case)
-        document = pins(con, run_id, case=case, found=found)
+        document = pins(con, run_id, case=case, found=found, prices=prices)
     with store.transaction() as con:
         persist(con, found)
     return document
@@ -182,7 +189,7 @@ def _of_recordings(
             files |= {one.run_id: str(path) for one in runs}
         if not files:
             raise unread[0] if unread else ImportFormatError("No recording was found there.")
-        return _of_store(store, run_id) | {"files": files}, unread
+        return _of_store(store, run_id, prices) | {"files": files}, unread
 
 
 def _show(document: Document) -> None:

@@ -12,7 +12,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from trimtab_tracer.commands import Command
-from trimtab_tracer.errors import TrimtabError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -60,19 +59,12 @@ def _waste(settings: Settings, by: By) -> dict[str, Any]:
         answer: dict[str, Any] = sidecar.get("/v1/waste", by=by)
         return answer
     from trimtab_analyzer.waste import waste
-    from trimtab_tracer.collect import Collector
     from trimtab_tracer.prices import PriceList
-    from trimtab_tracer.store import Store
 
-    if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
-        raise TrimtabError(
-            f"There is nothing to add up: {settings.home} holds no recording. Add `trimtab.instrument()` to an agent"
-            " and run it here, bring recorded runs in with `trimtab import`, or name another home with --home."
-        )
-    with Store.open(settings.store_path) as store:
-        Collector(store, settings).collect_once()
-        with closing(store.cursor()) as con:
-            return waste(con, by, prices=PriceList(settings.prices)).as_json()
+    from ..local import own_store
+
+    with own_store(settings) as store, closing(store.cursor()) as con:
+        return waste(con, by, prices=PriceList(settings.prices)).as_json()
 
 
 def print_text(found: dict[str, Any], console: Console) -> None:
