@@ -135,7 +135,7 @@ class Evaluators:
             if self._pending >= self.MAX_WAITING:
                 _lose(tracer, "evaluator queue full", len(judges))
                 return
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # one that broke left its runs to the next
                 thread = threading.Thread(target=self._loop, name="trimtab-evaluators", daemon=True)
                 try:
                     thread.start()
