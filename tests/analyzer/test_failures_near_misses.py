@@ -152,6 +152,9 @@ def _duplicate_side_effect(s: Any) -> None:
     s.call(s.run("r4"), tools=[book], signals={"keyed": [0]})
     s.call("r4", tools=[book], signals={"keyed": [0]})
     s.call(s.run("r5"), tools=[{"name": "ask"}, {"name": "ask"}])
+    s.run("looked before it asked again")
+    for tool in (book, {"name": "look"}, book):
+        s.call("looked before it asked again", tools=[tool])
 
 
 def _no_progress(s: Any) -> None:

@@ -85,3 +85,11 @@ def test_a_history_that_was_kept_in_part_is_no_reset(lines: Any, later: dict[str
     """What still has its prompt or its first message, grows, or was summed up, has not lost its task."""
     goes_on(lines, "r1", LONG, later)
     assert [] == found(lines, "conversation_reset")
+
+
+def test_a_change_that_nobody_asked_for_again_is_doubled(lines: Any) -> None:
+    """A harness that runs a change again doubles it, whatever the run looked at in between."""
+    lines.call("r1", tools=[{"name": "book", "mutates": True}])
+    lines.call("r1", tools=[{"name": "look"}])
+    lines.tool("r1", None, name="book", mutates=True)
+    assert [1] == [f.evidence["numbers"]["hit"] for f in found(lines, "duplicate_side_effect")]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trimtab_tracer.links import Links, links
@@ -159,6 +159,7 @@ json_values = st.recursive(
 
 
 @given(json_values, json_values, st.sampled_from([CHAT, RESPONSES, MESSAGES, GEMINI, OLLAMA]))
+@example([{"role": []}], None, CHAT)
 @settings(max_examples=100)
 def test_odd_bodies_have_no_links_and_raise_nothing(request: Any, response: Any, path: str) -> None:
     """Whatever JSON comes, the keys are letters and digests."""

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trimtab_tracer import rewrite
@@ -206,6 +206,7 @@ def test_any_bytes_are_survived(content: bytes) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["messages", "input", "contents", "thread", "system", "thinking"]), JSON))
+@example({"messages": [{"role": []}], "input": [{"role": "assistant", "content": [{"type": {"of": "a schema"}}]}]})
 def test_any_conversation_is_survived(body: dict[str, Any]) -> None:
     """Odd turns are no turns; nothing raises."""
     for api in ("openai.chat", "openai.responses", "anthropic.messages", "gemini", "ollama"):

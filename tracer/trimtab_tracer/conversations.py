@@ -75,7 +75,7 @@ def _turns(api: str, body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _is_models(turn: dict[str, Any]) -> bool:
     kind = str(turn.get("type", ""))
-    return turn.get("role") in _MODEL_ROLES or kind.endswith("_call") or kind in _MARKED_TYPES
+    return text(turn.get("role")) in _MODEL_ROLES or kind.endswith("_call") or kind in _MARKED_TYPES
 
 
 def _is_users(turn: dict[str, Any]) -> bool:
@@ -115,7 +115,7 @@ def _is_marked(turns: list[dict[str, Any]]) -> bool:
             return False
         value = waiting.pop()
         if isinstance(value, dict):
-            if value.get("type") in _MARKED_TYPES or any(value.get(mark) for mark in _MARKS):
+            if text(value.get("type")) in _MARKED_TYPES or any(value.get(mark) for mark in _MARKS):
                 return True
             waiting += [v for v in value.values() if isinstance(v, dict | list)]
         else:

@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from . import context
-from .guard import LOG_INTERVAL_S, guarded, swallow
+from .guard import LOG_INTERVAL_S, guarded
 from .records import Loss, Outcome
 from .redact import redact
 from .shapes import value_class
@@ -135,7 +135,7 @@ class Evaluators:
             if self._pending >= self.MAX_WAITING:
                 _lose(tracer, "evaluator queue full", len(judges))
                 return
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # one that broke left its runs to the next
                 thread = threading.Thread(target=self._loop, name="trimtab-evaluators", daemon=True)
                 try:
                     thread.start()
@@ -186,13 +186,16 @@ class Evaluators:
                         self._thread = None
                         return
                 continue
-            for judge in job.judges:
-                if self._hangs.get(judge.name, 0) < self.MAX_HANGS:
-                    self._evaluate(job, judge)
-            with self._changed:
-                self._pending -= 1
-                self._changed.notify_all()
+            try:
+                for judge in job.judges:
+                    if self._hangs.get(judge.name, 0) < self.MAX_HANGS:
+                        self._evaluate(job, judge)
+            finally:  # whatever happened: the end of the program waits for those that are pending
+                with self._changed:
+                    self._pending -= 1
+                    self._changed.notify_all()
 
+    @guarded()
     def _evaluate(self, job: _Job, judge: Judge) -> None:
         """Ask one judge about one run, in a thread that can be left behind."""
         said: list[Outcome | None] = []
@@ -213,10 +216,7 @@ class Evaluators:
             ask()
         else:
             thread.join(judge.timeout_s)
-        try:
-            self._settle(job, judge, said, failed)
-        except Exception as error:
-            swallow("Evaluators", error)
+        self._settle(job, judge, said, failed)
 
     def _settle(self, job: _Job, judge: Judge, said: list[Outcome | None], failed: list[BaseException]) -> None:
         if said:

@@ -143,7 +143,7 @@ def _answer(said: ResponseFacts) -> Iterator[Said]:
 def _pieces(turns: list[dict[str, Any]]) -> Iterator[Said]:
     """What was said in these turns, system prompts left out."""
     for turn in turns:
-        role, kind = turn.get("role"), str(turn.get("type", ""))
+        role, kind = text(turn.get("role")), str(turn.get("type", ""))
         if role in _SYSTEM:
             continue
         if kind.endswith("_call_output"):

@@ -41,10 +41,10 @@ class Tally:
         tracer.spool.write = self._counting(tracer.spool.write)  # type: ignore[assignment, method-assign]
         tracer.spool.write_all = self._counting_all(tracer.spool.write_all)  # type: ignore[assignment, method-assign]
 
-    def _counting(self, write: Callable[[Record], bool]) -> Callable[[Record], bool]:
-        def counting(record: Record) -> bool:
+    def _counting(self, write: Callable[[Record, bytes | None], bool]) -> Callable[[Record, bytes | None], bool]:
+        def counting(record: Record, line: bytes | None = None) -> bool:
             self._see(record)
-            return write(record)
+            return write(record, line)
 
         return counting
 

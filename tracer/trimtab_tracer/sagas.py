@@ -94,8 +94,12 @@ class Followed:
         self.told = told
         self._effect = effect
         self._execution = execution
-        if execution is not None:
-            effect.tool_run_id = execution.recorded_id
+        self._note()
+
+    @guarded()
+    def _note(self) -> None:
+        if self._execution is not None:
+            self._effect.tool_run_id = self._execution.recorded_id
 
     def enter(self) -> None:
         """What runs from here on in this context belongs to it."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from . import context
-from .executions import Active, Told, begin
+from .executions import Active, Execution, Told, begin
 from .guard import guarded
 from .sagas import Effect, Followed, name_of
 from .watching import Seen, watched
@@ -46,10 +46,14 @@ def observe(
     told = Told("decorator", tool, None, function, mutates=mutates, compensation=name_of(compensate))
 
     @guarded()
+    def recorded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Execution | None:
+        if active() is None:
+            return None
+        return begin(active, told._replace(arguments=named(signature, args, kwargs)))
+
+    @guarded()
     def start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Seen | None:
-        execution = None
-        if active() is not None:
-            execution = begin(active, told._replace(arguments=named(signature, args, kwargs)))
+        execution = recorded(args, kwargs)  # guarded apart: without a record a tool can still be undone
         saga = context.scope.get().saga if mutates else None
         if saga is None:
             return execution

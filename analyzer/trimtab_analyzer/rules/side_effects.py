@@ -95,14 +95,22 @@ def _undo(tool: str, undoing: pl.DataFrame, place: str) -> str:
 
 
 def duplicate_side_effect(case: Case, knob: str) -> Iterator[Blame]:
-    """Changes made again with the same arguments and no idempotency key, after one that worked or may have worked."""
-    rows = facts.steps(case).filter(pl.col("mutates").fill_null(False) & pl.col("args_digest").is_not_null())
+    """Changes made again with the same arguments and no idempotency key, after one that worked or may have worked.
+
+    A model that looked at the state in between, and then asks again, knows why: that is no harness's retry.
+    """
+    order = facts.steps(case).sort("ran_ns", "tool_id", maintain_order=True)
+    is_look = ~pl.col("mutates").fill_null(False) & (pl.col("status") != "error")
+    order = order.with_columns(looks_before=is_look.cast(pl.Int32).cum_sum().over("run_id"))
+    rows = order.filter(pl.col("mutates").fill_null(False) & pl.col("args_digest").is_not_null())
     same = ["run_id", "name", "args_digest"]
-    order = rows.sort("ran_ns", "tool_id", maintain_order=True)
     unsure = (pl.col("status") != "error") | pl.col("error_type").str.contains(UNSURE).fill_null(False)
-    earlier = unsure.cast(pl.Int32).cum_sum().over(same) - unsure.cast(pl.Int32)
-    order = order.with_columns(hit=(earlier > 0) & ~pl.col("is_keyed").any().over(same))
-    for group in case.groups(order, knob, hit=pl.col("hit"), subject=pl.col("name")):
+    # how often the run had looked at something by the change before this one that may have worked; NULL: there is none
+    before = pl.when(unsure).then("looks_before").shift().forward_fill().over(same)
+    is_asked_anew = (pl.col("looks_before") > before) & pl.col("call_id").is_not_null()
+    hit = before.is_not_null() & ~is_asked_anew & ~pl.col("is_keyed").any().over(same)
+    rows = rows.with_columns(hit=hit)
+    for group in case.groups(rows, knob, hit=pl.col("hit"), subject=pl.col("name")):
         n, runs = group.hits.height, group.hits["run_id"].n_unique()
         yield Blame(
             group,

@@ -26,6 +26,7 @@ from lm15.transports import StdlibAsyncTransport, StdlibTransport, TransportErro
 
 import trimtab
 import trimtab_tracer
+from trimtab_tracer.evaluators import Evaluators
 from trimtab_tracer.instrument.process_exit import ProcessExit
 from trimtab_tracer.instrument.switch import Switch
 from trimtab_tracer.tracer import Tracer
@@ -36,6 +37,8 @@ CHAT = {"model": "gpt-5-mini", "messages": MESSAGES}
 STREAM = {"stream": True}
 Parts = tuple[Callable[[], object], ...]
 URL = os.environ["ANTHROPIC_BASE_URL"]
+UNDONE: list[object] = []
+"""What was undone, with what it was undone with."""
 
 
 class BoomError(Exception):
@@ -58,6 +61,18 @@ async def halve(number: int) -> int:
 def fail(number: int) -> int:
     """A tool that fails."""
     raise KeyError(number)
+
+
+@trimtab.tool(compensate=lambda booked, number: UNDONE.append((booked, number)))
+def book(number: int) -> str:
+    """A tool that changes the world, and can be undone."""
+    return f"booking {number}"
+
+
+@trimtab.evaluator(timeout_s=1)
+def judge(run: object) -> bool:
+    """Asked about every run that ends."""
+    return run.error_type is None
 
 
 def chat(**options: object) -> openai.OpenAI:
@@ -145,6 +160,17 @@ def broken_tool() -> object:
     """An exception of the user's own, through a run."""
     with trimtab.run("fails"):
         return fail(3)
+
+
+def undone() -> object:
+    """A run that fails, and undoes what its tool did."""
+    UNDONE.clear()
+    try:
+        with trimtab.run("books", compensate=True), chat(max_retries=0) as client:
+            book(7)
+            client.chat.completions.create(model="strange", messages=MESSAGES)
+    except openai.BadRequestError:
+        return list(UNDONE)
 
 
 async def ask(client: anthropic.AsyncAnthropic) -> object:
@@ -315,6 +341,7 @@ WORK = (
     kept,
     unreachable,
     broken_tool,
+    undone,
     not_understood,
     awaited,
     pooled,
@@ -333,6 +360,8 @@ IN_BRIEF = (plain, streamed, flushed, stopped)
 
 OVER_OTHERS = {over_aiohttp, over_lm15}
 """Parts that come to the same functions as the others do, by hooks of their own."""
+
+Evaluators.IDLE_S = 0.01  # its thread begins anew each time, where it can be followed
 
 NEAR_HOOKS = ("aiohttp_client.py", "lm15.py", "exchanges.py", "calls.py", "capture.py", "context.py")
 """Files whose functions those hooks call themselves; what lies deeper is reached through these, and by other parts."""
@@ -370,7 +399,7 @@ def functions_of_ours() -> dict[str, tuple[CodeType, Parts]]:
 
     def note(frame: FrameType, event: str, _: object) -> None:
         if working and event == "call" and frame.f_code.co_filename.startswith(FOLDERS):
-            in_writer = threading.current_thread().name == "trimtab-writer"
+            in_writer = threading.current_thread().name.startswith("trimtab-")
             called.setdefault(frame.f_code, set()).update(IN_BRIEF if in_writer else [now])
 
     threading.setprofile(note)  # before there is a thread of ours
