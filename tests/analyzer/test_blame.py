@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab_analyzer.blame import MAX_STEPS, NO_CALL, Blamed, Hit, blame, blame_run, by_agent
+from trimtab_analyzer.findings import analyze
 from trimtab_analyzer.importers import read_file
 from trimtab_analyzer.steps import Action, Step
 from trimtab_tracer.ingest import ingest
@@ -158,3 +159,9 @@ def test_without_texts_facts_still_count(tmp_path: Path) -> None:
         with closing(store.cursor()) as con:
             first, *_ = blame(con)
     assert (2, "failed_action" in first.modes) == (first.step, True)
+
+
+def test_blame_rests_on_the_findings(all_told: Any) -> None:
+    """What an earlier rule answers for, doubts or explains is blamed on no later rule, as no finding says it."""
+    named = {finding_id for one in blame(all_told.con) for finding_id in one.evidence["findings"]}
+    assert set() < named <= {finding.finding_id for finding in analyze(all_told.con)}

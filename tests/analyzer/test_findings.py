@@ -98,6 +98,17 @@ def test_evidence_is_bounded_and_says_so(shelf: Any) -> None:
     assert finding.evidence["numbers"]["left_out"] == {"calls": 5, "attempts": 5}
 
 
+def test_runs_beyond_the_listed_evidence_are_explained_too(shelf: Any) -> None:
+    """Every exception after a rate limit is accounted for, also of the runs that the finding does not list."""
+    shelf.call("r1", LIMITED)
+    shelf.con.execute("UPDATE runs SET status = 'error', error_type = 'RateLimitError', error_site_id = 'site'")
+    for table, ids in (("runs", ["run_id"]), ("calls", ["call_id", "run_id"])):
+        shelf.again(table, ids, ["r1"], MAX_EVIDENCE)
+    shelf.again("attempts", ["attempt_id", "call_id", "run_id"], ["r1"], MAX_EVIDENCE)
+    (finding,) = analyze(shelf.con)
+    assert (finding.rule, finding.evidence["numbers"]["left_out"]["ended_runs"]) == ("rate_limit", 1)
+
+
 def test_only_the_asked_runs_are_analysed(shelf: Any) -> None:
     """A finding of another run is not this run's."""
     shelf.run("r2")
