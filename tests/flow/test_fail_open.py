@@ -17,7 +17,7 @@ from trimtab_tracer.handover import IS_ABLE
 SHARES = 2
 """Processes that share the walk."""
 IS_WHOLE = os.environ.get("TRIMTAB_WALK") == "whole"
-"""Whether every function is walked, which takes minutes; else every sixth one."""
+"""Whether every function is walked, which takes minutes; else every twelfth one."""
 
 SCENARIO: dict[str, Any] = {
     "rules": [
@@ -163,7 +163,7 @@ BESIDE = ("frames.py", "handover.py")
 def test_walk_beside_a_sidecar_changes_nothing(flow: Any) -> None:
     """The same where what is captured is handed over: functions of ours that do so raise in turn."""
     home = flow.home()
-    shares = "1" if IS_WHOLE else "6"
+    shares = "1" if IS_WHOLE else "12"
     files = (*BESIDE, "writer.py", "memory.py")
     with flow.receiving(home) as receiver:
         ran = flow.run(flow.program("raising.py"), SCENARIO, "0", shares, *files, limit_s=950, home=home, **SETTINGS)
@@ -180,7 +180,7 @@ def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
     """Functions of ours that run during an agent's work raise in turn: results and exceptions stay the same."""
 
     def walk(share: int) -> list[dict[str, Any]]:
-        shares = SHARES if IS_WHOLE else 6 * SHARES
+        shares = SHARES if IS_WHOLE else 12 * SHARES
         ran = flow.run(flow.program("raising.py"), SCENARIO, str(share), str(shares), limit_s=950, **SETTINGS)
         assert ran.returncode == 0, ran.stderr[-3000:]
         return [json.loads(line) for line in ran.stdout.splitlines()]
