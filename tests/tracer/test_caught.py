@@ -10,7 +10,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_tracer.caught import decode
+from trimtab_tracer.caught import Caught, decode
+from trimtab_tracer.records import Attempt
+from trimtab_tracer.sites import UNKNOWN
+from trimtab_tracer.wire import formats
 
 TEXT = b'{"answer": "' + b"word " * 500 + b'"}'
 
@@ -30,6 +33,18 @@ TEXT = b'{"answer": "' + b"word " * 500 + b'"}'
 def test_undoes_encodings(encoding: str, body: bytes) -> None:
     """What the provider packed is what comes out, also packed twice."""
     assert TEXT == decode(body, encoding)
+
+
+@pytest.mark.parametrize(("encoding", "stays"), [("gzip", True), ("", True), ("zstd", False), ("gzip, zstd", False)])
+def test_what_others_can_not_unpack_is_unpacked_before_it_leaves(encoding: str, stays: bool) -> None:
+    """Another process may have no decoder for what this one asked for; what every Python undoes stays packed."""
+    body = gzip.compress(TEXT, mtime=0) if "gzip" in encoding else TEXT
+    body = zstandard.compress(body) if "zstd" in encoding else body
+    attempt = Attempt("a", "c", "r", "p", 1, 1, 1, "openai.chat", "POST", "h", "/", "s", "complete")
+    caught = Caught(attempt, formats.CHAT, b"{}", body, "application/json", encoding, UNKNOWN, None)
+    portable = caught.portable()
+    assert stays == (portable is caught)
+    assert TEXT == decode(portable.response_body or b"", portable.content_encoding)
 
 
 @given(cut=st.integers(min_value=20))

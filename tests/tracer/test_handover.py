@@ -425,12 +425,44 @@ def test_another_users_socket_gets_nothing(
 
 
 def test_nobody_is_found_where_nobody_is(played: Played, tmp_path: Path) -> None:
-    """No socket, a dead one's socket, and a path too long for one, are the same: nobody."""
-    assert None is connect(tmp_path / "none", played.process, "off", Journal())
-    long = tmp_path / ("x" * 120)
-    long.mkdir()
-    assert None is connect(long, played.process, "off", Journal())
-    assert None is Receiver.open(Settings(home=long))
+    """A folder that is not there, whatever its path, and one without a socket, are the same: nobody."""
+    for home in (tmp_path / "none", tmp_path / ("x" * 120), tmp_path):
+        assert None is connect(home, played.process, "off", Journal())
+
+
+def test_a_home_of_a_long_path_is_served(played: Played, tmp_path: Path) -> None:
+    """A socket's address holds 107 bytes; a home that lies deeper is reached through its open folder."""
+    home = tmp_path / ("x" * 120)
+    home.mkdir()
+    receiver = Receiver.open(Settings(home=home))
+    assert receiver is not None
+    receiver.start()
+    handover = connect(home, played.process, "off", Journal())
+    assert handover is not None
+    handover.close()
+    receiver.stop()
+    assert [] == [path for path in home.iterdir() if path.is_socket()]
+
+
+def test_an_error_of_ours_in_a_handover_loses_nothing(
+    played: Played, home: Path, receive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be offered is parsed in the agent; in what other processes can't unpack, too."""
+    receive()
+    agent = Agent(home, played.process)
+    agent.writer.submit(many(played, 1)[0])
+    agent.writer.flush(30.0)
+    assert agent.is_beside_sidecar
+    monkeypatch.delenv("TRIMTAB_STRICT", raising=False)
+
+    def broken(self: Any, caught: Any) -> bool:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(handover.Handover, "offer", broken)
+    for caught in many(played, 20):
+        agent.writer.submit(caught)
+    agent.end(20.0)
+    assert {f"a{n}" for n in range(20)} == exchanges(home)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -15,6 +15,7 @@ import pytest
 
 from trimtab_tracer import frames
 from trimtab_tracer.caught import Caught
+from trimtab_tracer.collect import Collector
 from trimtab_tracer.handover import IS_ABLE, connect
 from trimtab_tracer.memory import Journal
 from trimtab_tracer.receiver import Receiver
@@ -22,6 +23,7 @@ from trimtab_tracer.records import Attempt, Exchange, Loss, Process
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.sites import UNKNOWN
 from trimtab_tracer.spool import list_segments, read_segment
+from trimtab_tracer.store import Store
 from trimtab_tracer.wire import formats
 
 pytestmark = pytest.mark.skipif(not IS_ABLE, reason="this system has no such sockets")
@@ -93,12 +95,57 @@ def still_works(home: Path) -> bool:
     assert handover is not None
     assert handover.offer(caught(99))
     end = time.monotonic() + LIMIT_S
-    while not handover.is_settled and time.monotonic() < end:
+    while not handover.is_settled(handover.sent) and time.monotonic() < end:
         handover.hear(0.1)
         handover.read()
-    is_settled = handover.is_settled
+    is_settled = handover.is_settled(handover.sent)
     handover.close()
     return is_settled and "a99" in {exchange.attempt_id for exchange in written(home, Exchange)}
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    """Whether it holds before long."""
+    end = time.monotonic() + LIMIT_S
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    return holds()
+
+
+def test_what_a_dead_agent_sent_is_read_though_it_read_no_acks(
+    receiver: Receiver, peer: Callable[[], socket.socket], tmp_path: Path
+) -> None:
+    """Linux tells of unread data by a reset that comes before what the dead end had sent: none of that is lost."""
+    end = peer()
+    end.sendall(HELLO)
+    for number in range(1, 21):
+        end.sendall(message(number))
+    assert until(lambda: receiver.attempts == 20)
+    for number in range(21, 41):
+        end.sendall(message(number))
+    end.close()
+    assert until(lambda: receiver.attempts == 40)
+    assert {f"a{number}" for number in range(1, 41)} == {e.attempt_id for e in written(tmp_path, Exchange)}
+
+
+def test_a_later_connection_is_not_taken_for_an_earlier_one(receiver: Receiver, tmp_path: Path) -> None:
+    """Segments of connections that were collected and removed leave names that no later connection uses."""
+    settings = Settings(home=tmp_path)
+    with Store.open(settings.store_path) as store:
+        collector = Collector(store, settings)
+        for turn in range(3):
+            handover = connect(tmp_path, PROCESS, "redacted", Journal())
+            assert handover is not None
+            for number in range(5):
+                assert handover.offer(caught(10 * turn + number))
+            seen = 5 * (turn + 1)
+            assert until(lambda seen=seen: receiver.attempts == seen)  # type: ignore[misc]
+            handover.close()
+            assert until(lambda: not receiver._agents)
+            collector.collect_once()
+            assert [] == list_segments(tmp_path / "spool")
+        con = store.cursor()
+        assert [(15,)] == con.execute("SELECT count(DISTINCT attempt_id) FROM waiting_exchanges").fetchall()
+        con.close()
 
 
 def test_only_this_user_may_connect(receiver: Receiver, tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_what_is_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         caught = object.__new__(Caught)
         object.__setattr__(caught, "request_body", b"x" * 10)
         object.__setattr__(caught, "response_body", None)
+        object.__setattr__(caught, "content_encoding", "")
         kit.writer.submit(caught)
     kit.writer.close(0.0)
     assert [("exchange", "process ended", 3, 30)] == [

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from .decisions import Hint, Order, of_the_sdk
 from .exchange import Captured
@@ -19,6 +20,10 @@ from .wire.formats import WireFormat
 
 MAX_DECODED_BYTES = 64 * 1024 * 1024
 """A compressed body that unpacks to more is not unpacked."""
+
+
+PORTABLE = ("", "identity", "gzip", "deflate")
+"""Encodings that every Python undoes; another process than the agent's may have no decoder for others."""
 
 
 @value_class
@@ -48,6 +53,12 @@ class Caught:
     def size_bytes(self) -> int:
         """Memory the bodies hold."""
         return len(self.request_body or b"") + len(self.response_body or b"")
+
+    def portable(self) -> Caught:
+        """The same, with a response that another process can read."""
+        if self.content_encoding in PORTABLE or self.response_body is None:
+            return self
+        return replace(self, response_body=decode(self.response_body, self.content_encoding), content_encoding="")
 
     def captured(self) -> Captured:
         """The attempt with its bodies readable."""

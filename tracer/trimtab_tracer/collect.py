@@ -37,6 +37,7 @@ from .segments import (
     list_segments,
     looks_closed,
     parse_name,
+    process_of,
     read_process,
     read_segment,
 )
@@ -139,9 +140,9 @@ class Collector:
         for path in paths:
             if self._stopping.is_set():
                 break
-            process_id, number = parse_name(path.name) or ("", 0)
+            series, number = parse_name(path.name) or ("", 0)
             try:
-                done = self._collect(path, process_id, has_successor=number < last.get(process_id, 0))
+                done = self._collect(path, process_of(series), has_successor=number < last.get(series, 0))
                 records, segments = records + done.records, segments + done.segments
                 errors += done.errors
             except FileNotFoundError:
@@ -350,7 +351,7 @@ class Collector:
     def _tidy(self, paths: Sequence[Path]) -> list[str]:
         """End the runs of processes that are gone and fully collected; join small content files now and then."""
         try:
-            left = {parsed[0] for path in paths if path.exists() and (parsed := parse_name(path.name))}
+            left = {process_of(parsed[0]) for path in paths if path.exists() and (parsed := parse_name(path.name))}
             close_vanished(self._store, [p for p in self._gone_processes() if p not in left])
             close_silent(self._store, time.time_ns())
             if time.monotonic() >= self._next_compact:

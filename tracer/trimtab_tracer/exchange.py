@@ -225,7 +225,7 @@ class ExchangeBuilder:
             args_valid=is_valid,
             args_error=error,
             args_chars=len(call.arguments),
-            schema_error=_name(misfit),
+            schema_error=self._word(misfit),
         )
 
     def _tool_result(self, tool_id: str, answer: ToolAnswer, seen_ns: int) -> ToolResult:

@@ -17,7 +17,8 @@ import socket
 import struct
 import weakref
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import frames
@@ -48,6 +49,28 @@ IS_ABLE = all(hasattr(socket, name) for name in ("AF_UNIX", "SOCK_SEQPACKET", "S
 """Whether this system has what both ends need."""
 
 
+MAX_ADDRESS_BYTES = 107
+"""Longest path that a socket's address holds on Linux (``sun_path`` without its end)."""
+
+
+@contextmanager
+def address(home: Path) -> Iterator[str]:
+    """The address of the socket in ``home``: its path, or where that is too long, one through the open folder.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    path = os.fspath(home / SOCKET)
+    if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES:
+        yield path
+        return
+    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{SOCKET}"
+    finally:
+        os.close(folder)
+
+
 def connect(home: Path, process: Process, content_mode: str, journal: Journal) -> Handover | None:
     """A sidecar of this user that serves ``home`` and is told what ``journal`` remembers; None where there is none.
 
@@ -59,14 +82,15 @@ def connect(home: Path, process: Process, content_mode: str, journal: Journal) -
     try:
         end.settimeout(WELCOME_S)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        end.connect(os.fspath(home / SOCKET))
+        with address(home) as where:
+            end.connect(where)
         if peer_uid(end) == os.geteuid():
             end.sendall(frames.hello(process, content_mode))
             for message in _memory(journal):
                 end.sendall(message)
             if end.recv(64) == frames.WELCOME:
                 return Handover(end, journal)
-    except (OSError, ValueError):  # nobody there, another user's, one that hangs; a path too long for a socket
+    except (OSError, ValueError):  # nobody there, another user's, one that hangs
         pass
     end.close()
     return None
@@ -110,9 +134,13 @@ class Handover:
         _open.add(self)
 
     @property
-    def is_settled(self) -> bool:
-        """Whether everything that was sent has been acknowledged."""
-        return not self._unacked
+    def sent(self) -> int:
+        """Number of the last attempt that was sent."""
+        return self._number
+
+    def is_settled(self, number: int) -> bool:
+        """Whether everything up to this number has been acknowledged."""
+        return not self._unacked or self._unacked[0][0] > number
 
     def offer(self, caught: Caught) -> bool:
         """Send an attempt if that takes no waiting; whether it was sent."""

@@ -8,7 +8,7 @@ trusts nobody: only processes of this user are let in, and a peer that says anyt
 counted.
 
 What it holds is bounded: by agents, by message, by the spool's own limits, and by sockets that are not read while it
-works. Where it can't listen (no such sockets, a path too long, a file system without them) it says so once, and agents
+works. Where it can't listen (no such sockets, a file system without them) it says so once, and agents
 do the work by themselves.
 """
 
@@ -21,15 +21,17 @@ import selectors
 import socket
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
 from . import frames
 from .exchange import ExchangeBuilder
 from .frames import FrameError
-from .handover import IS_ABLE, peer_uid
+from .handover import IS_ABLE, address, peer_uid
 from .memory import encode_memo
 from .records import Loss, Record
+from .redact import redact
 from .settings import Settings
 from .spool import SpoolWriter
 
@@ -91,7 +93,8 @@ class Receiver:
         try:
             if path.is_socket():
                 path.unlink()
-            listener.bind(os.fspath(path))
+            with address(settings.home) as where:
+                listener.bind(where)
             path.chmod(0o600)  # nobody can connect before it listens
             listener.listen(64)
             listener.setblocking(False)
@@ -126,7 +129,7 @@ class Receiver:
             try:
                 self._look()
             except Exception as error:  # of ours: the agents' connections and what they sent are still there
-                log.exception("agents could not be heard: %s; going on.", type(error).__name__)
+                log.error("agents could not be heard; going on: %s", _told(error))
                 time.sleep(self.CALM_S)
         for agent in list(self._agents.values()):
             for _ in range(self.LAST_TURNS):  # what comes after them the agent takes back
@@ -169,7 +172,10 @@ class Receiver:
         """Read what an agent has sent, for one turn; whether there may be more."""
         try:
             for _ in range(self.TURN):
-                message, fds = self._receive(agent.end)
+                try:
+                    message, fds = self._receive(agent.end)
+                except ConnectionResetError:  # it ended with acks unread: what it had sent comes after this, said once
+                    continue
                 try:
                     if message is None:
                         self._close(agent)
@@ -183,11 +189,11 @@ class Receiver:
         except (BlockingIOError, InterruptedError):
             return False
         except (FrameError, OSError) as error:
-            self._refuse(str(error))
+            self._refuse(redact(str(error)[:200]))
             self._close(agent)
             return False
         except Exception as error:  # of ours: this agent does the work by itself
-            log.exception("an agent's message could not be read: %s", type(error).__name__)
+            log.error("an agent's message could not be read: %s", _told(error))
             self._close(agent)
             return False
         return True
@@ -211,7 +217,9 @@ class Receiver:
             said = frames.read_hello(bytes(message))
             agent.process_id = said.process.process_id
             agent.builder = ExchangeBuilder(said.content_mode)
-            agent.spool = SpoolWriter(self._settings.spool_dir, said.process, self._settings.spool_max_bytes)
+            series = f"{time.time_ns():x}"  # of this connection: no later one writes a segment of the same name
+            limit = self._settings.spool_max_bytes
+            agent.spool = SpoolWriter(self._settings.spool_dir, said.process, limit, series=series)
             agent.end.send(frames.WELCOME)
         elif kind == frames.ATTEMPT:
             self._write(agent, agent.builder, agent.spool, frames.read_attempt(message), fds)
@@ -237,7 +245,7 @@ class Receiver:
             records: list[Record] = builder.build(captured)
             memo = encode_memo(builder.journal.latest())
         except Exception as error:
-            log.exception("an attempt could not be parsed: %s; it is counted.", type(error).__name__)
+            log.error("an attempt could not be parsed, which is counted: %s", _told(error))
             records = [Loss(agent.process_id, "exchange", "not parsed", 1, len(bodies), time.time_ns())]
         spool.write_all(records)
         agent.number = arrived.number
@@ -304,6 +312,11 @@ class _Agent:
         self.acks: list[tuple[int, bytes]] = []
         """What is to be acknowledged: number and memo."""
         self.unacked_bytes = 0
+
+
+def _told(error: Exception) -> str:
+    """Type and place of an error of ours, without its message: that may quote what an agent sent."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def _give_way() -> None:

@@ -72,17 +72,26 @@ class Line(NamedTuple):
     """Whether this is the line that finishes a segment."""
 
 
-def segment_name(process_id: str, number: int) -> str:
-    """File name of segment ``number`` (from 1) of a process."""
-    return f"{process_id}-{number:06d}{SUFFIX}"
+def segment_name(series: str, number: int) -> str:
+    """File name of segment ``number`` (from 1) of a series: a process's own one is named by its id alone.
+
+    Each writer has a series, ``PROCESS`` or ``PROCESS.NAME``, and a name never comes back: what was collected under it
+    stays in the ledger, and another segment of that name would be taken for the same.
+    """
+    return f"{series}-{number:06d}{SUFFIX}"
 
 
 def parse_name(name: str) -> tuple[str, int] | None:
-    """Process id and number from a segment's file name; None where it is no such name."""
-    process_id, dash, number = name.removesuffix(SUFFIX).rpartition("-")
-    if not (name.endswith(SUFFIX) and dash and process_id and number.isascii() and number.isdigit()):
+    """Series and number from a segment's file name; None where it is no such name."""
+    series, dash, number = name.removesuffix(SUFFIX).rpartition("-")
+    if not (name.endswith(SUFFIX) and dash and series and number.isascii() and number.isdigit()):
         return None
-    return process_id, int(number)
+    return series, int(number)
+
+
+def process_of(series: str) -> str:
+    """Id of the process whose records a series holds."""
+    return series.partition(".")[0]
 
 
 def list_segments(directory: Path) -> list[Path]:

@@ -84,10 +84,21 @@ class SpoolWriter:
     LOSS_INTERVAL_S = 1.0
     """Least time between two reports of losses, so that a full disk does not fill with them."""
 
-    def __init__(self, directory: Path, process: Process, max_bytes: int, segment_bytes: int = 16 << 20) -> None:
-        """Touch nothing yet: the first record begins the first segment."""
+    def __init__(
+        self,
+        directory: Path,
+        process: Process,
+        max_bytes: int,
+        segment_bytes: int = 16 << 20,
+        series: str | None = None,
+    ) -> None:
+        """Touch nothing yet: the first record begins the first segment.
+
+        Another writer of the same process's records names a ``series`` of its own (:func:`.segments.segment_name`).
+        """
         self.directory = Path(directory)
         self._process = process
+        self._series = process.process_id if series is None else f"{process.process_id}.{series}"
         self._max_bytes = max_bytes
         self._segment_bytes = max(1, min(segment_bytes, max_bytes // 8))
         self._limits = {kind: int(max_bytes * share) for kind, share in self.KEEP_BELOW.items()}
@@ -308,7 +319,7 @@ class SpoolWriter:
             head = encode(self._process)
             while True:
                 self._number += 1
-                path = self.directory / segment_name(self._process.process_id, self._number)
+                path = self.directory / segment_name(self._series, self._number)
                 try:
                     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
                     fd = os.open(path, flags, 0o600)

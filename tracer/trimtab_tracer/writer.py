@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from dataclasses import field
 from queue import Empty, SimpleQueue
 
-from .caught import Caught
+from .caught import PORTABLE, Caught
 from .exchange import ExchangeBuilder
-from .guard import guarded, swallow
+from .guard import from_signal_handler, guarded, swallow
 from .handover import Handover
 from .memory import Journal
 from .records import Attempt, Exchange, Loss, Record
@@ -115,11 +115,15 @@ class Writer:
         """Hand over what a hook caught, or queue it."""
         with self._turn:
             sidecar = self._sidecar
-            is_small = caught.size_bytes <= self.INLINE_BYTES
+            is_small = caught.size_bytes <= self.INLINE_BYTES and caught.content_encoding in PORTABLE
             if sidecar is not None and is_small and not self._behind and not self._is_inside:
                 self._is_inside = True
                 try:
                     is_sent = sidecar.offer(caught)
+                except Exception as error:
+                    if from_signal_handler(error):
+                        raise
+                    is_sent = False  # of ours: the thread says so, and does the work
                 finally:
                     self._is_inside = False
                 if is_sent:
@@ -158,12 +162,16 @@ class Writer:
 
     def _is_settled(self, deadline: float) -> bool:
         """Whether the sidecar, if there is one, has written all that it was sent; waits for it until ``deadline``."""
+        asked: Handover | None = None
+        last = 0  # what was sent before we were asked: other threads go on sending
         while True:
             with self._inside() as sidecar:
                 if sidecar is None:
                     return True
+                if sidecar is not asked:
+                    asked, last = sidecar, sidecar.sent
                 sidecar.read()
-                if sidecar.is_settled and not sidecar.is_broken:
+                if sidecar.is_settled(last) and not sidecar.is_broken:
                     return True
                 left = deadline - time.monotonic()
                 if sidecar.is_broken or left <= 0:
@@ -281,7 +289,7 @@ class Writer:
             self._spool.write_all(list(item()))
             return
         try:
-            if not self._hand_over(item):
+            if not self._is_handed_over(item):
                 self._give_up()
                 self._build(item)
         finally:
@@ -301,10 +309,21 @@ class Writer:
             self._builder.restore()
         return self._builder.build(caught.captured())
 
+    def _is_handed_over(self, caught: Caught) -> bool:
+        """Whether the sidecar took one; not, where something of ours went wrong."""
+        try:
+            return self._hand_over(caught)
+        except Exception as error:
+            swallow("Writer", error)
+            return False
+
     def _hand_over(self, caught: Caught) -> bool:
         """Give one to the sidecar, whom we may wait for here; whether it took it."""
         if self._sidecar is None:
             self._look_for_sidecar()
+        if self._sidecar is None:
+            return False
+        caught = caught.portable()
         while True:
             with self._inside() as sidecar:
                 if sidecar is None or sidecar.is_broken:
