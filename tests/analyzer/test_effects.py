@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from trimtab_analyzer.effects import NoOverlap, Sample, policy_value
 from trimtab_analyzer.effects.sequences import asymptotic, bets, betting, final_log_capital, log_capital
+from trimtab_analyzer.effects.stratified import contrast
 from trimtab_analyzer.effects.weighting import (
     Estimate,
     Scores,
@@ -139,3 +140,45 @@ def test_too_little_overlap_is_refused_with_the_numbers() -> None:
         policy_value(sample, {"b": 1.0}, ["a", "b"], contexts, is_share=True)
     with pytest.raises(NoOverlap, match=r"gives bb in context 0, where it was never drawn.*Did you mean 'b'"):
         policy_value(sample, {"bb": 1.0}, ["a", "b"], contexts, is_share=True)
+
+
+def _units(*strata: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcome, value and stratum of units: per stratum how many of either value, and what all of each came to."""
+    rows = [
+        (float(outcome), float(value), number)
+        for number, (n_first, first, n_second, second) in enumerate(strata)
+        for value, n, outcome in ((0, n_first, first), (1, n_second, second))
+        for _ in range(n)
+    ]
+    outcome, value, stratum = (np.array(column) for column in zip(*rows, strict=True))
+    return outcome, value, stratum.astype(np.int64)
+
+
+def test_what_strata_explain_is_not_brought_back_by_pooling() -> None:
+    """One task always succeeds and one never does, whatever the value: nothing is said, though the counts differ."""
+    units = _units((90, 1, 10, 1), (10, 0, 90, 0))
+    found = contrast(*units, np.arange(200), is_share=True)
+    assert found is not None
+    assert (0.0, -1.0, 1.0, 1.0) == (found.estimate, found.low, found.high, found.p)
+
+
+def test_strata_that_all_say_the_same_are_tested_exactly() -> None:
+    """Two strata of 3 and 3 that separate the values: one of 20 times 20 ways, on either side."""
+    found = contrast(*_units((3, 0, 3, 1), (3, 0, 3, 1)), np.arange(12), is_share=True)
+    assert found is not None
+    assert 2 / 400 == pytest.approx(found.p)
+    assert 1.0 == found.estimate
+    assert 0.3 < found.low < 1.0 == found.high
+
+
+@pytest.mark.parametrize("is_share", [True, False])
+def test_one_cluster_bounds_nothing(is_share: bool) -> None:
+    """A hundred units that depend on each other are one observation."""
+    rng = np.random.default_rng(3)
+    value = np.repeat([0.0, 1.0], 50)
+    outcome = (rng.random(100) < 0.2 + 0.6 * value).astype(float)
+    found = contrast(outcome, value, np.zeros(100, np.int64), np.zeros(100, np.int64), is_share=is_share)
+    assert found is not None
+    assert 1.0 == found.p
+    assert found.low <= -1.0
+    assert found.high >= 1.0

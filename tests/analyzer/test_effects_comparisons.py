@@ -135,6 +135,11 @@ def test_runs_without_outcome_and_guesses_are_counted_apart(empty: Any) -> None:
     every = read_units(empty.con, ("explicit", "evaluator", "inferred"))
     assert {"explicit": 1, "evaluator": 1, "inferred": 1} == every.outcomes()["by_source"]
     assert [True, True, True, None] == every.runs["success"].to_list()
+    empty.con.execute("INSERT INTO inferred_outcomes VALUES ('r3', false, 'ended in an error', 0.9, NULL, 1)")
+    assert [True, True, None, None] == read_units(empty.con).runs["success"].to_list()
+    assert [True, True, True, False] == read_units(empty.con, ("explicit", "evaluator", "inferred")).runs[
+        "success"
+    ].to_list()
     with pytest.raises(ValueError, match="got guessed"):
         read_units(empty.con, ("guessed",))
 

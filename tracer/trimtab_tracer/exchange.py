@@ -225,8 +225,13 @@ class ExchangeBuilder:
             args_valid=is_valid,
             args_error=error,
             args_chars=len(call.arguments),
-            schema_error=self._word(misfit),
+            schema_error=self._misfit(misfit),
         )
+
+    def _misfit(self, said: str | None) -> str | None:
+        """What is wrong with arguments; an argument that no schema names is a word of the model's."""
+        kind, colon, key = (said or "").partition(": ")
+        return f"{kind}: {self._word(key)}" if kind == "unexpected" and colon else _name(said)
 
     def _tool_result(self, tool_id: str, answer: ToolAnswer, seen_ns: int) -> ToolResult:
         verdict = tool_status(answer.text, answer.is_error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import special, stats  # type: ignore[import-untyped]
 
 from ..statistics import Floats, Ints, cluster_sums, newcombe
 
@@ -44,10 +44,12 @@ def contrast(outcome: Floats, is_second: Floats, stratum: Ints, cluster: Ints, *
     estimators with improved finite sample properties", Journal of Econometrics 29 (1985), 305-325, HC2) and summed by
     cluster.
     That keeps it right from one large stratum to many pairs. Student's t has as many degrees of freedom as there are
-    clusters beyond strata, less one.
+    clusters beyond strata, less one; where that is none, nothing is bounded and the p-value is 1.
 
-    Where outcomes of each value are all equal that variance is 0 and says nothing. Shares then have the interval of
-    :func:`~..statistics.newcombe` on the counts and Fisher's exact test, other outcomes no bounds.
+    Where outcomes of each value are all equal within each stratum that variance is 0 and says nothing. Shares of
+    clusters of one unit then have the interval of :func:`~..statistics.newcombe` and an exact test given the counts
+    (Fisher's): in one stratum, and in several that all say the same without exception (:func:`_exact`). Counts of
+    strata that differ are never pooled, for that brings back what stratifying took out. All else has no bounds.
     """
     second, total = _by_stratum(is_second, stratum), _by_stratum(np.ones_like(outcome), stratum)
     kept = (second > 0) & (second < total)
@@ -65,10 +67,15 @@ def contrast(outcome: Floats, is_second: Floats, stratum: Ints, cluster: Ints, *
     groups = np.unique(cluster[kept], return_inverse=True)[1].reshape(-1)
     scores = cluster_sums(within_x * residual / np.sqrt(1 - leverage), groups)
     se = float(np.sqrt((scores**2).sum()) / spread)
-    freedom = max(1, len(scores) - strata - 1)
+    freedom = len(scores) - strata - 1
     counts = int((x == 0).sum()), int(x.sum())
     means = float(y[x == 0].mean()), float(y[x == 1].mean())
-    low, high, p = _interval(slope, se, freedom, counts, means, is_share)
+    if se > 1e-12 and freedom >= 1:
+        low, high, p = _interval(slope, se, freedom, is_share)
+    elif is_share and len(scores) == len(y) and (strata == 1 or abs(slope) > 1 - 1e-9):
+        low, high, p = _exact(slope, counts, means, x, s)
+    else:
+        low, high, p = (-1.0, 1.0, 1.0) if is_share else (-float("inf"), float("inf"), 1.0)
     return Contrast(slope, low, high, p, *counts, strata, left_out, *means)
 
 
@@ -77,17 +84,29 @@ def _by_stratum(values: Floats, stratum: Ints) -> Floats:
     return cluster_sums(values, stratum)[stratum]
 
 
-def _interval(
-    slope: float, se: float, freedom: int, counts: tuple[int, int], means: tuple[float, float], is_share: bool
+def _interval(slope: float, se: float, freedom: int, is_share: bool) -> tuple[float, float, float]:
+    half = float(stats.t.ppf(0.975, freedom)) * se
+    p = float(2 * stats.t.sf(abs(slope) / se, freedom))
+    low, high = slope - half, slope + half
+    return (max(-1.0, low), min(1.0, high), p) if is_share else (low, high, p)
+
+
+def _exact(
+    slope: float, counts: tuple[int, int], means: tuple[float, float], x: Floats, stratum: Ints
 ) -> tuple[float, float, float]:
-    if se > 1e-12:
-        half = float(stats.t.ppf(0.975, freedom)) * se
-        p = float(2 * stats.t.sf(abs(slope) / se, freedom))
-        bounds = (slope - half, slope + half)
-        return (max(-1.0, bounds[0]), min(1.0, bounds[1]), p) if is_share else (*bounds, p)
-    if not is_share:
-        return -float("inf"), float("inf"), 1.0
+    """Bounds and p-value where every unit of a value came out alike: one stratum, or several with the same difference.
+
+    Given its counts a stratum of ``n`` units, ``m`` of them with the second value, separates them with probability
+    ``1 / C(n, m)`` if the value means nothing; strata are independent.
+    """
     hits = [round(n * mean) for n, mean in zip(counts, means, strict=True)]
     found = newcombe(hits[0], counts[0], hits[1], counts[1])
-    table = [[hit, n - hit] for hit, n in zip(hits, counts, strict=True)]
-    return min(found.low, slope), max(found.high, slope), float(stats.fisher_exact(table).pvalue)
+    low, high = min(found.low, slope), max(found.high, slope)
+    if abs(slope) < 1e-9:
+        return low, high, 1.0
+    size, second = np.bincount(stratum), np.bincount(stratum, weights=x)
+    log_p = sum(
+        -special.gammaln(n + 1) + special.gammaln(m + 1) + special.gammaln(n - m + 1)
+        for n, m in zip(size, second, strict=True)
+    )
+    return low, high, float(min(1.0, 2 * np.exp(log_p)))

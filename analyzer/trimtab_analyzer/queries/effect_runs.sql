@@ -21,6 +21,11 @@ WITH RECURSIVE outer_of AS (
 roots AS (
     SELECT run_id, arg_max(root, depth) AS root FROM outer_of GROUP BY run_id
 ),
+said AS (
+    SELECT run_id, success, source, recorded_ns, outcome_id FROM outcomes WHERE success IS NOT NULL
+    UNION ALL
+    SELECT run_id, success, 'inferred', inferred_ns, '' FROM inferred_outcomes
+),
 judged AS (
     SELECT
         run_id,
@@ -31,8 +36,7 @@ judged AS (
             PARTITION BY run_id, list_contains($sources::VARCHAR[], source)
             ORDER BY list_position(['explicit', 'evaluator', 'inferred'], source) NULLS LAST, recorded_ns DESC, outcome_id DESC
         ) AS place
-    FROM outcomes
-    WHERE success IS NOT NULL
+    FROM said
 ),
 spent AS (
     SELECT

@@ -45,7 +45,9 @@ def costly_model(case: Case, knob: str) -> Iterator[Blame]:
         if difference.estimate < 0 or difference.low < -MARGIN:
             continue
         rows = case.attempts.join(kinds.filter(pl.col("kind") == kind), on="run_id", how="semi", maintain_order="left")
-        for group in case.groups(rows, knob, hit=pl.col("model") == model, subject=pl.lit(f"{model} / {cheap}")):
+        for group in case.groups(
+            rows, knob, hit=pl.col("model") == model, subject=pl.lit(f"{kind}: {model} / {cheap}")
+        ):
             yield Blame(
                 group,
                 f"{of(k, n, 'run')} on {model} succeeded and {of(k_cheap, n_cheap, 'run')} on {cheap}, at"

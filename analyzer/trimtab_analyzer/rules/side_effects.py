@@ -56,20 +56,20 @@ def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
     lost = case.attempts.filter(pl.col("is_last") & pl.col("is_failed")).group_by("run_id")
     rows = rows.join(lost.agg(lost_ns=pl.col("ended_ns").max()), on="run_id", how="left", maintain_order="left")
     failed_later = (last_error > pl.col("place")) | (pl.col("lost_ns") > pl.col("at_ns"))
-    for by_exception in (True, False):
-        which = raised if by_exception else pl.col("is_lost") & ~raised & failed_later.fill_null(False)
-        for group in case.groups(rows, knob, hit=is_open & which, subject=pl.col("name")):
-            n, runs = group.hits.height, group.hits["run_id"].n_unique()
-            how = "an exception ended later" if by_exception else "failed"
-            undoing = _undoing(group.hits)
-            yield Blame(
-                group,
-                f"{of(n, group.exposed.height, 'change')} made by {group.subject} stayed in {count(runs, 'run')}"
-                f" that {how}",
-                _undo(group.subject, undoing, case.place(group.site_id)),
-                {"hit": n, "of": group.exposed.height, "runs": runs, "compensations": undoing.to_dicts()},
-                is_candidate=not by_exception,
-            )
+    which = raised | (pl.col("is_lost") & failed_later.fill_null(False))
+    rows = rows.with_columns(by_exception=raised)
+    for group in case.groups(rows, knob, hit=is_open & which, subject=pl.col("name")):
+        n, runs = group.hits.height, group.hits["run_id"].n_unique()
+        how = "an exception ended later" if group.hits["by_exception"].all() else "failed"
+        undoing = _undoing(group.hits)
+        yield Blame(
+            group,
+            f"{of(n, group.exposed.height, 'change')} made by {group.subject} stayed in {count(runs, 'run')}"
+            f" that {how}",
+            _undo(group.subject, undoing, case.place(group.site_id)),
+            {"hit": n, "of": group.exposed.height, "runs": runs, "compensations": undoing.to_dicts()},
+            is_candidate=not group.hits["by_exception"].any(),
+        )
 
 
 def _undoing(hits: pl.DataFrame) -> pl.DataFrame:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 PIPE_COLUMNS = 160
 """Width of the text where stdout is no terminal."""
-TABLES = ("runs", "calls", "attempts", "tool_calls", "decisions", "outcomes", "policy_versions")
+TABLES = (
+    *("runs", "calls", "attempts", "tool_calls", "decisions", "sites", "policy_versions"),
+    *("outcomes", "inferred_outcomes"),
+)
 """What a comparison reads of a store."""
 PARTS = ("harness", "model", "task", "success", "cost", "total-cost", "latency", "n", "started")
 """What a column may be named for."""
