@@ -100,7 +100,10 @@ WRAPPERS = {
 }
 """Functions that consist of a call of what they stand for and calls of guarded functions: these can't be guarded."""
 
-TO_UNDO = ("sagas.py:", "runs.py:Run._begin", "runs.py:Run._to_undo", "tools.py:observe.<locals>.start")
+TO_UNDO = (
+    *("sagas.py:", "runs.py:Run._open", "runs.py:Run._to_undo", "tools.py:observe.<locals>.start"),
+    *("watching.py:_end", "watching.py:_follow", "watching.py:_is_future"),
+)
 """Beginnings of functions without which a run can't undo what its tools did: that may change, and nothing else."""
 
 SETTINGS = {"TRIMTAB_STRICT": "0", "TRIMTAB_INCLUDE_USAGE": "1"}

@@ -69,7 +69,8 @@ class Run:
 
     def __enter__(self) -> Run:
         """Begin the run: calls made from here on belong to it."""
-        self._begin()
+        self._open()
+        self._record()
         return self
 
     def __exit__(
@@ -88,7 +89,8 @@ class Run:
 
     async def __aenter__(self) -> Run:
         """Begin the run."""
-        self._begin()
+        self._open()
+        self._record()
         return self
 
     async def __aexit__(
@@ -143,21 +145,28 @@ class Run:
         return Run(self._active, self._name, self._task, self._harness, self._attributes, self._compensates)
 
     @guarded()
-    def _begin(self) -> None:
-        tracer = self._active() if not context.in_send.get() else None  # a judge's own runs are not the agent's
-        scope, parent_run_id = context.scope.get(), context.run_here()
-        if tracer is None and not self._compensates and scope.saga is None:
-            return
+    def _open(self) -> None:
+        """Follow what is to be undone: a part of the user's program, so apart from what is recorded about it."""
         self._pid = os.getpid()
-        self.run_id = run_id = new_id() if tracer is not None else None
+        scope = context.scope.get()
         if self._compensates or scope.saga is not None:
-            self._saga = Saga(self._compensates, self.run_id, scope.saga)
-        # First, so that what goes wrong below costs the record and not the run its calls.
-        self._token = context.scope.set(replace(scope, run_id=self.run_id or scope.run_id, saga=self._saga))
-        if tracer is None or run_id is None:
+            self._saga = Saga(self._compensates, scope.saga)
+            self._token = context.scope.set(replace(scope, saga=self._saga))
+
+    @guarded()
+    def _record(self) -> None:
+        tracer = self._active() if not context.in_send.get() else None  # a judge's own runs are not the agent's
+        if tracer is None:
             if self._compensates and self._active() is None:
                 _say_untraced()
             return
+        scope, parent_run_id = context.scope.get(), context.run_here()
+        self.run_id = run_id = new_id()
+        if self._saga is not None:
+            self._saga.run_id = run_id
+        # First, so that what goes wrong below costs the record and not the run its calls.
+        token = context.scope.set(replace(scope, run_id=run_id))
+        self._token = self._token if self._token is not None else token
         self._started_ns = time.time_ns()
         tracer.start_run(
             RunStart(

@@ -124,12 +124,14 @@ class Saga:
     Args:
         compensates: Whether the run undoes its side effects when it fails. One that does not hands them to the run
             around it.
-        run_id: Of the run; None while tracing is off.
         around: The saga of the run around.
+
+    Attributes:
+        run_id: Of the run; None while it is not recorded.
     """
 
-    def __init__(self, compensates: bool, run_id: str | None, around: Saga | None) -> None:
-        self._run_id = run_id
+    def __init__(self, compensates: bool, around: Saga | None) -> None:
+        self.run_id: str | None = None
         self._compensates = compensates
         self._around = around
         self._effects: list[Effect] = []
@@ -148,7 +150,7 @@ class Saga:
     def say(self, run_id: str | None, success: bool) -> None:
         """An outcome was said: of the run ``run_id``, or of this one. What is said last counts."""
         at: Saga | None = self
-        while at is not None and run_id is not None and at._run_id != run_id:
+        while at is not None and run_id is not None and at.run_id != run_id:
             at = at._around
         if at is not None:
             at._verdict = success
@@ -166,7 +168,7 @@ class Saga:
         if not self._compensates:
             return None
         if (cause := self._cause(error)) is not None:
-            return Undoing(self._run_id, cause, effects)
+            return Undoing(self.run_id, cause, effects)
         if self._around is not None:
             for effect in effects:
                 self._around.add(effect)
@@ -194,7 +196,7 @@ class Undoing:
         self._cause = cause
         self._effects = sorted(effects, key=lambda effect: -effect.order)
         self._statuses: list[str] = []
-        self._saga_id = new_id()
+        self._saga_id = ""
         self._ts_ns = time.time_ns()
         self._started = time.perf_counter_ns()
         self._tracer: Tracer | None = None
@@ -230,8 +232,12 @@ class Undoing:
         return why is not None
 
     def _scope(self, active: Active) -> Undoing:
-        self._tracer = active()
+        self._find_tracer(active)
         return self
+
+    @guarded()
+    def _find_tracer(self, active: Active) -> None:
+        self._saga_id, self._tracer = new_id(), active()
 
     def __enter__(self) -> Undoing:
         """From here on mutating tools are part of no saga: they are what undoes."""
