@@ -112,9 +112,11 @@ def analyze(
 
     Args:
         con: The store.
-        run_ids: The runs; None for all.
+        run_ids: The runs to tell about; None for all.
         rules: Which rules.
-        case: The case of these runs, where it is loaded already; ``con`` is inside its snapshot.
+        case: What the rules look at, where it is loaded already, ``con`` being inside its snapshot; by default these
+            runs alone. With the case of all runs findings keep what all runs say (whether it was an incident, a tool
+            that is broken, a setting still in force), and their hits and amounts are those of the runs told about.
         prices: For the ledger of a case that is not (:func:`~.cost.ledger`).
 
     Raises:
@@ -126,11 +128,13 @@ def analyze(
         found: list[Found] = []
         recent = recent_calls(case)
         for rule, seen, blames, ends in walk(case, rules):
-            near = _of_hits(seen, blames)
-            findings += [_finding(near, rule, *each) for each in zip(blames, ends, strict=True)]
+            told = [(b, *_of_runs(b, end, run_ids)) for b, end in zip(blames, ends, strict=True)]
+            told = [each for each in told if not each[1].group.hits.is_empty()]
+            near = _of_hits(seen, [here for _, here, _ in told])
+            findings += [_finding(near, rule, here, end) for _, here, end in told]
             failing = _failing(blames)
-            found += [Found.of(seen, b.group, failing[bool(b.numbers.get("lost_calls"))], recent) for b in blames]
-            del seen, blames, ends, near  # see walk: the rows of one rule at a time
+            found += [Found.of(seen, b.group, failing[bool(b.numbers.get("lost_calls"))], recent) for b, *_ in told]
+            del seen, blames, ends, near, told  # see walk: the rows of one rule at a time
         current = are_in_force(case, found, recent)
     return rank(replace(f, is_current=is_current) for f, is_current in zip(findings, current, strict=True))
 
@@ -160,6 +164,14 @@ def rank(findings: Iterable[Finding]) -> list[Finding]:
         )
 
     return sorted(findings, key=key)
+
+
+def _of_runs(blame: Blame, ends: pl.DataFrame, run_ids: RunIds) -> tuple[Blame, pl.DataFrame]:
+    """A blame with what it hit in these runs, and the ends among that."""
+    if run_ids is None:
+        return blame, ends
+    here = pl.col("run_id").is_in(list(run_ids))
+    return replace(blame, group=replace(blame.group, hits=blame.group.hits.filter(here))), ends.filter(here)
 
 
 def _of_hits(case: Case, blames: Sequence[Blame]) -> Case:

@@ -76,7 +76,7 @@ def pins(
             raise LookupError(f"no run {run_id!r} in the store")
         whole = case or Case.load(con, prices=prices)
         if ids is not None:
-            found = analyze(con, ids, prices=prices)
+            found = analyze(con, ids, case=whole)
         elif found is None:
             found = analyze(con, case=whole)
         gone = _gone(con, whole, {f.finding_id for f in found}) if ids is None else []

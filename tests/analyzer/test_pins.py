@@ -143,3 +143,13 @@ def test_every_key_is_documented(shelf: Any) -> None:
         "failed_run": {*run},
         "blame": {*run["blame"][0]},
     }
+
+
+def test_one_run_is_told_about_in_the_light_of_all(shelf: Any, stories: Any) -> None:
+    """What was an incident over all runs is none of a single run's settings; its places and amounts are that run's."""
+    stories["incident"](shelf)
+    (whole,), (one,) = pins(shelf.con)["findings"], pins(shelf.con, "sales")["findings"]
+    assert ("incident", whole["finding_id"]) == (one["mode"], one["finding_id"])
+    assert (["sales"], 2) == (one["runs"], one["amounts"]["calls"])
+    assert 6 == whole["amounts"]["calls"]
+    assert {"sales"} == {place["run"] for place in one["occurrences"]}
