@@ -66,6 +66,8 @@ class Waste:
     """One row per key, state, class, knob, value and line (:data:`TIME`): ``ns`` nanoseconds, ``bound_ns`` those of
     them that are an upper bound of a tool's time. Of outermost runs, so that the rows add up, unless grouped by run or
     asked for some runs: then of each."""
+    total_ns: int
+    """Of the outermost runs, also where ``time`` has each run; of all of them where some runs were asked for."""
     not_analysable: pl.DataFrame
     """One row per reason (:data:`~.load.NOT_ANALYSABLE`)."""
     sites: dict[str, dict[str, Any]]
@@ -79,7 +81,7 @@ class Waste:
                 "cost_musd": int(self.money["cost_musd"].sum()),
                 "input_tokens": int(self.money["input_tokens"].sum()),
                 "output_tokens": int(self.money["output_tokens"].sum()),
-                "ns": int(self.time["ns"].sum()),
+                "ns": self.total_ns,
             },
             "classes": [{"cls": c.id, "sentence": c.sentence, "knob": c.knob} for c in cost.CLASSES],
             "money": [self._placed(row) for row in self.money.iter_rows(named=True)],
@@ -115,8 +117,11 @@ def waste(con: Connection, by: By = "all", run_ids: RunIds = None, prices: Price
         sites = {row["site_id"]: row for row in load.sites(con).iter_rows(named=True)}
     if run_ids is not None:
         parts = parts.filter(pl.col("run_id").is_in(list(run_ids)))
-    elif by != "run":
-        time = time.filter("is_outermost")
+        total_ns = int(time["ns"].sum())
+    else:
+        outermost = time.filter("is_outermost")
+        total_ns = int(outermost["ns"].sum())
+        time = time if by == "run" else outermost
     of_runs = windows.select("run_id", "agent", day=pl.from_epoch("started_ns", "ns").dt.strftime("%Y-%m-%d"))
     money, time = (
         _sums(
@@ -131,7 +136,12 @@ def waste(con: Connection, by: By = "all", run_ids: RunIds = None, prices: Price
     missing = pl.concat([missing, pl.DataFrame(untimed, schema=load.NOT_ANALYSABLE, orient="row")])
     named = {*money["site_id"].drop_nulls(), *time["site_id"].drop_nulls()}
     return Waste(
-        by, money, time, missing.sort("what", "reason", "subject"), {i: sites[i] for i in named & sites.keys()}
+        by,
+        money,
+        time,
+        total_ns,
+        missing.sort("what", "reason", "subject"),
+        {i: sites[i] for i in named & sites.keys()},
     )
 
 

@@ -46,6 +46,17 @@ def test_every_grouping_is_the_whole(told: Any) -> None:
         assert total["ns"] == 500 * SECOND * len(_all(told, "SELECT run_id FROM runs")), by
 
 
+@pytest.mark.parametrize("by", BY)
+def test_a_run_inside_a_run_takes_no_time_of_its_own(shelf: Any, by: By) -> None:
+    """An hour around an hour is one hour in all, also where each run has its row."""
+    shelf.run("around", ended_ns=3600 * SECOND)
+    shelf.run("inside", parent_run_id="around", ended_ns=3600 * SECOND)
+    shelf.con.execute("DELETE FROM runs WHERE run_id = 'r1'")
+    found = waste(shelf.con, by)
+    assert 3600 * SECOND == found.as_json()["total"]["ns"]
+    assert (2 if by == "run" else 1) * 3600 * SECOND == found.time["ns"].sum()
+
+
 def test_keys_are_what_was_asked_for(told: Any) -> None:
     """Every run, day, agent and line that made calls; a part without a knob has no key by knob."""
     keys = {by: set(waste(told.con, by).money["key"]) for by in BY}

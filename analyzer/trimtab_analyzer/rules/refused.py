@@ -37,8 +37,8 @@ def _refusals(case: Case, knob: str, error_class: str, subject: str, advice: str
 
 
 def _tools_that_look(case: Case, knob: str, look: str, advice: str, what: str) -> Iterator[Blame]:
-    rows = facts.steps(case).filter(pl.col("call_id").is_not_null())
-    hit = pl.col("is_lost") & (pl.col("looks") == look) & ~pl.col("is_broken") & pl.col("repeats").is_null()
+    rows = facts.steps(case).filter(pl.col("call_id").is_not_null() & pl.col("is_lost"))
+    hit = (pl.col("looks") == look) & ~pl.col("is_broken") & pl.col("repeats").is_null()
     for group in case.groups(rows, knob, hit=hit, subject=pl.col("name")):
         said = quoted(next(iter(group.hits["error_message"].drop_nulls()), None))
         yield Blame(

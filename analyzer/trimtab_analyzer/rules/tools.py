@@ -69,7 +69,8 @@ def tool_error(case: Case, knob: str) -> Iterator[Blame]:
     What has a rule of its own is left to it: repeats, broken tools, arguments that do not fit, what was denied, was not
     there or is not installed. A command's exit code is the command's.
     """
-    requested = facts.steps(case).filter(pl.col("call_id").is_not_null())
+    # of failed runs alone, so that the share is one of the calls that could have been hit
+    requested = facts.steps(case).filter(pl.col("call_id").is_not_null() & pl.col("is_lost"))
     is_other = (
         pl.col("is_broken")
         | pl.col("is_malformed")
@@ -81,7 +82,7 @@ def tool_error(case: Case, knob: str) -> Iterator[Blame]:
         | pl.col("looks").is_in(["denied", "absent", "missing"]).fill_null(False)
         | (pl.col("ran_status") == "ok").fill_null(False)
     )
-    hit = pl.col("is_lost") & (pl.col("status") == "error") & ~is_other
+    hit = (pl.col("status") == "error") & ~is_other
     for group in case.groups(requested, knob, hit=hit, subject=pl.col("name")):
         n, total = group.hits.height, group.exposed.height
         interval = wilson(n, total)
