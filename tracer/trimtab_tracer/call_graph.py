@@ -36,9 +36,10 @@ class Call:
     where nobody has read it yet."""
     tools_digest: str | None = None
     trace_id: str | None = None
-    """The OpenTelemetry trace that was current when it was sent; None also where too many calls share it."""
+    """The OpenTelemetry trace that was current when its first attempt was sent; None while that is not known, and where
+    too many calls share it."""
     first_number: int = 1
-    """The attempt that ``after``, ``is_branch`` and ``trace_id`` are from."""
+    """The attempt that ``after`` and ``is_branch`` are from."""
     last_seen: int = 0
     """What ``state`` and ``tools_digest`` are from: twice the attempt's number, and one more once it was read."""
     parent: str | None = None
@@ -115,7 +116,6 @@ class Graph:
         calls: All that were fetched or put.
         homes: Recorded runs whose split state was decided: whether each is split.
         widened: Traces that are found to be shared by too many calls.
-        left: Traces that calls were taken to be of before more was known.
     """
 
     _COLUMNS: Final[tuple[Column, ...]] = (
@@ -135,7 +135,6 @@ class Graph:
         self.calls: dict[str, Call] = {}
         self.homes: dict[str, bool] = {}
         self.widened: set[str] = set()
-        self.left: set[str] = set()
         self._index: dict[Column, dict[str, set[str]]] = {column: defaultdict(set) for column in self._COLUMNS}
         self._asked: set[tuple[str, str]] = set()
         self._wants: dict[str, set[str]] = defaultdict(set)

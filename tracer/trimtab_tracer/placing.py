@@ -147,9 +147,8 @@ class Places:
             call.first_number = number
             self._graph.change(call, "after", row.get("after_call_id"))
             call.is_branch = bool(row.get("is_branch"))
-            if call.trace_id:
-                self._graph.left.add(call.trace_id)
-            self._graph.change(call, "trace_id", row.get("trace_id"))
+            if number == 1:  # of no other: no call may leave a trace, see `traces`
+                self._graph.change(call, "trace_id", row.get("trace_id"))
         if seen >= call.last_seen:
             call.last_seen, call.state, call.tools_digest = seen, _state(row), row["tools_digest"]
 

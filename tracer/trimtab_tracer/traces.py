@@ -8,6 +8,11 @@ A span around a task, also one that another service's request carried here, is o
 a span around a worker's whole life is one for all of its tasks. The first is evidence, the second is none. Which it is
 follows from the calls alone (:meth:`Traces.is_one_run`); where that can't be told, the trace says nothing. A trace of
 a single call says nothing either: instrumentors begin one for each request that is sent outside of any span.
+
+A trace that too many calls share is noted as wide, and its calls forget it. What is forgotten can't come back, so this
+does not depend on the order in which calls become known only because no call ever leaves a trace: it is in that of its
+first attempt from when that one is known, and in none before, whatever its other attempts say. The calls of a trace
+therefore only become more, and it is wide in the end exactly if it has too many in the end.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ class Traces:
             Ids of the calls whose place may be otherwise for it.
         """
         graph = self._graph
-        shared = sorted({t for i in touched if (t := graph.calls[i].trace_id)} | graph.left)
+        shared = sorted({t for i in touched if (t := graph.calls[i].trace_id)})
         if not shared:
             return set()
         wide = graph.wide(shared)
