@@ -116,6 +116,7 @@ class Graph:
         calls: All that were fetched or put.
         homes: Recorded runs whose split state was decided: whether each is split.
         widened: Traces that are found to be shared by too many calls.
+        earlier: Calls of which an earlier attempt is found than was known.
     """
 
     _COLUMNS: Final[tuple[Column, ...]] = (
@@ -135,6 +136,7 @@ class Graph:
         self.calls: dict[str, Call] = {}
         self.homes: dict[str, bool] = {}
         self.widened: set[str] = set()
+        self.earlier: set[str] = set()
         self._index: dict[Column, dict[str, set[str]]] = {column: defaultdict(set) for column in self._COLUMNS}
         self._asked: set[tuple[str, str]] = set()
         self._wants: dict[str, set[str]] = defaultdict(set)

@@ -141,6 +141,8 @@ class Places:
             ids = (row["call_id"], row["run_id"], pools[row["run_id"]], row["process_id"])
             call = Call(*ids, row["started_ns"], row["ended_ns"], first_number=number + 1)
             self._graph.put(call)
+        elif row["started_ns"] < call.started_ns or number < call.first_number:
+            self._graph.earlier.add(call.call_id)
         call.started_ns = min(call.started_ns, row["started_ns"])
         call.ended_ns = max(call.ended_ns, row["ended_ns"])
         if number < call.first_number:

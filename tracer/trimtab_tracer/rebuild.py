@@ -57,7 +57,8 @@ class _Settling:
 
     def settle(self) -> None:
         graph, touched = self._graph, self._touched
-        traced = self._traces.heed(touched)
+        self._shaken |= self._around_earlier()
+        traced = self._traces.heed(self._shaken)
         graph.links_of(touched)
         offers = {key for i in touched for key in graph.offers(i)}
         graph.meet(offers | {key for i in touched for key in graph.wants(i)})
@@ -81,6 +82,14 @@ class _Settling:
         self._gather(moved)
         self._nest()
         self._split()
+
+    def _around_earlier(self) -> set[str]:
+        """Calls that others are placed by, where it counts when another one began and that was earlier than known: the
+        one that it continues, which waited until then, and all of the conversation that it is the first call of."""
+        graph = self._graph
+        earlier = [graph.calls[i] for i in sorted(graph.earlier)]
+        parents = {before.call_id for call in earlier if (before := graph.get(call.parent)) is not None}
+        return parents | {c.call_id for c in graph.find("conversation_id", sorted(graph.earlier))}
 
     # --- calls that continue each other --------------------------------------------------------------------------
 
@@ -198,8 +207,10 @@ class _Settling:
         """Find what the conversations that may be concerned are nested in, the earliest first."""
         graph = self._graph
         seen, news = set(self._shaken), set(self._shaken)
-        while news:
-            news = {call.call_id for call in graph.find("after", news)} - seen
+        while news:  # who walks back through these, also by way of the first call of a conversation
+            news = {call.call_id for call in graph.find("after", news)}
+            news |= {c.call_id for c in graph.find("conversation_id", sorted(news))}
+            news -= seen
             seen |= news
         seen |= {mate.call_id for i in self._shaken for mate in self._traces.mates(graph.calls[i])}
         waiting = [c.position for i in seen if (c := graph.calls[i]).conversation_id == i]
