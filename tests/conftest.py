@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 
+# How long an example takes says how busy the machine is, not whether a fact holds.
 settings.register_profile("trimtab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("trimtab")  # how long an example takes says how busy the machine is, not whether a fact holds
-
-# How long an example takes says how busy the machine is: nothing of ours is held to it.
-hypothesis.settings.register_profile("trimtab", deadline=None)
-hypothesis.settings.load_profile("trimtab")
+settings.load_profile("trimtab")
 
 
 @pytest.fixture(scope="session")
