@@ -11,7 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -218,6 +220,65 @@ def test_nothing_is_asked_while_tracing_is_off() -> None:
         pass
     evaluators.wait(1)
     assert [] == asked
+
+
+class Told:
+    """Takes what a tracer would record."""
+
+    def __init__(self) -> None:
+        self.process = SimpleNamespace(process_id="p")
+        self.records: list[Any] = []
+        self.write = self.records.append
+
+
+def ended() -> EvaluatedRun:
+    """A run that has ended."""
+    return EvaluatedRun("r", "r", None, None, 0, 1, "ok")
+
+
+def test_the_end_of_the_program_waits_once() -> None:
+    """What was waited while threads could be started is not waited again; what is not judged by then is counted."""
+    judges, told, may_end = Evaluators(), Told(), threading.Event()
+    for name in "ab":  # together they take longer than one may
+        judges.add(lambda run: may_end.wait(30), name, None, 0.4)
+    judges.submit(told, ended())  # type: ignore[arg-type]
+    times = [time.monotonic()]
+    for wait in (judges._before_exit, lambda: judges.finish(told, is_hurried=False)):  # type: ignore[arg-type]
+        wait()
+        times.append(time.monotonic())
+    may_end.set()
+    first, second = (later - earlier for earlier, later in pairwise(times))
+    assert second < first / 2
+    assert 1 == sum(x.count for x in told.records if x.reason == "process ended")
+
+
+def test_what_a_broken_thread_left_is_judged_by_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours that ends the thread keeps nobody waiting: another one judges what it left."""
+    judges, told = Evaluators(), Told()
+    judges.add(lambda run: True, "j", None, 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluators, "_loop", lambda self: None)
+        judges.submit(told, ended())  # type: ignore[arg-type]
+        judges._thread.join()  # type: ignore[union-attr]
+    judges.wait(30)
+    assert [True] == [outcome.success for outcome in told.records]
+
+
+def test_nobody_waits_for_a_thread_that_can_not_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the program may have no more threads, what is left is counted at once."""
+    judges, told, looks = Evaluators(), Told(), []
+    judges.add(lambda run: True, "j", None, 30)
+    monkeypatch.setattr(Evaluators, "_loop", lambda self: None)
+    judges.submit(told, ended())  # type: ignore[arg-type]
+    judges._thread.join()  # type: ignore[union-attr]
+
+    def refuse(thread: threading.Thread) -> None:
+        looks.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    judges.finish(told, is_hurried=False)  # type: ignore[arg-type]
+    assert (1, ["process ended"]) == (len(looks), [loss.reason for loss in told.records])
 
 
 def test_same_name_replaces(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:

@@ -161,6 +161,19 @@ def test_the_end_waits_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [0.0] == waited
 
 
+def test_nobody_waits_for_a_thread_that_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours that ended the thread holds up no flush; what is queued is handled at the end."""
+    kit, waited = Kit(tmp_path, 0.0), []
+    monkeypatch.setattr(threading.Event, "wait", lambda event, timeout=None: waited.append(timeout))
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_loop", lambda self: None)
+        patch.setattr(threading.Thread, "start", lambda thread: None)
+        kit.writer.run(kit.job("kept"))
+    kit.writer.flush(30)
+    kit.writer.close(30)
+    assert ([], ["kept"]) == (waited, [h.version for h in kit.written(Harness)])
+
+
 def attempt(**facts: Any) -> Attempt:
     """An attempt of 400 bytes there and 800 back."""
     facts = {"http_status": 200, "request_bytes": 400, "response_bytes": 800, **facts}

@@ -97,6 +97,8 @@ class Evaluators:
     """How often in a row a judge may not come back in time before it is asked no more."""
     IDLE_S: ClassVar[float] = 1.0
     """How long the thread waits for another run before it ends."""
+    LOOK_S: ClassVar[float] = 0.2
+    """How often who waits for runs to be judged looks whether there is still a thread that does so."""
 
     def __init__(self) -> None:
         """No judge yet."""
@@ -104,6 +106,8 @@ class Evaluators:
         self._hangs: dict[str, int] = {}
         self._logged: dict[str, float] = {}
         self._waits_at_exit = False
+        self._exit_at: float | None = None
+        """Until when the end of the program waits, once it has begun."""
         self._reset()
 
     def __reduce__(self) -> str:
@@ -135,31 +139,31 @@ class Evaluators:
             if self._pending >= self.MAX_WAITING:
                 _lose(tracer, "evaluator queue full", len(judges))
                 return
-            if self._thread is None or not self._thread.is_alive():  # one that broke left its runs to the next
-                thread = threading.Thread(target=self._loop, name="trimtab-evaluators", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:  # the process may not have more
-                    _lose(tracer, "no thread to be had", len(judges))
-                    return
-                self._thread = thread
+            if not self._is_at_work():
+                _lose(tracer, "no thread to be had", len(judges))
+                return
             self._pending += 1
             self._queue.put(_Job(tracer, run, judges))
         self._wait_at_exit()
 
     @guarded()
     def wait(self, timeout_s: float) -> None:
-        """Wait until every run that has ended was judged, at most so long."""
+        """Wait until every run that has ended was judged, at most so long, and not for a thread that is no more."""
         if self._pid != os.getpid() or threading.current_thread() is self._thread:
             return
+        deadline = time.monotonic() + timeout_s
         with self._changed:
-            self._changed.wait_for(lambda: not self._pending, timeout_s)
+            while self._pending and (left := deadline - time.monotonic()) > 0 and self._is_at_work():
+                self._changed.wait(min(left, self.LOOK_S))
 
     @guarded()
     def finish(self, tracer: Tracer, is_hurried: bool) -> None:
-        """Tracing ends: wait as long as a judge may take, or not at all, and count the runs that are left."""
+        """Tracing ends: wait as long as a judge may take, or not at all, and count the runs that are left.
+
+        The end of the program waits so long once: what :meth:`_before_exit` waited is not waited again.
+        """
         if not is_hurried:
-            self.wait(self._patience_s())
+            self.wait(self._patience_s() if self._exit_at is None else self._exit_at - time.monotonic())
         if self._pid == os.getpid() and self._pending:
             _lose(tracer, "process ended", self._pending)
 
@@ -174,7 +178,23 @@ class Evaluators:
         register = getattr(threading, "_register_atexit", None)  # as concurrent.futures does; without it atexit waits
         if register is not None:
             with suppress(RuntimeError):  # the program is ending
-                register(lambda: self.wait(self._patience_s()))
+                register(self._before_exit)
+
+    @guarded()
+    def _before_exit(self) -> None:
+        self._exit_at = time.monotonic() + self._patience_s()
+        self.wait(self._patience_s())
+
+    def _is_at_work(self) -> bool:
+        """Whether there is a thread that judges; one that an error of ours ended leaves its runs to the next one."""
+        if self._thread is None or not self._thread.is_alive():
+            thread = threading.Thread(target=self._loop, name="trimtab-evaluators", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the process may not have more
+                return False
+            self._thread = thread
+        return True
 
     def _loop(self) -> None:
         while True:

@@ -153,7 +153,7 @@ class Writer:
     def _catch_up(self, deadline: float) -> None:
         """Wait until the thread has done what is queued."""
         thread = self._thread
-        if thread is None or thread is threading.current_thread():
+        if thread is None or thread is threading.current_thread() or not thread.is_alive():
             return
         mark = Mark()
         self._put(mark)
@@ -199,7 +199,7 @@ class Writer:
         with self._starting:
             self._closed = True
             thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             self._queue.put(Mark())  # wakes it up to end
             thread.join(max(0.0, deadline - time.monotonic()))
         elif timeout_s > 0:
