@@ -309,6 +309,26 @@ def test_a_hung_sidecar_holds_nobody_up(played: Played, home: Path, receive: Any
     assert {f"a{n}" for n in range(200)} == exchanges(home)
 
 
+def test_the_end_beside_a_hung_sidecar_loses_nothing(
+    played: Played, home: Path, receive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who ends waits for a sidecar that takes nothing for half of its time, however long the thread would."""
+    monkeypatch.setattr(Writer, "STALL_S", 60.0)
+    monkeypatch.setattr(handover, "SEND_BUFFER_BYTES", 1 << 16)
+    sidecar = receive()
+    agent = Agent(home, played.process)
+    agent.writer.submit(many(played, 1)[0])
+    agent.writer.flush(30.0)
+    monkeypatch.setattr(Writer, "LOOK_S", 60.0)
+    os.kill(sidecar.pid, signal.SIGSTOP)
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "word " * 4000}]}).encode()
+    for caught in many(played, 15):
+        agent.writer.submit(replace(caught, request_body=body))
+    agent.end(4.0)
+    os.kill(sidecar.pid, signal.SIGKILL)
+    assert ({f"a{n}" for n in range(15)}, []) == (exchanges(home), [r for r in written(home) if isinstance(r, Loss)])
+
+
 def test_a_hung_sidecar_is_waited_for_no_longer_than_a_flush(
     played: Played, home: Path, receive: Any, impatient: None
 ) -> None:
@@ -463,6 +483,31 @@ def test_an_error_of_ours_in_a_handover_loses_nothing(
         agent.writer.submit(caught)
     agent.end(20.0)
     assert {f"a{n}" for n in range(20)} == exchanges(home)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_forked_while_a_sidecar_is_looked_for_holds_nothing_of_it(
+    played: Played, home: Path, receive: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the connection that is being made nor the folder it is reached through is open in the child."""
+    receive()
+    monkeypatch.setattr(handover, "MAX_ADDRESS_BYTES", 0)
+    open_before, codes = set(os.listdir("/proc/self/fd")), []
+
+    def peer_uid(end: Any) -> int:
+        with handover.address(home):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(len(set(os.listdir("/proc/self/fd")) - open_before))
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return os.geteuid()
+
+    monkeypatch.setattr(handover, "peer_uid", peer_uid)
+    handed = connect(home, played.process, "off", Journal())
+    assert handed is not None
+    handed.close()
+    assert [0] == codes
+    assert set(os.listdir("/proc/self/fd")) == open_before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

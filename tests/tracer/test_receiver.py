@@ -127,6 +127,31 @@ def test_what_a_dead_agent_sent_is_read_though_it_read_no_acks(
     assert {f"a{number}" for number in range(1, 41)} == {e.attempt_id for e in written(tmp_path, Exchange)}
 
 
+def test_acks_that_an_agent_had_no_room_for_come_when_it_has_read(
+    receiver: Receiver, peer: Callable[[], socket.socket]
+) -> None:
+    """They do not wait for its next message: it may be waiting for them."""
+    end = peer()
+    end.sendall(HELLO)
+    assert until(lambda: len(receiver._agents) == 1)
+    (agent,) = receiver._agents.values()
+    agent.end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that there is
+
+    def is_taken(number: int) -> bool:
+        end.sendall(message(number))
+        return until(lambda: receiver.attempts == number)
+
+    number = 0
+    while not agent.is_awaited and number < 200:
+        number += 1
+        assert is_taken(number)
+    assert until(lambda: agent.is_awaited)
+    assert end.recv(1 << 18) == frames.WELCOME
+    while frames.read_ack(end.recv(1 << 18))[0] < number:
+        pass
+    assert until(lambda: not agent.is_awaited)
+
+
 def test_a_later_connection_is_not_taken_for_an_earlier_one(receiver: Receiver, tmp_path: Path) -> None:
     """Segments of connections that were collected and removed leave names that no later connection uses."""
     settings = Settings(home=tmp_path)

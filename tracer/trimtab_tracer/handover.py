@@ -64,11 +64,8 @@ def address(home: Path) -> Iterator[str]:
     if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES:
         yield path
         return
-    folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{SOCKET}"
-    finally:
-        os.close(folder)
+    with _Descriptor(os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as folder:
+        yield f"/proc/self/fd/{folder.fd}/{SOCKET}"
 
 
 def connect(home: Path, process: Process, content_mode: str, journal: Journal) -> Handover | None:
@@ -79,6 +76,7 @@ def connect(home: Path, process: Process, content_mode: str, journal: Journal) -
     if not IS_ABLE:
         return None
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _open.add(end)
     try:
         end.settimeout(WELCOME_S)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -166,16 +164,13 @@ class Handover:
         return True
 
     def _send_large(self, parts: list[bytes]) -> None:
-        fd = os.memfd_create("trimtab", os.MFD_CLOEXEC)
-        try:
+        with _Descriptor(os.memfd_create("trimtab", os.MFD_CLOEXEC)) as file:
             for body in parts[3:]:
                 view = memoryview(body)
                 while view:
-                    view = view[os.write(fd, view) :]
-            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", fd))
+                    view = view[os.write(file.fd, view) :]
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", file.fd))
             self._end.sendmsg(frames.without_bodies(parts), [rights])
-        finally:
-            os.close(fd)
 
     def wait(self, caught: Caught, timeout_s: float) -> bool:
         """Wait until ``caught`` may be offered again; False where nothing moved for ``timeout_s`` seconds."""
@@ -237,13 +232,33 @@ class Handover:
         self._end.close()
 
 
-_open: weakref.WeakSet[Handover] = weakref.WeakSet()
+class _Descriptor:
+    """A descriptor that is open for a moment, and not in a child that is forked in it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        _open.add(self)
+
+    def close(self) -> None:
+        """Let go of it, once."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> _Descriptor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_open: weakref.WeakSet[Handover | socket.socket | _Descriptor] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
     """In a forked child: the connection is the parent's, and ends when that lets go of it."""
-    for handover in list(_open):
-        handover.close()
+    for one in list(_open):
+        one.close()
 
 
 if hasattr(os, "register_at_fork"):

@@ -142,11 +142,12 @@ class Receiver:
         """Read what there is; wait for it where nothing came for a while, else a moment after."""
         is_calm = time.monotonic() >= self._busy_until
         before = self.attempts
-        for key, _ in self._selector.select((self.HELLO_S if self._agents else None) if is_calm else 0.0):
+        for key, events in self._selector.select((self.HELLO_S if self._agents else None) if is_calm else 0.0):
             if key.fileobj is self._listener:
                 self._accept()
             elif (agent := self._agents.get(key.fd)) is not None:
-                self._serve(agent)
+                if events & selectors.EVENT_READ:
+                    self._serve(agent)
                 self._send_acks(agent)
         self._look_after()
         if self.attempts != before:
@@ -270,15 +271,19 @@ class Receiver:
             memos = [memo for _, memo in agent.acks[:taken] if memo]
             try:
                 agent.end.send(frames.ack(agent.acks[taken - 1][0], memos))
-            except (BlockingIOError, InterruptedError):  # it has enough to read
+            except (BlockingIOError, InterruptedError):  # it has enough to read: the rest when it has read
                 if len(agent.acks) > self.MAX_ACKS:
                     self._refuse("an agent that reads no acks")
                     self._close(agent)
-                return
+                break
             except OSError:  # it is gone; what it sent is read to its end
                 agent.acks.clear()
                 break
             del agent.acks[:taken]
+        if bool(agent.acks) != agent.is_awaited and self._agents.get(agent.fd) is agent:
+            agent.is_awaited = bool(agent.acks)
+            writing = selectors.EVENT_WRITE if agent.is_awaited else 0
+            self._selector.modify(agent.end, selectors.EVENT_READ | writing)
 
     def _refuse(self, why: str) -> None:
         self.refused += 1
@@ -311,6 +316,8 @@ class _Agent:
         """Of the last attempt whose records are written."""
         self.acks: list[tuple[int, bytes]] = []
         """What is to be acknowledged: number and memo."""
+        self.is_awaited = False
+        """Whether it is waited for that it reads acks, to be sent more of them."""
         self.unacked_bytes = 0
 
 

@@ -14,6 +14,7 @@ spooled inside their calls.
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections import deque
@@ -76,6 +77,8 @@ class Writer:
     """Bodies that are handed over inside the call; larger ones take longer than a call should wait."""
     STALL_S = 2.0
     """How long a sidecar that takes nothing is waited for, in the thread."""
+    GLANCE_S = 0.1
+    """How often it is looked meanwhile whether somebody flushes."""
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class Writer:
         self._connect = connect
         self._sidecar: Handover | None = None
         self._look_at = 0.0
+        self._leave_at = math.inf  # a sidecar that takes nothing: half of the time of the flush that waits for it
         self._is_stale = False  # the builder: others built since, and its journal knows more than it does
         # Of the connection. Reentrant, and marked: a signal handler or a finalizer that interrupts us may end a call.
         self._turn = threading.RLock()
@@ -145,10 +149,12 @@ class Writer:
     def flush(self, timeout_s: float) -> None:
         """Wait until everything recorded so far is in a spool, at most ``timeout_s`` seconds."""
         deadline = time.monotonic() + timeout_s
+        self._leave_at = deadline - timeout_s / 2
         self._catch_up(deadline)
-        if timeout_s > 0 and not self._is_settled(deadline - timeout_s / 2):
+        if timeout_s > 0 and not self._is_settled(self._leave_at):
             self._put(self._give_up)
             self._catch_up(deadline)
+        self._leave_at = math.inf
 
     def _catch_up(self, deadline: float) -> None:
         """Wait until the thread has done what is queued."""
@@ -333,8 +339,16 @@ class Writer:
                     if caught.is_spending:
                         self._spent(tokens_of(caught.attempt))
                     return True
-            if self._closed or not sidecar.wait(caught, self.STALL_S):
+            if not self._wait_for(sidecar, caught):
                 return False
+
+    def _wait_for(self, sidecar: Handover, caught: Caught) -> bool:
+        """Wait until ``caught`` may be offered again; not for long where nothing moves, and less where one flushes."""
+        until = time.monotonic() + self.STALL_S
+        while not self._closed and (left := min(until, self._leave_at) - time.monotonic()) > 0:
+            if sidecar.wait(caught, min(left, self.GLANCE_S)):
+                return True
+        return False
 
     def _look_for_sidecar(self) -> None:
         now = time.monotonic()
