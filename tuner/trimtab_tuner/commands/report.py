@@ -96,10 +96,9 @@ def _own(settings: Settings, run_id: str | None) -> Report:
     with own_store(settings) as store:
         with closing(store.cursor()) as con, load.snapshot(con):
             run_id = whole_id_in(con, run_id)
-            prices = PriceList(settings.prices)
-            case = Case.load(con, prices=prices)
+            case = Case.load(con, prices=PriceList(settings.prices))
             found = analyze(con, case=case)
-            report = build(con, case=case, found=found) if run_id is None else build(con, run_id, prices=prices)
+            report = build(con, run_id, case=case, found=found)
         with store.transaction() as con:
             persist(con, found)
         return report
