@@ -50,7 +50,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--status", choices=("open", "resolved", "all"), default="open", help="which findings (open)")
     parser.add_argument("--since", metavar="TIME", help="only findings seen since then: 2h, 7d, or a date and time")
     parser.add_argument(
-        "--explain", action="store_true", help="have the model named in [explain] put each finding into words"
+        "--explain",
+        action="store_true",
+        help="have the model named in [explain] put each finding into words; docs/findings.md says what is sent",
     )
     parser.add_argument("--home", help="look at this home instead of the one in force here")
 
@@ -69,7 +71,7 @@ def run(args: Namespace) -> int:
         ready(settings.explain)
     document, unread = _document(args, settings)
     document = select(document, args.status, since_ns)
-    if args.explain:
+    if args.explain and document["findings"]:
         document = _explained(document, settings)
     if args.json:
         print_json(document)
@@ -102,9 +104,11 @@ def _document(args: Namespace, settings: Settings) -> tuple[Document, list[Impor
 
 def _explained(document: Document, settings: Settings) -> Document:
     """The document with a key ``explanation`` in each finding that was explained; nothing else of it changes."""
-    from trimtab_analyzer.explain import explain
+    from trimtab_analyzer.explain import explain, notice, ready
 
-    texts, problem = explain(document["findings"], settings.explain)
+    asked = ready(settings.explain)
+    print(f"trimtab: {notice(len(document['findings']), asked, settings.content)}", file=sys.stderr)
+    texts, problem = explain(document["findings"], asked, settings.content)
     if problem is not None:
         print(f"trimtab: {problem}", file=sys.stderr)
     pairs = zip(document["findings"], texts, strict=True)
