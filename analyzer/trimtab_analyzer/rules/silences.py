@@ -25,11 +25,12 @@ def refusal(case: Case, knob: str) -> Iterator[Blame]:
     rows = facts.answers(case).filter("is_answer")
     withheld = pl.col("finish_reason").is_in(BY_PROVIDER).fill_null(False)
     in_words = pl.col("refused").fill_null(False) & pl.col("is_lost")
+    lost = facts.lost_runs(case)
     for group in case.groups(rows, knob, hit=withheld | in_words, subject=pl.col("model")):
         model = group.subject or "the model"
         by_provider, by_words = (group.hits.filter(part)["call_id"].n_unique() for part in (withheld, ~withheld))
         # words are looked at in failed runs alone, so the two are parts of two wholes
-        n_lost = group.exposed.filter("is_lost")["call_id"].n_unique()
+        n_lost = group.exposed.filter(pl.col("run_id").is_in(lost))["call_id"].n_unique()
         if by_provider:
             k, n = by_provider, group.n_exposed
             title = f"{of(k, n, 'answer')} of {model} {were(k)} refused, as the provider says"

@@ -327,10 +327,9 @@ def _table(results: list[FileResult], runs: list[dict[str, Any]], states: dict[s
         print(
             f"{states['updated']} of the known runs had changed since they were imported and were brought up to date."
         )
-    if total["calls_unpriced"]:
-        print(
-            f"The cost of {total['calls_unpriced']:,} calls is not known: the files log none, no price is known for it."
-        )
+    if n := total["calls_unpriced"]:
+        why = "the files log none, and their tokens or a price for their model are not known"
+        print(f"The cost of {n:,} {'call' if n == 1 else 'calls'} is not known: {why}.")
 
 
 def _cells(runs: list[dict[str, Any]]) -> tuple[str, ...]:
