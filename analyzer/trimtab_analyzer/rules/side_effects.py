@@ -66,8 +66,8 @@ def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
         undoing = _undoing(group.hits)
         yield Blame(
             group,
-            f"{of(n, group.exposed.height, 'change')} that {group.subject} made in runs that failed stayed, in"
-            f" {count(runs, 'run')}{how}",
+            f"{of(n, group.exposed.height, 'change')} that {group.subject} made in runs that failed or broke off"
+            f" stayed, in {count(runs, 'run')}{how}",
             _undo(group.subject, undoing, case.place(group.site_id)),
             {"hit": n, "of": group.exposed.height, "runs": runs, "compensations": undoing.to_dicts()},
             is_candidate=not group.hits["by_exception"].any(),
