@@ -9,7 +9,8 @@ what such weights are worth on logs that nobody looked at. `--out` writes one li
 
 JSON: `runs`, `left_out` (files and logs without labels or failure), and under `all`, `half_0`, `half_1` for each
 method (`trimtab`, then the baselines): `runs`, `agent`, `step`, `step_within_1`, `step_in_top_3` (shares of runs;
-trimtab's with `*_low`, `*_high`: Wilson's interval at 95 %).
+trimtab's with `*_low`, `*_high`: Wilson's interval at 95 %). With `--refit` also `refit`: the factors of signals that
+were changed, by the half they were chosen on; each half then has a method more, named after the other.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 In: how many stores, a seed. Out: one row per scenario and truth: in what share of the stores a difference was declared,
 at the end and at any of 40 looks on the way, and how often each interval held the truth. Each store has 2,000 runs in
-10 tasks of different difficulty.
+10 tasks of different difficulty; ``--data DIR`` takes tasks and their shares of successes from tables of real runs
+instead. Beside each row stands a trivial baseline: a two-sample z test at 5 % that knows of no groups, strata, weights,
+other knobs or earlier looks.
 
     plain       each run draws one of two values, half and half
     clustered   400 groups of 5 runs; a group draws one value and has a good or a bad day of its own
@@ -11,10 +13,11 @@ at the end and at any of 40 looks on the way, and how often each interval held t
     cost        half and half; log-normal cost, asymptotic sequence
     strata      nobody draws: the value's share differs by task and day; four knobs, Benjamini-Hochberg over them
 
-Run: ``python benchmarks/effect_simulations.py [--stores 1000] [--seed 0] [--json] [--out DIR]``. Exits with 1 where a
-promise of docs/effects.md does not hold. ``--json`` prints ``{"stores", "runs", "seed", "seconds", "cpu_seconds",
-"rows": [{"scenario", "truth", "declared", "ever", "covered": {"anytime", "dr", "snips", "ipw", "strata"}, "promise",
-"kept"}]}``; rates are shares of the stores.
+Run: ``python benchmarks/effect_simulations.py [--data DIR] [--stores 1000] [--seed 0] [--json] [--out DIR]``. A data
+folder holds .csv or .parquet files, one row per run, with columns ``task`` and ``success`` (true and false, or 1 and
+0). Exits with 1 where a promise of docs/effects.md does not hold. ``--json`` prints ``{"stores", "runs", "seed",
+"tasks", "seconds", "cpu_seconds", "rows": [{"scenario", "truth", "declared", "ever", "covered": {"anytime", "dr",
+"snips", "ipw", "strata"}, "naive": {"declared", "ever"}, "promise", "kept"}]}``; rates are shares of the stores.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from scipy import stats
 
 from trimtab_analyzer.effects import Sample, sequences, stratified, weighting
@@ -37,11 +41,15 @@ from trimtab_analyzer.effects.comparisons import CLEAR
 from trimtab_analyzer.statistics import benjamini_hochberg
 
 RUNS = 2_000
-TASKS = 10
+SHARES = 0.4 + 0.4 * np.arange(10) / 9
+"""Of successes under the base value, task by task."""
+ROOM = (0.1, 0.8)
+"""Shares that real tasks are kept within, so that ten points and a lucky day are more than none and less than all."""
 BATCH = 50
 EFFECT = 0.10
 LEVEL = 0.05
 POWER = 0.90
+Z = float(stats.norm.ppf(1 - LEVEL / 2))
 
 Rng = np.random.Generator
 
@@ -54,24 +62,38 @@ class Store(NamedTuple):
     is_share: bool
 
 
-def _tasks(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
-    """Each run's task and its share of successes under the base value, .6 on average."""
-    task = rng.integers(0, TASKS, RUNS)
-    return task, 0.4 + 0.4 * task / (TASKS - 1)
+def shares_of(folder: Path) -> np.ndarray:
+    """The share of successes of each task in the tables of a folder, within :data:`ROOM`."""
+    read = {".csv": pl.read_csv, ".parquet": pl.read_parquet}
+    tables = [read[path.suffix](path) for path in sorted(folder.rglob("*")) if path.suffix in read]
+    runs = [t.select("task", pl.col("success").cast(pl.Float64)) for t in tables if {"task", "success"} <= {*t.columns}]
+    if not runs:
+        raise SystemExit(f"{folder}: no .csv or .parquet file with the columns task and success; name another folder.")
+    all_runs = pl.concat([one.with_columns(pl.col("task").cast(pl.String)) for one in runs]).drop_nulls()
+    shares = all_runs.group_by("task").agg(pl.col("success").mean()).sort("task")["success"].to_numpy()
+    if len(shares) < 2:
+        raise SystemExit(f"{folder}: {len(shares)} task; the simulations need two or more.")
+    return np.clip(shares, *ROOM)
 
 
-def plain(rng: Rng, effect: float) -> Store:
+def _tasks(rng: Rng, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each run's task and its share of successes under the base value."""
+    task = rng.integers(0, len(shares), RUNS)
+    return task, shares[task]
+
+
+def plain(rng: Rng, effect: float, shares: np.ndarray) -> Store:
     """Half and half, every run for itself."""
-    task, share = _tasks(rng)
+    task, share = _tasks(rng, shares)
     drawn = rng.integers(0, 2, RUNS)
     success = rng.random(RUNS) < share + effect * drawn
     half = np.full(RUNS, 0.5)
     return Store(Sample.of(drawn, half, success, floor=half, stratum=task), effect, True)
 
 
-def clustered(rng: Rng, effect: float) -> Store:
+def clustered(rng: Rng, effect: float, shares: np.ndarray) -> Store:
     """Groups of five runs share the draw and luck."""
-    task, share = _tasks(rng)
+    task, share = _tasks(rng, shares)
     group = np.arange(RUNS) // 5
     drawn = rng.integers(0, 2, RUNS // 5)[group]
     luck = rng.choice([-0.1, 0.1], RUNS // 5)[group]
@@ -80,9 +102,11 @@ def clustered(rng: Rng, effect: float) -> Store:
     return Store(Sample.of(drawn, half, success, floor=half, stratum=task, cluster=group), effect, True)
 
 
-def _adaptive(rng: Rng, effect: float, weigh: Callable[[Rng, np.ndarray, np.ndarray], float]) -> Store:
+def _adaptive(
+    rng: Rng, effect: float, shares: np.ndarray, weigh: Callable[[Rng, np.ndarray, np.ndarray], float]
+) -> Store:
     """Weights follow the outcomes of all batches before."""
-    task, share = _tasks(rng)
+    task, share = _tasks(rng, shares)
     uniform, luck = rng.random(RUNS), rng.random(RUNS)
     hits, tries = np.ones(2), np.full(2, 2.0)
     drawn, propensity, floor = np.zeros(RUNS, dtype=np.int64), np.zeros(RUNS), np.zeros(RUNS)
@@ -98,9 +122,11 @@ def _adaptive(rng: Rng, effect: float, weigh: Callable[[Rng, np.ndarray, np.ndar
     return Store(Sample.of(drawn, propensity, luck < share + effect * drawn, floor=floor, stratum=task), effect, True)
 
 
-def greedy(rng: Rng, effect: float) -> Store:
+def greedy(rng: Rng, effect: float, shares: np.ndarray) -> Store:
     """Epsilon-greedy."""
-    return _adaptive(rng, effect, lambda _, hits, tries: 0.9 if hits[1] / tries[1] > hits[0] / tries[0] else 0.1)
+    return _adaptive(
+        rng, effect, shares, lambda _, hits, tries: 0.9 if hits[1] / tries[1] > hits[0] / tries[0] else 0.1
+    )
 
 
 def _thompson_weight(rng: Rng, hits: np.ndarray, tries: np.ndarray) -> float:
@@ -108,18 +134,19 @@ def _thompson_weight(rng: Rng, hits: np.ndarray, tries: np.ndarray) -> float:
     return float(np.clip((draws[1] > draws[0]).mean(), 0.02, 0.98))
 
 
-def thompson(rng: Rng, effect: float) -> Store:
+def thompson(rng: Rng, effect: float, shares: np.ndarray) -> Store:
     """Thompson sampling with a floor."""
-    return _adaptive(rng, effect, _thompson_weight)
+    return _adaptive(rng, effect, shares, _thompson_weight)
 
 
-def cost(rng: Rng, effect: float) -> Store:
-    """Log-normal cost with a mean of 1 + task/10; the effect is a share of that."""
-    task, _ = _tasks(rng)
+def cost(rng: Rng, effect: float, shares: np.ndarray) -> Store:
+    """Log-normal cost with a mean of 1 + task/tasks; the effect is a share of that."""
+    task, _ = _tasks(rng, shares)
+    n = len(shares)
     drawn = rng.integers(0, 2, RUNS)
-    spent = (1 + task / 10) * (1 + effect * drawn) * rng.lognormal(-0.5, 1.0, RUNS)
+    spent = (1 + task / n) * (1 + effect * drawn) * rng.lognormal(-0.5, 1.0, RUNS)
     half = np.full(RUNS, 0.5)
-    truth = effect * (1 + (TASKS - 1) / 20)
+    truth = effect * (1 + (n - 1) / (2 * n))
     return Store(Sample.of(drawn, half, spent, floor=half, stratum=task), truth, False)
 
 
@@ -142,7 +169,22 @@ def drawn_store(made: Store) -> dict[str, Any]:
         path = np.array([_asymptotic_look(scores, n) for n in range(BATCH, len(scores.score) + 1, BATCH)])
         held = sequences.asymptotic(dr, len(scores.score), least)
         covered["anytime"] = held.low <= truth <= held.high
-    return {"declared": path[-1] >= -np.log(LEVEL), "ever": path.max() >= -np.log(LEVEL), "covered": covered}
+    looks = [_differs(sample.outcome[:n], sample.value[:n]) for n in range(BATCH, len(sample) + 1, BATCH)]
+    return {
+        "declared": path[-1] >= -np.log(LEVEL),
+        "ever": path.max() >= -np.log(LEVEL),
+        "covered": covered,
+        "naive": {"declared": looks[-1], "ever": any(looks)},
+    }
+
+
+def _differs(outcome: np.ndarray, value: np.ndarray) -> bool:
+    """Whether a two-sample z test at 5 % says so; not where a value was drawn fewer than twice or never varies."""
+    arms = [outcome[value == v] for v in (0, 1)]
+    if min(map(len, arms)) < 2:
+        return False
+    variance = sum(arm.var(ddof=1) / len(arm) for arm in arms)
+    return bool(variance > 0 and abs(arms[1].mean() - arms[0].mean()) > Z * variance**0.5)
 
 
 def _asymptotic_look(scores: weighting.Scores, n: int) -> float:
@@ -154,18 +196,21 @@ def _holds(estimate: weighting.Estimate, truth: float) -> bool:
     return estimate.low <= truth <= estimate.high
 
 
-def strata(rng: Rng, effect: float) -> dict[str, Any]:
+def strata(rng: Rng, effect: float, shares: np.ndarray) -> dict[str, Any]:
     """Four knobs that follow task and day, of which the first one has the effect."""
-    task, share = _tasks(rng)
+    task, share = _tasks(rng, shares)
     day = np.sort(rng.integers(0, 5, RUNS))
     stratum = task * 5 + day
-    chosen = np.array([rng.random(RUNS) < 0.2 + 0.06 * task + 0.02 * day * knob for knob in range(4)]).astype(float)
+    leaning = 0.06 * (10 * task / len(shares))
+    chosen = np.array([rng.random(RUNS) < 0.2 + leaning + 0.02 * day * knob for knob in range(4)]).astype(float)
     success = (rng.random(RUNS) < share - 0.02 * day + effect * chosen[0]).astype(float)
     found = [stratified.contrast(success, x, stratum, np.arange(RUNS), is_share=True) for x in chosen]
     q = benjamini_hochberg([one.p for one in found if one is not None])
     declared = q[0] <= CLEAR if effect else (q <= CLEAR).any()
     first = found[0]
-    return {"declared": declared, "ever": declared, "covered": {"strata": first.low <= effect <= first.high}}
+    seen = [_differs(success, x) for x in (chosen[:1] if effect else chosen)]
+    said = {"declared": declared, "ever": declared, "covered": {"strata": first.low <= effect <= first.high}}
+    return said | {"naive": {"declared": any(seen), "ever": any(seen)}}
 
 
 SCENARIOS = {
@@ -177,21 +222,24 @@ SCENARIOS = {
 }
 
 
-def simulate(name: str, effect: float, stores: int, seed: int) -> dict[str, Any]:
+def simulate(name: str, effect: float, stores: int, seed: int, shares: np.ndarray = SHARES) -> dict[str, Any]:
     """One row: shares over ``stores`` stores."""
     counts: dict[str, int] = defaultdict(int)
     covered: dict[str, int] = defaultdict(int)
+    naive: dict[str, int] = defaultdict(int)
     children = np.random.SeedSequence([seed, *name.encode()]).spawn(stores)
     for child in children:
         rng = np.random.default_rng(child)
-        said = strata(rng, effect) if name == "strata" else drawn_store(SCENARIOS[name](rng, effect))
+        said = strata(rng, effect, shares) if name == "strata" else drawn_store(SCENARIOS[name](rng, effect, shares))
         for key in ("declared", "ever"):
             counts[key] += bool(said[key])
+            naive[key] += bool(said["naive"][key])
         for method, holds in said["covered"].items():
             covered[method] += bool(holds)
     row: dict[str, Any] = {"scenario": name, "truth": effect}
     row |= {key: counts[key] / stores for key in ("declared", "ever")}
     row["covered"] = {method: covered[method] / stores for method in covered}
+    row["naive"] = {key: n / stores for key, n in naive.items()}
     return row | judged(row, stores)
 
 
@@ -217,41 +265,49 @@ def judged(row: dict[str, Any], stores: int) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """As a Markdown table, in per cent."""
     methods = ("anytime", "dr", "snips", "ipw", "strata")
-    lines = ["| scenario | truth | declared | ever | " + " | ".join(f"covered: {m}" for m in methods) + " | kept |"]
-    lines.append("|---|" + "---:|" * (3 + len(methods)) + "---|")
+    heads = ["scenario", "truth", "declared", "ever", "naive: declared", "naive: ever"]
+    lines = [f"| {' | '.join([*heads, *(f'covered: {m}' for m in methods), 'kept'])} |"]
+    lines.append("|---|" + "---:|" * (5 + len(methods)) + "---|")
     for row in rows:
         covered = [f"{100 * row['covered'][m]:.1f}" if m in row["covered"] else "" for m in methods]
         truth = f"{100 * row['truth']:+.0f} %" if row["scenario"] == "cost" else f"{100 * row['truth']:+.0f} points"
         cells = [row["scenario"], truth if row["truth"] else "none", f"{100 * row['declared']:.1f}"]
-        cells += [f"{100 * row['ever']:.1f}", *covered, "yes" if row["kept"] else "**no**"]
+        cells += [f"{100 * share:.1f}" for share in (row["ever"], row["naive"]["declared"], row["naive"]["ever"])]
+        cells += [*covered, "yes" if row["kept"] else "**no**"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def write(rows: list[dict[str, Any]], folder: Path) -> None:
+    """The rows as ``effect_simulations.csv``, one line per method."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("scenario", "truth", "declared", "ever")
+    with (folder / "effect_simulations.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, "naive_declared", "naive_ever", "method", "covered", "kept"])
+        for row in rows:
+            plain = [*(row[name] for name in names), row["naive"]["declared"], row["naive"]["ever"]]
+            writer.writerows([*plain, method, share, row["kept"]] for method, share in row["covered"].items())
 
 
 def main() -> int:
     """Simulate all scenarios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, metavar="DIR", help="tables of runs to take tasks and their shares from")
     parser.add_argument("--stores", type=int, default=1000, help="stores per scenario (default: 1000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write effect_simulations.csv there")
     args = parser.parse_args()
+    shares = SHARES if args.data is None else shares_of(args.data)
     started = time.monotonic()
     spent = time.process_time()
     asked = [(name, effect) for name in (*SCENARIOS, "strata") for effect in (0.0, EFFECT)]
-    rows = [simulate(name, effect, args.stores, args.seed) for name, effect in asked]
-    told = {"stores": args.stores, "runs": RUNS, "seed": args.seed}
+    rows = [simulate(name, effect, args.stores, args.seed, shares) for name, effect in asked]
+    told = {"stores": args.stores, "runs": RUNS, "seed": args.seed, "tasks": len(shares)}
     told |= {"seconds": round(time.monotonic() - started, 1), "cpu_seconds": round(time.process_time() - spent, 1)}
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        with (args.out / "effect_simulations.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["scenario", "truth", "declared", "ever", "method", "covered", "kept"])
-            for row in rows:
-                for method, share in row["covered"].items():
-                    writer.writerow(
-                        [row[k] for k in ("scenario", "truth", "declared", "ever")] + [method, share, row["kept"]]
-                    )
+        write(rows, args.out)
     print(json.dumps(told | {"rows": rows}, indent=2) if args.json else f"{table(rows)}\n\n{told}")
     return 0 if all(row["kept"] for row in rows) else 1
 

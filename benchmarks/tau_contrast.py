@@ -12,7 +12,8 @@ nothing:
 over tasks t with n1_t trials with the fact, a_t of them failed, n0_t without, b_t of them failed, N_t = n1_t + n0_t
 (Mantel and Haenszel's weights: Greenland and Robins, Biometrics 41, 1985, 55-68). The interval is the
 percentile one of a bootstrap over tasks (2,000 draws, fixed seed): trials of one task are not independent. It is an
-association; the intervals are not corrected for the number of facts.
+association; the intervals are not corrected for the number of facts. The trivial baseline is one of the facts: that a
+tool call failed, which is what one sees without the gold actions.
 
 JSON: `runs`, `passed`, `tasks`, `mixed_tasks` (with passed and failed trials), `facts` (each: `failed_with`,
 `failed_without`, `of_failed`, `of_passed`, `difference`, `low`, `high`, `tasks`; no interval below five tasks),

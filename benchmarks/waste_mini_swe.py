@@ -57,10 +57,10 @@ SECOND = 1_000_000_000
 def main() -> int:
     """Read, ingest, add up and show."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder with calls and runs (.parquet)")
     parser.add_argument("--estimate", action="store_true", help="list prices where the provider reported no cost")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, metavar="DIR")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write waste_mini_swe.csv to")
     args = parser.parse_args()
     folder = args.data / "mini_swe_agent" if (args.data / "mini_swe_agent").is_dir() else args.data
     calls, runs = (pl.read_parquet(folder / f"{name}.parquet") for name in ("calls", "runs"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import polars as pl
@@ -141,6 +141,11 @@ class Case:
                 loops=loops,
                 run_ids=None if run_ids is None else list(run_ids),
             )
+
+    def of_runs(self, run_ids: Sequence[str]) -> Case:
+        """The attempts and the ledger of these runs; whatever all runs say stays as it is."""
+        here = pl.col("run_id").is_in(list(run_ids))
+        return replace(self, attempts=self.attempts.filter(here), ledger=self.ledger.filter(here))
 
     def once(self, question: str, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         """The answer to a question, made where no rule asked it before."""

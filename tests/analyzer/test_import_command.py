@@ -143,7 +143,7 @@ def test_labels_without_their_spans_are_named(home: Path, tmp_path: Path, typed:
     (tmp_path / "labels.json").write_text(json.dumps({"trace_id": "a" * 32, "errors": [{"category": "x"}]}))
     code, out, err = typed("import", tmp_path / "labels.json")
     assert (code, "Nothing was imported." in out) == (2, True)
-    assert f"labels of the trace {'a' * 32}; import them together with its spans" in err
+    assert f"labels of the trace {'a' * 32}, and nothing of the trace; give its spans with it" in err
 
 
 def test_a_run_given_twice_is_kept_as_it_came_last(home: Path, traces: Path, typed: Callable[..., Any]) -> None:

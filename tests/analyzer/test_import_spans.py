@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_analyzer.importers import join, read_file
+from trimtab_analyzer.importers import read_file, whole_runs
 from trimtab_analyzer.importers.source import Document
 from trimtab_analyzer.importers.spans import matches, traces
 from trimtab_analyzer.steps import content_folder, steps_of
@@ -241,7 +241,7 @@ def test_a_trace_in_two_files_is_one_run(tmp_path: Path) -> None:
     halves = [read_file(write(tmp_path / f"{n}.json", part))[0] for n, part in enumerate((sdk()[:2], sdk()[2:]))]
     (whole,) = read_file(write(tmp_path / "0.json", sdk()))
     assert {whole.run_id} == {half.run_id for half in halves}
-    assert {repr(r) for r in whole.records} == {repr(r) for r in join(halves).records}
+    assert {repr(r) for r in whole.records} == {repr(r) for r in dict(whole_runs(enumerate(halves)))[0].records}
 
 
 def test_labels_stay_beside_the_run(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_labels_in_a_file_of_their_own_join_the_run(tmp_path: Path) -> None:
     ):
         (labels,) = read_file(write(tmp_path / name, value))
         assert (run.run_id, ()) == (labels.run_id, labels.records)
-        whole = join([labels, run])
+        ((_, whole),) = whole_runs(enumerate([labels, run]))
         (start,) = [record for record in whole.records if isinstance(record, RunStart)]
         assert ({"errors": [{"x": 1}]}, run.service) == (start.annotations, whole.service)
 

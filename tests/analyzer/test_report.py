@@ -142,6 +142,21 @@ def test_one_run_is_reported_alone(shelf: Any) -> None:
         build(shelf.con, "nope")
 
 
+def test_one_run_is_reported_in_the_light_of_all(shelf: Any, stories: Any) -> None:
+    """What is an incident over all runs is one in the report of a single run, too; amounts are that run's."""
+    stories["incident"](shelf)
+    whole, one = build(shelf.con), build(shelf.con, "sales")
+    assert (["incident"], whole.findings[0].finding_id) == ([f.rule for f in one.findings], one.findings[0].finding_id)
+    assert (whole.findings[0].title, 2, ["sales"]) == (
+        one.findings[0].title,
+        one.findings[0].calls,
+        one.findings[0].evidence["runs"],
+    )
+    assert one.totals.cost_musd == sum(line.cost_musd for line in one.ledger) < whole.totals.cost_musd
+    assert any("findings are those of all runs" in note for note in one.notes)
+    assert not any("findings are those of all runs" in note for note in whole.notes)
+
+
 def test_a_large_store_is_cut_but_summed_whole(shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound the failed and the dearest runs are listed, the sums stay whole, and the cut is said."""
     monkeypatch.setitem(build.__globals__, "MAX_RUNS", 2)

@@ -82,3 +82,11 @@ def test_what_the_store_holds_is_escaped(shelf: Any) -> None:
     page = as_html(build(shelf.con))
     assert "script" not in Page(page).tags
     assert page.count("&lt;script&gt;alert(1)") >= 5
+
+
+def test_commands_in_a_note_read_as_commands(shelf: Any) -> None:
+    """What stands between backticks is set as code, and escaped as everything is."""
+    shelf.call("r1", {"cost_musd": None, "model": "new<b>"})
+    page = as_html(build(shelf.con))
+    assert "<code>trimtab reprice</code>" in page
+    assert "new&lt;b&gt;" in page

@@ -47,3 +47,21 @@ def test_a_broken_promise_is_seen(simulations: Any) -> None:
     assert not simulations.judged(good | {"ever": 0.1}, 1000)["kept"]
     assert not simulations.judged(good | {"covered": {"dr": 0.85}}, 1000)["kept"]
     assert not simulations.judged(good | {"truth": 0.1, "declared": 0.45}, 1000)["kept"]
+
+
+def test_tasks_come_from_tables_of_runs(simulations: Any, tmp_path: Path) -> None:
+    """The share of successes of each task of a folder's tables, with room for an effect; a folder without is named."""
+    (tmp_path / "runs.csv").write_text("task,success\na,1\na,0\nb,1\n")
+    (tmp_path / "other.csv").write_text("name\nx\n")
+    shares = simulations.shares_of(tmp_path)
+    assert [0.5, 0.8] == shares.tolist()
+    assert simulations.simulate("plain", 0.0, 20, 1, shares)["ever"] <= 0.2
+    with pytest.raises(SystemExit, match="task and success"):
+        simulations.shares_of(tmp_path / "nowhere")
+
+
+def test_a_naive_test_stands_beside(simulations: Any) -> None:
+    """Who looks 40 times with a z test finds nothing far more often than one time in twenty."""
+    row = simulations.simulate("plain", 0.0, 100, 1)
+    assert row["naive"]["ever"] > 0.15 > row["naive"]["declared"]
+    assert row["naive"]["ever"] > row["ever"]

@@ -53,6 +53,17 @@ def test_numbers_carry_interval_and_unit() -> None:
     assert [] == findings.numbers(finding())
 
 
+def test_numbers_of_parts_read_as_words_and_ids_are_left_out() -> None:
+    """What a rule says by parts is no code; ids of lines, and what the title says already, are not repeated."""
+    compensations = [{"why": "failed", "compensation": "cancel", "n": 2, "errors": []}]
+    numbers = {"compensations": compensations, "severity": 0.6, "call_sites": ["e38f"], "condition": "x", "layers": []}
+    rows = findings.numbers(finding(evidence={"numbers": numbers}))
+    assert {
+        "compensations": "why failed, compensation cancel and n 2",
+        "how surely such a thing loses a run, 0 to 1": "0.6",
+    } == {row["Measured"]: row["Value"] for row in rows}
+
+
 def test_runs_behind_begin_with_those_it_ended() -> None:
     """Each run once."""
     assert ["b", "a"] == findings.runs_behind(finding(evidence={"runs": ["a", "b"], "ended_runs": ["b"]}))

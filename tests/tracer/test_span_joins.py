@@ -66,6 +66,22 @@ def test_an_attempt_may_begin_just_before_its_span(lead_ns: int, joins: bool) ->
     assert joins is (Views([early], [span]).inside(span) is not None)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "start", "end", "joins"),
+    [
+        (5, 1.5, 2.5, True),  # it ends a little later, as a stream does
+        (None, 1.5, 2.5, False),  # without tokens this may be a call beside it
+        (None, 1.2, 2.0, True),
+        (None, 2.1, 3.1, False),
+        (5, 2.1, 3.1, False),  # begun when the other had ended
+    ],
+)
+def test_calls_beside_each_other_are_two(tokens: int | None, start: float, end: float, joins: bool) -> None:
+    """A span is inside another by time alone only where it wholly is, and never where it begins at the other's end."""
+    outer, inner = told(input_tokens=tokens), told("t", start, end, input_tokens=tokens)
+    assert joins is (Views([], [outer, inner]).inside(outer) is not None)
+
+
 SPANS = st.builds(
     lambda times, **more: told()._replace(started_ns=times[0], ended_ns=times[1], **more),
     TIMES,

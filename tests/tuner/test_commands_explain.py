@@ -65,7 +65,8 @@ def test_a_text_stands_beside_and_changes_nothing(home: Path, capsys: pytest.Cap
         after, err = _findings(capsys, "--explain")
     assert [WORDS] * len(before["findings"]) == [one.pop("explanation") for one in after["findings"]]
     assert json.dumps(before) == json.dumps(after)
-    assert "" == err
+    asked = f"Asking house-model at {provider.url}/v1 about 2 of 2 findings"
+    assert f"trimtab: {asked} (content = redacted: titles, settings and lines).\n" == err
 
 
 def test_report_carries_it(home: Path, tmp_path: Path) -> None:
@@ -130,6 +131,42 @@ def test_only_what_is_shown_is_sent() -> None:
     assert {"file", "function", "line", "source"} == set(sent["site"])
     text = json.dumps(sent)
     assert not any(secret in text for secret in ("x1Y2", "secret", "private"))
+
+
+SAID = FINDING | {
+    "title": "2 answers were cut before “END of ”it” there”, which the prompt demands; 1 run ended right there",
+    "advice": "Take “END of” off the stop list at agent.py:3.",
+    "subject": "END of",
+    "value": ["END of", "You are a clerk of the house. " * 9],
+}
+
+
+@pytest.mark.parametrize("content", ["off", "redacted", "full"])
+def test_what_is_sent_obeys_the_content_mode(content: str) -> None:
+    """Where content is off no quoted word, statement or long text leaves; secrets never do."""
+    sent, of_other = facts(SAID, content), facts(FINDING, content)
+    text = json.dumps([sent, of_other], ensure_ascii=False)
+    is_off = content == "off"
+    assert [is_off] * 3 == [part not in text for part in ("it” there", "a clerk", "ask()")]
+    assert ("“…”" if is_off else "END of") == sent["subject"]
+    assert ("x", "agent.py", 3) == (of_other["subject"], sent["site"]["file"], sent["site"]["line"])
+    assert sent["title"].startswith("2 answers were cut before “")
+    assert sent["title"].endswith("1 run ended right there")
+    assert not any(secret in text for secret in ("x1Y2", "secret"))
+
+
+@pytest.mark.parametrize("command", ["findings", "report"])
+def test_commands_ask_by_the_setting(
+    home: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With content off the request of either command holds no statement, and stderr says what goes where."""
+    monkeypatch.setenv("TRIMTAB_CONTENT", "off")
+    with _model() as provider:
+        _configure(home, provider)
+        assert 0 == main([command, "--json", "--explain"])
+        told = json.loads(provider.log.entries[0].body["messages"][1]["content"])
+    assert {"file", "function", "line"} == set(told["site"])
+    assert "content = off: titles without what they quote, settings and places" in capsys.readouterr().err
 
 
 def test_few_are_asked_about() -> None:

@@ -116,6 +116,47 @@ def test_unreadable_recordings_are_named(here: Path, capsys: pytest.CaptureFixtu
     assert 2 == main(["findings", "--json", "bad.json"])
 
 
+def _span(n: int) -> dict[str, Any]:
+    """The ``n``th call of one trace."""
+    return {
+        "name": "llm",
+        "context": {"trace_id": "a" * 32, "span_id": f"{n + 1:016x}"},
+        "start_time": f"2026-11-20T10:00:0{n}Z",
+        "end_time": f"2026-11-20T10:00:0{n + 1}Z",
+        "attributes": {"openinference.span.kind": "LLM", "llm.model_name": "m"},
+    }
+
+
+def test_a_trace_spread_over_recordings_is_one_run(here: Path, typed: Typed) -> None:
+    """Spans of one trace in two files, and its labels in a third, are one run with all its calls."""
+    for n in range(2):
+        (here / f"part{n}.json").write_text(json.dumps(_span(n)))
+    (here / "labels.json").write_text(json.dumps({"trace_id": "a" * 32, "errors": [{"category": "x"}]}))
+    code, document = typed("part0.json", "part1.json", "labels.json")
+    assert (0, 1, 2) == (code, document["totals"]["runs"], document["totals"]["calls"])
+    assert ["part0.json"] == list(document["files"].values())
+
+
+def test_a_recording_given_twice_counts_as_it_came_last(here: Path, typed: Typed) -> None:
+    """Two files with the same run in different states give the later one's run, and no mixture of both."""
+    ask = {"role": "user", "content": "Find it."}
+    for name, messages in (("long", [ask, *AGAIN, *AGAIN]), ("short", [ask, *AGAIN])):
+        (here / f"{name}.json").write_text(json.dumps({"run_id": "one", "model": "m", "messages": messages}))
+    assert 1 == typed("long.json", "short.json")[1]["totals"]["calls"]
+    assert 2 == typed("short.json", "long.json")[1]["totals"]["calls"]
+
+
+def test_labels_alone_are_nothing_to_analyse(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file of labels whose trace is not given is named, as a recording that could not be read."""
+    (here / "labels.json").write_text(json.dumps({"trace_id": "a" * 32, "errors": [{"category": "x"}]}))
+    (here / "other.json").write_text(json.dumps(_span(0) | {"context": {"trace_id": "b" * 32, "span_id": "1" * 16}}))
+    assert 2 == main(["findings", "labels.json"])
+    assert f"labels.json: labels of the trace {'a' * 32}" in capsys.readouterr().err
+    assert 2 == main(["findings", "--json", "labels.json", "other.json"])
+    out, err = capsys.readouterr()
+    assert (1, True) == (json.loads(out)["totals"]["runs"], "labels.json: labels" in err)
+
+
 @pytest.mark.parametrize("argv", [[], ["gone.duckdb"], ["--run", "nope"]])
 def test_nothing_there(here: Path, argv: list[str], capsys: pytest.CaptureFixture[str], request: Any) -> None:
     """No recording, no such store, no such run: one sentence, exit code 1."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from trimtab.__main__ import main
 from trimtab_analyzer.waste import BY
+from trimtab_tracer.ingest import ingest
+from trimtab_tracer.records import RunEnd, RunStart
 from trimtab_tracer.settings import Settings
+from trimtab_tracer.store import Store
 from trimtab_tuner.commands import waste
 
 
@@ -42,6 +46,18 @@ def test_a_running_sidecar_answers(sidecar: Any, settings: Settings, spool: Any,
     """While a sidecar serves the home, its answer is printed."""
     code, said, _ = _main(capsys, "waste", "--json", "--by", "site", "--home", str(settings.home))
     assert (code, json.loads(said)["by"]) == (0, "site")
+
+
+@pytest.mark.parametrize(("by", "is_said"), [("run", True), ("day", False)])
+def test_times_that_do_not_add_up_are_said(settings: Settings, capsys: Any, by: str, is_said: bool) -> None:
+    """A run inside another one is listed by run with its own time, which the total has once; it is said there."""
+    with Store.open(settings.store_path) as store:
+        around = RunStart(run_id="around", process_id="p", ts_ns=0, name="a", origin="explicit")
+        runs = [around, replace(around, run_id="inside", parent_run_id="around")]
+        ends = [RunEnd(run_id=one.run_id, ts_ns=10**9, status="ok", rule="block exit") for one in runs]
+        ingest(store, [*runs, *ends])
+    _, said, _ = _main(capsys, "waste", "--by", by, "--home", str(settings.home))
+    assert (is_said, "Where 1 s went" in said) == (waste.NESTED in " ".join(said.split()), True)
 
 
 def test_a_home_without_a_recording_is_named(settings: Settings, capsys: Any) -> None:

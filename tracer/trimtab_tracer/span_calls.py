@@ -102,7 +102,8 @@ def join_spans(
 def _near(con: duckdb.DuckDBPyConnection, query: str, rows: Iterable[Row]) -> list[Row]:
     """Rows that overlap the time of ``rows``, or nearly."""
     found: dict[str, Row] = {}
-    for from_ns, to_ns in stretches((row["started_ns"] - SLACK_NS, row["ended_ns"] + SLACK_NS) for row in rows):
+    times = ((row["started_ns"], max(row["started_ns"], row["ended_ns"])) for row in rows)
+    for from_ns, to_ns in stretches((start - SLACK_NS, end + SLACK_NS) for start, end in times):
         for row in _rows(con.execute(_query(query), {"from_ns": from_ns, "to_ns": to_ns})):
             found[row.get("span_key") or row["attempt_id"]] = row
     return list(found.values())

@@ -188,7 +188,8 @@ def _within(span: Told, views: Sequence[Any]) -> list[Any]:
 
 def _begun_in(span: Told, views: Sequence[Any]) -> Sequence[Any]:
     first = bisect_left(views, span.started_ns - LEAD_NS, key=lambda view: view.started_ns)
-    last = bisect_right(views, span.ended_ns, key=lambda view: view.started_ns)
+    # not at its end: where times are whole seconds, that is the next call
+    last = bisect_left(views, max(span.ended_ns, span.started_ns + 1), key=lambda view: view.started_ns)
     return views[first:last]
 
 
@@ -207,7 +208,9 @@ def _overlap(span: Told, view: Sent | Told) -> bool:
 
 
 def _lies_within(span: Told, view: Sent | Told) -> bool:
-    return view.process_id == span.process_id and view.ended_ns <= span.ended_ns + SLACK_NS
+    # two spans without tokens always have the same ones, so time alone tells a call from the one beside it
+    is_counted = isinstance(view, Sent) or (span.input_tokens, span.output_tokens) != (None, None)
+    return view.process_id == span.process_id and view.ended_ns <= span.ended_ns + (SLACK_NS if is_counted else 0)
 
 
 def _agree(span: Told, view: Sent | Told) -> bool:

@@ -8,10 +8,10 @@ module with ``NAME``, ``matches(value)`` and ``to_trace(document)``, and a line 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trimtab_tracer.errors import ImportFormatError
 
@@ -20,7 +20,17 @@ from .source import Document, find_files, read_documents
 from .to_records import IMPORT_DIGEST, ImportedRun, to_run
 from .trace import Trace
 
-__all__ = ["FORMATS", "IMPORT_DIGEST", "NAMES", "Format", "ImportedRun", "find_files", "join", "read_file"]
+__all__ = [
+    "FORMATS",
+    "IMPORT_DIGEST",
+    "NAMES",
+    "Format",
+    "ImportedRun",
+    "find_files",
+    "labels_alone",
+    "read_file",
+    "whole_runs",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +82,32 @@ def read_file(
     ]
 
 
-def join(runs: Sequence[ImportedRun]) -> ImportedRun:
-    """One run of the parts of it that several files hold (:attr:`ImportedRun.part`), in the order of the files."""
-    return runs[0] if len(runs) == 1 else span_records.join(runs)
+Origin = TypeVar("Origin")
+"""Where a run was read, in whatever form the caller keeps it."""
+
+
+def whole_runs(read: Iterable[tuple[Origin, ImportedRun]]) -> Iterator[tuple[Origin, ImportedRun]]:
+    """The runs that these files hold, each with where it was read first.
+
+    A run that may be spread over files (:attr:`ImportedRun.part`) comes once all were read, put together of what each
+    of them holds; the others come as they are read. One without records is labels alone (:func:`labels_alone`).
+    """
+    parts: dict[str, list[tuple[Origin, ImportedRun]]] = {}
+    for origin, run in read:
+        if run.part is None:
+            yield origin, run
+        else:
+            parts.setdefault(run.run_id, []).append((origin, run))
+    for own in parts.values():
+        runs = [run for _, run in own]
+        yield own[0][0], runs[0] if len(runs) == 1 else span_records.join(runs)
+
+
+def labels_alone(path: Path | str, run: ImportedRun) -> ImportFormatError:
+    """What is wrong with a file that holds what people said of a run, and nothing of the run."""
+    return ImportFormatError(
+        f"{path}: labels of the trace {run.name}, and nothing of the trace; give its spans with it."
+    )
 
 
 def _conversations(documents: list[Document], formats: dict[str, Format]) -> list[Document]:

@@ -133,8 +133,8 @@ def _told(trace: Trace, fallback_ns: int) -> list[Told]:
         if facts is None:
             continue
         started = span.started_ns if span.started_ns is not None else fallback_ns + n * STEP_NS
-        ended = span.ended_ns if span.ended_ns is not None else started
-        found.append(Told(span, facts, started, max(started, ended)))
+        ended = span.ended_ns if span.ended_ns is not None else started  # before its start: kept, and named as such
+        found.append(Told(span, facts, started, ended))
     return sorted(found, key=lambda told: told.started_ns)
 
 
@@ -159,7 +159,7 @@ class _Run:
 
     def run(self) -> ImportedRun:
         started = min(one.started_ns for one in self.told)
-        ended = max(one.ended_ns for one in self.told)
+        ended = max(max(one.started_ns, one.ended_ns) for one in self.told)
         roots = self._roots()
         name = self.trace.name or (roots[0].name if roots else "") or self.trace.trace_id
         body = [record for one in self.told for record in self._records(one)]

@@ -9,6 +9,7 @@
 --   is_answer     the attempt whose answer the agent got: the last one of its call that did not fail
 --   is_truncated  its answer was cut by a token limit; a limit of a single token (a label asked for as one token) is meant
 --   is_rejected   a later request of the agent turned the answer down
+--   duration_s    0 where it ends before it begins (queries/not_analysable.sql names it); limited_s is then NULL
 --   pause_s       seconds between the attempt before it in its call and it; 0 for the first
 --   limited_s     how long the attempt ran against its read limit: its duration, of a stream the time to its first bytes, because
 --                 the limit then runs between bytes
@@ -81,10 +82,14 @@ SELECT
     p.ended_ns,
     p.call_started_ns,
     p.call_ended_ns,
-    (p.ended_ns - p.started_ns) / 1e9 AS duration_s,
+    greatest(0, p.ended_ns - p.started_ns) / 1e9 AS duration_s,
     coalesce(c.wait_ns, 0) / 1e9 AS wait_s,
     coalesce(p.pause_ns, 0) / 1e9 AS pause_s,
-    CASE WHEN p.stream THEN coalesce(p.ttft_ns, p.ended_ns - p.started_ns) ELSE p.ended_ns - p.started_ns END / 1e9 AS limited_s,
+    CASE
+        WHEN p.ended_ns < p.started_ns THEN NULL
+        WHEN p.stream THEN coalesce(p.ttft_ns, p.ended_ns - p.started_ns)
+        ELSE p.ended_ns - p.started_ns
+    END / 1e9 AS limited_s,
     p.stream,
     p.is_failed,
     p.is_last,

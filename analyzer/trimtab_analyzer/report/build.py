@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
@@ -86,11 +86,14 @@ def build(
 ) -> Report:
     """The report over all runs of a store, or over one of them.
 
+    A run alone is reported in the light of all: whether a tool is broken, a failure an incident, a setting still in
+    force is what all runs say; hits, amounts and sums are that run's.
+
     Args:
         con: A connection or cursor onto the store; nothing is written.
         run_id: The only run to look at.
-        case: The case of what is looked at, where it is loaded already; ``con`` is inside its snapshot.
-        found: What the analysis of that case says, where it was made already.
+        case: The case of all runs, where it is loaded already; ``con`` is inside its snapshot.
+        found: What the analysis of all runs says, where it was made already.
         prices: For the ledger of a case that is not loaded (:func:`~..cost.ledger`).
 
     Raises:
@@ -105,15 +108,19 @@ def build(
         if run_id is not None and not rows:
             raise LookupError(f"no run {run_id!r} in the store")
         (sources,) = _rows(con, "sources", run_ids=ids, scripted=SCRIPTED)
-        case = case or Case.load(con, ids, prices)
-        stacks = retry_stacks(case)[:MAX_RETRY_LINES]
-        findings = _views(analyze(con, ids, case=case) if found is None else found, places)
+        whole = case or Case.load(con, prices=prices)
+        seen = whole if ids is None else whole.of_runs(ids)
+        stacks = retry_stacks(seen)[:MAX_RETRY_LINES]
+        if ids is not None or found is None:
+            found = analyze(con, ids, case=whole)
+        findings = _views(found, places)
         losses = tuple(LossLine(**row) for row in _rows(con, "losses"))
         unpriced = tuple(UnpricedModel(**row) for row in _rows(con, "unpriced", run_ids=ids))
-        listed = _choose(rows, outcomes, _blamed(findings))
-        calls = _calls(con, listed, places)
-    lines = _ledger_lines(case.ledger)
+        listed = _listed(con, rows, outcomes, findings, places)
+    lines = _ledger_lines(seen.ledger)
     totals = _totals(rows, outcomes, sources, lines)
+    counts = {"listed": len(listed.runs), "opened": listed.opened}
+    said = notes(rows, totals, sources, losses, unpriced, **counts, is_of_all=bool(ids and findings))
     services = tuple(dict.fromkeys(row["service"] for row in rows))
     return Report(
         version=__version__,
@@ -126,10 +133,10 @@ def build(
         headline=words.headline(totals, services, findings),
         findings=findings,
         ledger=lines,
-        runs=tuple(_run(row, outcomes[row["run_id"]], places, calls.get(row["run_id"], ())) for row in listed),
-        runs_listed=len(calls),
+        runs=listed.runs,
+        runs_listed=listed.opened,
         losses=losses,
-        notes=tuple(notes(rows, totals, sources, losses, unpriced, listed=len(listed), opened=len(calls))),
+        notes=tuple(said),
         scripted=sources["scripted"],
         unpriced_models=unpriced,
         retries=tuple(RetryLine(places.get(stack.site_id or ""), stack.times, stack) for stack in stacks),
@@ -176,6 +183,27 @@ def _views(found: Iterable[Finding], places: dict[str, Place]) -> tuple[FindingV
     ]
     # What ended runs comes before what was merely there when they failed; otherwise the analysis' own order stays.
     return tuple(sorted(views, key=lambda f: (not f.is_current, -len(f.evidence["ended_runs"]))))
+
+
+class _Listed(NamedTuple):
+    """The runs in the table."""
+
+    runs: tuple[RunLine, ...]
+    opened: int
+    """Those of them whose calls are listed."""
+
+
+def _listed(
+    con: Connection,
+    rows: list[dict[str, Any]],
+    outcomes: dict[str, Any],
+    findings: Iterable[FindingView],
+    places: dict[str, Place],
+) -> _Listed:
+    chosen = _choose(rows, outcomes, _blamed(findings))
+    calls = _calls(con, chosen, places)
+    runs = (_run(row, outcomes[row["run_id"]], places, calls.get(row["run_id"], ())) for row in chosen)
+    return _Listed(tuple(runs), len(calls))
 
 
 def _blamed(findings: Iterable[FindingView]) -> set[str]:

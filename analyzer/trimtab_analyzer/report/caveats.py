@@ -27,6 +27,7 @@ def notes(
     *,
     listed: int,
     opened: int,
+    is_of_all: bool = False,
 ) -> Iterator[str]:
     """The sentences; where data is synthetic the first one says so.
 
@@ -38,6 +39,7 @@ def notes(
         unpriced: Models without a known price.
         listed: Runs in the report's table.
         opened: Those of them whose calls are listed.
+        is_of_all: Whether this is one run, with findings that are told over all.
     """
     requests = count(totals.attempts, "request")
     if n := sources["scripted"]:
@@ -58,6 +60,11 @@ def notes(
             " what was said could be read."
         )
     yield from _imports(rows)
+    if is_of_all:
+        yield (
+            "The findings are those of all runs, as far as they hit this one: the shares in their titles are over all"
+            " runs, the calls, costs and losses below them are this run's."
+        )
     if n := totals.inferred_runs:
         yield (
             f"{n:,} of {count(totals.failed_runs, 'failed run')} ended without an error, and nobody said that they"

@@ -16,13 +16,13 @@ from ..failures import RULES
 from .model import FindingView, Report
 
 
-def explained(report: Report, by: Explainer | None) -> tuple[Report, str | None]:
-    """The report with explanations, and a sentence where some are missing.
+def explained(report: Report, by: Explainer | None, content: str = "redacted") -> tuple[Report, str | None]:
+    """The report with explanations, and a sentence where some are missing; ``content`` as for :func:`~..explain.facts`.
 
     Raises:
         SettingsError: nobody is configured, or the key's variable is not set.
     """
-    texts, problem = explain([_told(view) for view in report.findings], by)
+    texts, problem = explain([_told(view) for view in report.findings], by, content)
     views = (replace(view, explanation=text) for view, text in zip(report.findings, texts, strict=True))
     return replace(report, findings=tuple(views)), problem
 

@@ -12,6 +12,7 @@ from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from . import words
 from .model import LedgerLine, Report
@@ -50,6 +51,7 @@ def as_html(report: Report) -> str:
         width=lambda line: _width(line, report.totals.cost_musd),
         kind=_kind,
         names=names,
+        marked=_marked,
         parts=words.usd_parts([line.cost_musd for line in report.ledger], report.totals.cost_musd),
     )
 
@@ -62,6 +64,12 @@ def anchor(kind: str, ident: str) -> str:
 def _width(line: LedgerLine, total_musd: int) -> str:
     """Width of a bar in percent of the whole."""
     return f"{100 * line.cost_musd / total_musd:.3f}" if total_musd else "0"
+
+
+def _marked(text: str) -> Markup:
+    """A sentence whose pieces between backticks are commands, as HTML; all of it is escaped."""
+    pieces = text.split("`")
+    return Markup().join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(pieces))
 
 
 def _kind(line: LedgerLine) -> str:

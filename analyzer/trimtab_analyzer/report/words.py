@@ -110,8 +110,8 @@ def period(first_ns: int | None, last_ns: int | None) -> str:
 
 
 def duration(ns: int | None) -> str:
-    """``1.4 s``, ``230 ms``, ``2 min 5 s``."""
-    return "–" if ns is None else seconds(ns / 1e9)
+    """``1.4 s``, ``230 ms``, ``2 min 5 s``; none for what ends before it begins: a clock was set back."""
+    return "–" if ns is None or ns < 0 else seconds(ns / 1e9)
 
 
 def part_of(cost: str, unpriced: int, attempts: int) -> str:

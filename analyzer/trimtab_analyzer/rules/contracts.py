@@ -17,8 +17,8 @@ from .. import facts
 from ..case import Blame, Case
 from ..cost import BROKEN_ABOVE, MIN_EXECUTIONS
 from ..statistics import wilson
-from ..wording import count, of, quoted, were
-from .shares import share
+from ..wording import of, quoted, were
+from .shares import share, split
 
 MISFIT: Final = r"(?i)unexpected keyword argument|missing \d+ required|got multiple values for argument"
 """What a tool's own signature says of arguments that do not fit."""
@@ -37,11 +37,10 @@ def stop_conflict(case: Case, knob: str) -> Iterator[Blame]:
     missed = pl.col("is_rejected") | (pl.col("output_chars") == 0) | (pl.col("is_lost") & no_success)
     for group in case.groups(rows, knob, hit=conflict & missed, subject=pl.col("wanted")):
         rejected = group.hits.filter("is_rejected")["call_id"].n_unique()
-        of_model = group.exposed.height
         yield Blame(
             group,
-            f"{of(group.n_hit, of_model, 'answer')} {were(group.n_hit)} cut before {quoted(group.subject)}, which"
-            f" the prompt demands and the stop list holds; {rejected:,} {were(rejected)} turned down",
+            f"{of(group.n_hit, group.n_exposed, 'answer')} {were(group.n_hit)} cut before {quoted(group.subject)},"
+            f" which the prompt demands and the stop list holds; {rejected:,} {were(rejected)} turned down",
             f"Take {quoted(group.subject)} off the stop list at {case.place(group.site_id)}, or do not demand it.",
             {**share(group), "turned_down": rejected},
         )
@@ -98,12 +97,13 @@ WORDS: Final = {
 
 def disobeyed_format(case: Case, knob: str) -> Iterator[Blame]:
     """Answers in failed runs that do not meet a demand of the prompt that a machine can check."""
-    rows = facts.answers(case).filter("is_answer")
-    hit = pl.col("is_lost") & (pl.col("disobeyed").list.len() > 0) & ~pl.col("is_rejected") & ~pl.col("is_truncated")
-    for group in case.groups(rows, knob, hit=hit, subject=pl.col("disobeyed").list.first()):
+    rows = facts.answers(case).filter(pl.col("is_answer") & pl.col("is_lost"))
+    rows = rows.with_columns(broken=pl.col("disobeyed").list.first())
+    hit = pl.col("broken").is_not_null() & ~pl.col("is_rejected") & ~pl.col("is_truncated")
+    for group in split(case.groups(rows, knob, hit=hit, subject=pl.lit("")), "broken"):
         yield Blame(
             group,
-            f"{count(group.n_hit, 'answer')} of runs that failed did not do what the prompt demands: it"
+            f"{of(group.n_hit, group.n_exposed, 'answer')} in runs that failed did not do what the prompt demands: it"
             f" {WORDS.get(group.subject, 'breaks a demand')}",
             f"Enforce it in code at {case.place(group.site_id)} (a response format, a tool choice, a check that asks"
             " again), not in the prompt alone.",

@@ -135,8 +135,7 @@ def premature_end(case: Case, knob: str) -> Iterator[Blame]:
         usual_tools=pl.col("n_tools").median().over("kind"),
     )
     hit = (
-        pl.col("is_lost")
-        & (pl.col("asks") == 0)
+        (pl.col("asks") == 0)
         & ~pl.col("is_failed")
         & (pl.col("n_tools") == 0)
         & (pl.col("n_offered") > 0)
@@ -144,7 +143,7 @@ def premature_end(case: Case, knob: str) -> Iterator[Blame]:
         & (pl.col("usual_tools") >= 2)
         & (pl.col("n_calls") <= (FEW * pl.col("usual_calls")).clip(1))
     )
-    for group in case.groups(rows, knob, hit=hit, subject=pl.col("kind")):
+    for group in case.groups(rows.filter("is_lost"), knob, hit=hit, subject=pl.col("kind")):
         usual = float(group.hits["usual_calls"][0])
         n = group.hits.height
         yield Blame(

@@ -15,6 +15,7 @@ from .. import facts
 from ..case import Blame, Case
 from ..wording import count, of
 from .ends import ends
+from .shares import split
 
 ABSENT: Final = 0.5
 """Part of an answer's numbers that must be nowhere in what was sent to it."""
@@ -30,8 +31,8 @@ def ungrounded_answer(case: Case, knob: str) -> Iterator[Blame]:
     """Final answers of failed runs with numbers that nothing sent to the model holds, or without any tool call."""
     n, absent = (pl.col("numbers").list.get(i, null_on_oob=True) for i in (0, 1))
     no_evidence = (pl.col("n_tools") == 0) & (pl.col("n_offered") > 0)
-    hit = pl.col("is_lost") & (pl.col("asks") == 0) & (absent >= 1) & ((absent >= ABSENT * n) | no_evidence)
-    for group in case.groups(ends(case), knob, hit=hit, subject=pl.col("kind")):
+    hit = (pl.col("asks") == 0) & (absent >= 1) & ((absent >= ABSENT * n) | no_evidence)
+    for group in case.groups(ends(case).filter("is_lost"), knob, hit=hit, subject=pl.col("kind")):
         missing = int(group.hits["numbers"].list.get(1).sum())
         yield Blame(
             group,
@@ -73,14 +74,15 @@ def poor_retrieval(case: Case, knob: str) -> Iterator[Blame]:
 
 def reasoning_action_mismatch(case: Case, knob: str) -> Iterator[Blame]:
     """Answers of failed runs whose text says that one tool is called now while another is."""
-    rows = facts.answers(case).filter("is_answer")
-    hit = pl.col("is_lost") & (pl.col("mismatch").list.len() == 2)
-    subject = pl.col("mismatch").list.join(" / ")
-    for group in case.groups(rows, knob, hit=hit, subject=subject):
+    rows = facts.answers(case).filter(pl.col("is_answer") & pl.col("is_lost"))
+    hit = pl.col("mismatch").list.len() == 2
+    rows = rows.with_columns(pair=pl.col("mismatch").list.join(" / "))
+    for group in split(case.groups(rows, knob, hit=hit, subject=pl.lit("")), "pair"):
         named, _, called = group.subject.partition(" / ")
         yield Blame(
             group,
-            f"{count(group.n_hit, 'answer')} said to call {named} and called {called}, in runs that failed",
+            f"{of(group.n_hit, group.n_exposed, 'answer')} in runs that failed said to call {named} and"
+            f" called {called}",
             f"Ask for native tool calls alone at {case.place(group.site_id)}, or refuse an answer whose text and call"
             " differ.",
             {"hit": group.n_hit, "of": group.n_exposed},

@@ -47,7 +47,7 @@ def over_parallel(case: Case, knob: str) -> Iterator[Blame]:
         yield Blame(
             group,
             f"{of(group.n_hit, group.n_exposed, 'call')} made beside {from_} others or more were turned away at"
-            f" {group.subject}, and {100 * alone:.0f} % of those beside fewer",
+            f" {group.subject}, and {100 * alone:.0f} % of all requests to it beside fewer",
             f"Let at most {from_} calls be under way from {case.place(group.site_id)} at once.",
             {**share(group), "lost_calls": lost_calls(group), "most_under_way": most + 1, "share_beside_fewer": alone},
         )

@@ -7,6 +7,8 @@ go on doing so.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -18,6 +20,16 @@ from ..statistics import wilson
 def share(group: Group) -> dict[str, Any]:
     """How many calls were hit, of how many."""
     return wilson(group.n_hit, group.n_exposed).numbers(group.n_hit, group.n_exposed)
+
+
+def split(groups: Iterable[Group], what: str) -> Iterator[Group]:
+    """A group for each value of the column ``what`` among the hits, beside all that could have been hit.
+
+    For rules whose subject is what was seen in a hit: groups by that would hold nothing but hits.
+    """
+    for group in groups:
+        for hits in group.hits.partition_by(what, maintain_order=True):
+            yield replace(group, subject=hits[what][0], hits=hits)
 
 
 def mark_lost(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:

@@ -58,14 +58,16 @@ def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
     failed_later = (last_error > pl.col("place")) | (pl.col("lost_ns") > pl.col("at_ns"))
     which = raised | (pl.col("is_lost") & failed_later.fill_null(False))
     rows = rows.with_columns(by_exception=raised)
-    for group in case.groups(rows, knob, hit=is_open & which, subject=pl.col("name")):
+    # of the changes made in such runs alone, so that the share is one of those that could have stayed
+    made = rows.with_columns(hit=is_open & which).filter(is_change & (raised | pl.col("is_lost")))
+    for group in case.groups(made, knob, hit=pl.col("hit"), subject=pl.col("name")):
         n, runs = group.hits.height, group.hits["run_id"].n_unique()
-        how = "an exception ended later" if group.hits["by_exception"].all() else "failed"
+        how = " that an exception ended later" if group.hits["by_exception"].all() else ""
         undoing = _undoing(group.hits)
         yield Blame(
             group,
-            f"{of(n, group.exposed.height, 'change')} made by {group.subject} stayed in {count(runs, 'run')}"
-            f" that {how}",
+            f"{of(n, group.exposed.height, 'change')} that {group.subject} made in runs that failed or broke off"
+            f" stayed, in {count(runs, 'run')}{how}",
             _undo(group.subject, undoing, case.place(group.site_id)),
             {"hit": n, "of": group.exposed.height, "runs": runs, "compensations": undoing.to_dicts()},
             is_candidate=not group.hits["by_exception"].any(),

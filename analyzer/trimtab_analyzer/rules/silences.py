@@ -12,6 +12,7 @@ import polars as pl
 
 from .. import facts
 from ..case import Blame, Case
+from ..statistics import wilson
 from ..wording import of, were
 from .shares import share
 
@@ -24,18 +25,26 @@ def refusal(case: Case, knob: str) -> Iterator[Blame]:
     rows = facts.answers(case).filter("is_answer")
     withheld = pl.col("finish_reason").is_in(BY_PROVIDER).fill_null(False)
     in_words = pl.col("refused").fill_null(False) & pl.col("is_lost")
+    lost = facts.lost_runs(case)
     for group in case.groups(rows, knob, hit=withheld | in_words, subject=pl.col("model")):
-        by_words = group.hits.filter(~withheld)["call_id"].n_unique()
-        is_candidate = by_words == group.n_hit
-        how = "by their words" if is_candidate else "as the provider says"
+        model = group.subject or "the model"
+        by_provider, by_words = (group.hits.filter(part)["call_id"].n_unique() for part in (withheld, ~withheld))
+        # words are looked at in failed runs alone, so the two are parts of two wholes
+        n_lost = group.exposed.filter(pl.col("run_id").is_in(lost))["call_id"].n_unique()
+        if by_provider:
+            k, n = by_provider, group.n_exposed
+            title = f"{of(k, n, 'answer')} of {model} {were(k)} refused, as the provider says"
+            title += f"; {of(by_words, n_lost, 'answer')} in runs that failed by their words" if by_words else ""
+        else:
+            k, n = by_words, n_lost
+            title = f"{of(k, n, 'answer')} of {model} in runs that failed {were(k)} refused, by their words"
         yield Blame(
             group,
-            f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)}"
-            f" refused, {how}",
-            f"Route what {group.subject or 'the model'} refuses to another model at {case.place(group.site_id)},"
+            title,
+            f"Route what {model} refuses to another model at {case.place(group.site_id)},"
             " or say in the prompt what the request is for.",
-            {**share(group), "by_words": by_words},
-            is_candidate=is_candidate,
+            {**wilson(k, n).numbers(k, n), "by_words": by_words},
+            is_candidate=not by_provider,
         )
 
 

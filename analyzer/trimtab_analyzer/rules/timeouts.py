@@ -23,7 +23,7 @@ def timeout(case: Case, knob: str) -> Iterator[Blame]:
     attempts = mark_lost(case.attempts, hit)
     for group in case.groups(attempts, knob, hit=hit, subject=pl.col("model")):
         lost, limit_s = lost_calls(group), float(group.hits["timeout_s"].max())  # type: ignore[arg-type]
-        fit = limits.fit(group.exposed.filter(~pl.col("is_failed"))["limited_s"].to_list(), limit_s)
+        fit = limits.fit(group.exposed.filter(~pl.col("is_failed"))["limited_s"].drop_nulls().to_list(), limit_s)
         hung_s = float(group.hits["duration_s"].sum())
         yield Blame(
             group,

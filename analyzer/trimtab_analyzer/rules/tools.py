@@ -107,15 +107,14 @@ def silent_tool_error(case: Case, knob: str) -> Iterator[Blame]:
     rows = rows.with_columns(often_empty=is_empty.mean().over("name") > MOSTLY_EMPTY)
     swallowed = (pl.col("ran_status") == "ok") & (pl.col("status") == "error")
     reads_so = ((pl.col("looks") == "soft") | (is_empty & ~pl.col("often_empty"))) & (pl.col("status") != "error")
-    hit = (
-        pl.col("is_lost") & (swallowed | reads_so).fill_null(False) & ~pl.col("is_broken") & pl.col("repeats").is_null()
-    )
-    for group in moved(case.groups(rows, knob, hit=hit, subject=pl.col("name")), definition):
+    hit = (swallowed | reads_so).fill_null(False) & ~pl.col("is_broken") & pl.col("repeats").is_null()
+    lost = rows.filter("is_lost")
+    for group in moved(case.groups(lost, knob, hit=hit, subject=pl.col("name")), definition):
         n, empty = group.hits.height, group.hits.filter(pl.col("looks") == "empty").height
         yield Blame(
             group,
-            f"{of(n, group.exposed.height, 'call')} of the tool {group.subject} ended well with a result that"
-            f" {'is empty' if empty == n else 'reads like an error'}",
+            f"{of(n, group.exposed.height, 'call')} of the tool {group.subject} in runs that failed ended well"
+            f" with a result that {'is empty' if empty == n else 'reads like an error'}",
             f"Raise where {group.subject} ({case.place(group.site_id)}) has none: the agent takes it for one.",
             {"hit": n, "of": group.exposed.height, "empty": empty},
         )

@@ -61,12 +61,11 @@ def wrong_verification(case: Case, knob: str) -> Iterator[Blame]:
     last_check = steps.unique("run_id", keep="last", maintain_order=True)
     passed = last_check.filter((pl.col("status") == "ok") & pl.col("looks").is_null())["run_id"].to_list()
     hit = (
-        pl.col("is_lost")
-        & (pl.col("asks") == 0)
+        (pl.col("asks") == 0)
         & ~pl.col("is_failed")
         & (pl.col("verified").fill_null(False) | pl.col("run_id").is_in(passed))
     )
-    for group in case.groups(ends(case), knob, hit=hit, subject=pl.col("kind")):
+    for group in case.groups(ends(case).filter("is_lost"), knob, hit=hit, subject=pl.col("kind")):
         n, by_tool = group.hits.height, group.hits.filter(pl.col("run_id").is_in(passed)).height
         how = "whose check had passed" if by_tool == n else "whose answer says that it was checked"
         yield Blame(

@@ -35,7 +35,8 @@ def card(finding: Any, number: int, *, is_short: bool = False, offer: str | None
             st.page_link("screens/recommendations.py", label=offer, icon=":material/tune:")
         if is_short:
             return
-        st.caption(words.md(f"Seen in {findings.extent(finding)}; last {words.when(finding['last_seen_ns'])} UTC."))
+        seen = f"Seen in {findings.extent(finding)}; last {words.when(finding['last_seen_ns'])} UTC."
+        st.caption(f"{words.md(seen)} Mode: {words.md(finding['rule'])}.")
         if rows := findings.numbers(finding):
             with st.expander(strings.EVIDENCE):
                 tables.plain(rows)

@@ -20,6 +20,9 @@ LINKS = 6
 STATUSES = {"Open": "open", "Resolved": "resolved"}
 """What can be chosen as status, and its name in the API."""
 _SHARE_KEYS = ("hit", "of", "share", "low", "high")
+_ELSEWHERE = ("call_sites", "condition", "left_out", "tools_digests", "error_classes")
+"""Numbers that the card says elsewhere, or that are ids."""
+_LABELS = {"severity": "how surely such a thing loses a run, 0 to 1", "source": "who set the value"}
 
 
 def weight(finding: Any) -> str:
@@ -50,7 +53,7 @@ def numbers(finding: Any) -> list[dict[str, str]]:
     if {"hit", "of"} <= found.keys():
         rows.append({"Measured": "share", "Value": words.share_of(found["hit"], found["of"])})
     for key, value in found.items():
-        if key not in _SHARE_KEYS and value is not None:
+        if key not in (*_SHARE_KEYS, *_ELSEWHERE) and value not in (None, [], {}):
             rows.append({"Measured": _label(key), "Value": _shown(key, value)})
     return rows
 
@@ -63,12 +66,17 @@ def runs_behind(finding: Any) -> list[str]:
 
 def _label(key: str) -> str:
     """``whole_p95_tokens`` as ``whole p95 tokens``; the unit of seconds goes to the value."""
-    return key.removesuffix("_s").replace("_", " ")
+    return _LABELS.get(key) or key.removesuffix("_s").replace("_", " ")
 
 
 def _shown(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        parts = [f"{_label(k)} {_shown(k, v)}" for k, v in value.items() if v not in (None, [], {})]
+        return words.listing(parts, 5)
+    if isinstance(value, list):
+        return words.listing([_shown(key, v) if isinstance(v, dict) else str(v) for v in value], 5)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return words.listing([str(v) for v in value], 5) if isinstance(value, list) else words.value(value)
+        return words.value(value)
     if key.endswith("_s"):
         return words.seconds(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3g}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,12 +21,15 @@ from trimtab_tracer.errors import ImportFormatError, TrimtabError
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from trimtab_analyzer.importers import ImportedRun
     from trimtab_tracer.prices import PriceList
     from trimtab_tracer.settings import Settings
     from trimtab_tracer.store import Store
 
 PAGE = 1_000
 """Runs asked of a sidecar at once."""
+BATCH = 5_000
+"""Records of recordings that are written together: a transaction costs about as much as a thousand records in it."""
 MAX_RUNS = 20
 """Failed runs in the table; JSON has all."""
 
@@ -47,7 +50,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--status", choices=("open", "resolved", "all"), default="open", help="which findings (open)")
     parser.add_argument("--since", metavar="TIME", help="only findings seen since then: 2h, 7d, or a date and time")
     parser.add_argument(
-        "--explain", action="store_true", help="have the model named in [explain] put each finding into words"
+        "--explain",
+        action="store_true",
+        help="have the model named in [explain] put each finding into words; docs/findings.md says what is sent",
     )
     parser.add_argument("--home", help="look at this home instead of the one in force here")
 
@@ -66,7 +71,7 @@ def run(args: Namespace) -> int:
         ready(settings.explain)
     document, unread = _document(args, settings)
     document = select(document, args.status, since_ns)
-    if args.explain:
+    if args.explain and document["findings"]:
         document = _explained(document, settings)
     if args.json:
         print_json(document)
@@ -99,9 +104,11 @@ def _document(args: Namespace, settings: Settings) -> tuple[Document, list[Impor
 
 def _explained(document: Document, settings: Settings) -> Document:
     """The document with a key ``explanation`` in each finding that was explained; nothing else of it changes."""
-    from trimtab_analyzer.explain import explain
+    from trimtab_analyzer.explain import explain, notice, ready
 
-    texts, problem = explain(document["findings"], settings.explain)
+    asked = ready(settings.explain)
+    print(f"trimtab: {notice(len(document['findings']), asked, settings.content)}", file=sys.stderr)
+    texts, problem = explain(document["findings"], asked, settings.content)
     if problem is not None:
         print(f"trimtab: {problem}", file=sys.stderr)
     pairs = zip(document["findings"], texts, strict=True)
@@ -164,32 +171,58 @@ def _of_recordings(
     Raises:
         ImportFormatError: nothing could be read.
     """
-    from trimtab_analyzer.importers import find_files, read_file
     from trimtab_tracer.ingest import ingest
     from trimtab_tracer.prices import PriceList
     from trimtab_tracer.store import Store
 
     prices = PriceList(settings.prices)
     unread: list[ImportFormatError] = []
-    paths: dict[Path, None] = {}
     files: dict[str, str] = {}
+    with TemporaryDirectory(prefix="trimtab-findings-") as folder, Store.open(Path(folder) / "trimtab.duckdb") as store:
+        for batch in _batches(patterns, settings.content, unread):
+            records = [record for _, run in batch.values() for record in run.records]
+            ingest(store, records, prices=prices, replace_runs=[known for known in batch if known in files])
+            files |= {known: str(path) for known, (path, _) in batch.items()}
+        if not files:
+            raise unread[0] if unread else ImportFormatError("No recording was found there.")
+        return _of_store(store, run_id, prices) | {"files": files}, unread
+
+
+def _batches(
+    patterns: Sequence[str], content: str, unread: list[ImportFormatError]
+) -> Iterator[dict[str, tuple[Path, ImportedRun]]]:
+    """The runs of these files by id, each with its file; of one that comes twice the later one counts."""
+    from trimtab_analyzer.importers import labels_alone, whole_runs
+
+    batch: dict[str, tuple[Path, ImportedRun]] = {}
+    records = 0
+    for path, run in whole_runs(_read(patterns, content, unread)):
+        if not run.records:
+            unread.append(labels_alone(path, run))
+            continue
+        batch[run.run_id] = path, run
+        records += len(run.records)
+        if records >= BATCH:
+            yield batch
+            batch, records = {}, 0
+    yield batch
+
+
+def _read(patterns: Sequence[str], content: str, unread: list[ImportFormatError]) -> Iterator[tuple[Path, ImportedRun]]:
+    """The runs of these files, each with its file; what could not be read is added to ``unread``."""
+    from trimtab_analyzer.importers import find_files, read_file
+
+    paths: dict[Path, None] = {}
     for pattern in patterns:
         try:
             paths |= dict.fromkeys(find_files([pattern]))
         except ImportFormatError as error:
             unread.append(error)
-    with TemporaryDirectory(prefix="trimtab-findings-") as folder, Store.open(Path(folder) / "trimtab.duckdb") as store:
-        for path in paths:
-            try:
-                runs = read_file(path, content=settings.content)
-            except ImportFormatError as error:
-                unread.append(error)
-                continue
-            ingest(store, [record for one in runs for record in one.records], prices=prices)
-            files |= {one.run_id: str(path) for one in runs}
-        if not files:
-            raise unread[0] if unread else ImportFormatError("No recording was found there.")
-        return _of_store(store, run_id, prices) | {"files": files}, unread
+    for path in paths:
+        try:
+            yield from ((path, run) for run in read_file(path, content=content))
+        except ImportFormatError as error:
+            unread.append(error)
 
 
 def _show(document: Document) -> None:

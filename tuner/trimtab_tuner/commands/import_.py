@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,29 +85,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Import everything that can be read; 2 where something could not, else 0."""
-    from trimtab_analyzer.importers import join
+    from trimtab_analyzer.importers import labels_alone, whole_runs
     from trimtab_tracer.settings import Settings
 
     settings = Settings.resolve(home=args.home)
     files, results = _find(args.paths)
     with _sink(settings) as sink, _progress(len(files), quiet=args.json) as advance:
         batch: Batch = []
-        parts: dict[str, Batch] = {}
-        for path in files:
-            result, runs = _read(path, args, settings)
-            results.append(result)
-            for one in runs:
-                if one.part is not None:  # a later file may hold more of this run
-                    parts.setdefault(one.run_id, []).append((result, one))
-                else:
-                    batch = _add(batch, (result, one), sink)
-            advance(path.name)
-        for own in parts.values():
-            result, whole = own[0][0], join([one for _, one in own])
-            if whole.records:
-                batch = _add(batch, (result, whole), sink)
+        for result, one in whole_runs(_read_all(files, results, args, settings, advance)):
+            if one.records:
+                batch = _add(batch, (result, one), sink)
             else:
-                result.error = f"{result.path}: labels of the trace {whole.name}; import them together with its spans."
+                result.error = str(labels_alone(result.path, one))
         if batch:
             _settle(batch, sink)
     _print(results, args.json)
@@ -126,6 +115,21 @@ def _find(patterns: list[str]) -> tuple[list[Path], list[FileResult]]:
         except ImportFormatError as error:
             failed.append(FileResult(pattern, error=str(error)))
     return list(files), failed
+
+
+def _read_all(
+    files: Sequence[Path],
+    results: list[FileResult],
+    args: Namespace,
+    settings: Settings,
+    advance: Callable[[str], None],
+) -> Iterator[tuple[FileResult, ImportedRun]]:
+    """The runs of each file as it is read; what is to be told of each file is added to ``results``."""
+    for path in files:
+        result, runs = _read(path, args, settings)
+        results.append(result)
+        yield from ((result, one) for one in runs)
+        advance(path.name)
 
 
 def _read(path: Path, args: Namespace, settings: Settings) -> tuple[FileResult, list[ImportedRun]]:
@@ -323,10 +327,9 @@ def _table(results: list[FileResult], runs: list[dict[str, Any]], states: dict[s
         print(
             f"{states['updated']} of the known runs had changed since they were imported and were brought up to date."
         )
-    if total["calls_unpriced"]:
-        print(
-            f"The cost of {total['calls_unpriced']:,} calls is not known: the files log none, no price is known for it."
-        )
+    if n := total["calls_unpriced"]:
+        why = "the files log none, and their tokens or a price for their model are not known"
+        print(f"The cost of {n:,} {'call' if n == 1 else 'calls'} is not known: {why}.")
 
 
 def _cells(runs: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -34,24 +34,26 @@ def add_arguments(parser: ArgumentParser) -> None:
     form.add_argument("--html", metavar="FILE", type=Path, help="write one HTML file that needs nothing else")
     parser.add_argument("--run", metavar="ID", help="report on this run only; beginning or end of its id will do")
     parser.add_argument(
-        "--explain", action="store_true", help="have the model named in [explain] put each finding into words"
+        "--explain",
+        action="store_true",
+        help="have the model named in [explain] put each finding into words; docs/findings.md says what is sent",
     )
     parser.add_argument("--home", help="report on this home instead of the one in force here")
 
 
 def run(args: Namespace) -> int:
     """Make the report and show it."""
-    from trimtab_analyzer.explain import ready
+    from trimtab_analyzer.explain import notice, ready
     from trimtab_analyzer.report import as_html, as_json, print_text
     from trimtab_analyzer.report.explained import explained
     from trimtab_tracer.settings import Settings
 
     settings = Settings.resolve(home=args.home)
-    if args.explain:
-        ready(settings.explain)
+    asked = ready(settings.explain) if args.explain else None
     report = _report(settings, args.run)
-    if args.explain:
-        report, problem = explained(report, settings.explain)
+    if asked and report.findings:
+        print(f"trimtab: {notice(len(report.findings), asked, settings.content)}", file=sys.stderr)
+        report, problem = explained(report, asked, settings.content)
         if problem is not None:
             print(f"trimtab: {problem}", file=sys.stderr)
     if args.json:
@@ -96,10 +98,9 @@ def _own(settings: Settings, run_id: str | None) -> Report:
     with own_store(settings) as store:
         with closing(store.cursor()) as con, load.snapshot(con):
             run_id = whole_id_in(con, run_id)
-            prices = PriceList(settings.prices)
-            case = Case.load(con, prices=prices)
+            case = Case.load(con, prices=PriceList(settings.prices))
             found = analyze(con, case=case)
-            report = build(con, case=case, found=found) if run_id is None else build(con, run_id, prices=prices)
+            report = build(con, run_id, case=case, found=found)
         with store.transaction() as con:
             persist(con, found)
         return report

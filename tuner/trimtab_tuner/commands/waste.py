@@ -27,6 +27,11 @@ MAX_ROWS = 40
 """Rows of a table; the JSON has all."""
 PIPE_COLUMNS = 140
 """Width of the text where stdout is no terminal."""
+NESTED = (
+    "These rows do not add up: the time of a run inside another is in the rows of both. The total has it once, that of"
+    " the outermost runs."
+)
+"""Said where rows are of each run."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -98,6 +103,8 @@ def print_text(found: dict[str, Any], console: Console) -> None:
         [*_heads(found["by"]), "time", "share", "calls"],
         time,
     )
+    if sum(row["ns"] for row in found["time"]) > total["ns"]:
+        console.print(f"[dim]{NESTED}[/dim]", highlight=False)
     if found["not_analysable"]:
         console.print("\n[bold]What can't be said[/bold]")
     for row in found["not_analysable"]:
