@@ -1,10 +1,10 @@
-"""How long an analysis of a large store takes, and how much memory: rules, ledger and findings over synthetic calls.
+"""How long an analysis of a large store takes, and how much memory: rules, findings and waste over synthetic calls.
 
-    python benchmarks/analyzer_speed.py --calls 1000000 [--json] [--out DIR] [--data FILE] [--threads 2]
+    python benchmarks/analyzer_speed.py --calls 1000000 [--calls-of-a-run 20] [--json] [--out DIR] [--data FILE]
 
 In: a number of calls, or a store of one's own (``--data``, a DuckDB file; it is copied and not changed). Out: seconds
 and peak memory of each step, as text or, with ``--json``, as an object; ``--out`` adds a line to ``speed.csv`` there
-and draws ``speed.svg`` anew.
+and draws ``speed.svg`` anew. One giant run is ``--calls-of-a-run`` as large as ``--calls``, tiny ones are 1.
 
 The store is openly synthetic: ``range()`` into its tables, seeded by hashing, 20 calls to a run, to each call 1.1
 attempts, .5 tool calls and 8 decisions, and failures in realistic shares: 3 % of calls are refused by a rate limit once
@@ -13,9 +13,10 @@ seven is broken, 2 % of runs loop, 30 % of runs failed. What is measured is a pr
 its peak memory is its own, not that of making the store.
 
 Keys of the JSON: ``calls``, ``runs``, ``attempts``, ``decisions``, ``store_mb``, ``made_s`` (the store), ``analyze_s``
-(every rule and the ledger), ``persist_s``, ``total_s``, ``cpu_s`` (processor seconds of both), ``peak_mb``,
-``findings``, ``refresh_s`` (a second analysis in the same process, after 1,000 new calls),
-``refresh_cpu_s``, ``threads``.
+(every rule and the ledger), ``persist_s``, ``waste_s`` (money and time of every run, and storing them), ``total_s``,
+``cpu_s`` (processor seconds of all three), ``peak_mb``, ``findings``, ``not_analysable`` (reasons named). After 1,000
+new calls, in the same process: ``refresh_s`` and ``refresh_cpu_s`` (the waste of what changed, stored), ``read_s`` (the
+waste of the whole store after that), ``again_s`` and ``again_cpu_s`` (every rule once more, and storing). ``threads``.
 """
 
 from __future__ import annotations
@@ -29,34 +30,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from math import log10
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from trimtab_tracer.store import Store
 
-CALLS_OF_A_RUN = 20
+Result = TypeVar("Result")
 NEW_CALLS = 1_000
 SECOND = 1_000_000_000
 COLUMNS = (
-    *("calls", "runs", "store_mb", "analyze_s", "persist_s", "total_s", "cpu_s", "peak_mb", "findings"),
-    *("refresh_s", "refresh_cpu_s", "threads"),
+    *("calls", "runs", "store_mb", "analyze_s", "persist_s", "waste_s", "total_s", "cpu_s", "peak_mb", "findings"),
+    *("refresh_s", "refresh_cpu_s", "read_s", "again_s", "again_cpu_s", "threads"),
 )
 
 FILL = """
 CREATE OR REPLACE TEMP TABLE made AS SELECT
     i,
-    i // 20 AS r,
-    'run-' || lpad((i // 20)::VARCHAR, 9, '0') AS run_id,
+    i // $of_run AS r,
+    'run-' || lpad((i // $of_run)::VARCHAR, 9, '0') AS run_id,
     'call-' || lpad(i::VARCHAR, 12, '0') AS call_id,
     'site' || (i % 7) AS site_id,
     -- twenty runs at a time, a call every two seconds
     1700000000000000000 + (i // 400) * 60000000000 + (i % 20) * 2000000000 AS at_ns,
     hash(i, 1) % 1000 AS luck,
     hash(i, 2) % 1000 AS kind,
-    hash(i // 20, 3) % 1000 AS fate,
+    hash(i // $of_run, 3) % 1000 AS fate,
     i % 20 AS step,
     ['gpt-4o', 'gpt-4o-mini', 'claude-sonnet-4-5'][1 + i % 3] AS model,
     ['api.openai.com', 'api.openai.com', 'api.anthropic.com'][1 + i % 3] AS host
@@ -169,6 +171,7 @@ def main() -> int:
     """Make the store, measure an analysis of it in a process of its own, and show."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--calls", type=int, default=100_000)
+    parser.add_argument("--calls-of-a-run", type=int, default=20)
     parser.add_argument("--data", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="DIR")
@@ -176,7 +179,7 @@ def main() -> int:
     parser.add_argument("--measure", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
-        print(json.dumps(measure(args.measure, args.threads, is_ours=args.data is None)))
+        print(json.dumps(measure(args.measure, args.threads, args.calls_of_a_run, is_ours=args.data is None)))
         return 0
     with tempfile.TemporaryDirectory(prefix="analyzer-speed-") as folder:
         path = Path(folder) / "trimtab.duckdb"
@@ -184,9 +187,10 @@ def main() -> int:
         if args.data:
             shutil.copyfile(args.data, path)
         else:
-            make(path, args.calls)
+            make(path, args.calls, args.calls_of_a_run)
         made_s = time.perf_counter() - started
         command = [sys.executable, __file__, "--measure", str(path), "--threads", str(args.threads)]
+        command += ["--calls-of-a-run", str(args.calls_of_a_run)]
         command += ["--data", str(args.data)] if args.data else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -199,23 +203,42 @@ def main() -> int:
     return 0
 
 
-def make(path: Path, calls: int) -> None:
+def make(path: Path, calls: int, of_run: int = 20) -> None:
     """A synthetic store of so many calls."""
     with Store.open(path) as store, store.transaction() as con:
         con.execute(SITES)
-        fill(con, 0, calls)
+        fill(con, 0, calls, of_run)
 
 
-def fill(con: duckdb.DuckDBPyConnection, first: int, last: int) -> None:
-    """Add the calls from ``first`` to before ``last``."""
+def fill(con: duckdb.DuckDBPyConnection, first: int, last: int, of_run: int) -> None:
+    """Add the calls from ``first`` to before ``last``, ``of_run`` of them to a run."""
+    which = {"first": first, "last": last, "of_run": of_run}
     for statement in duckdb.extract_statements(FILL):
-        con.execute(statement.query, {"first": first, "last": last} if "$first" in statement.query else None)
+        con.execute(statement.query, which if "$first" in statement.query else None)
     con.execute("DROP TABLE made")
 
 
-def measure(path: Path, threads: int, *, is_ours: bool) -> dict[str, Any]:
+def measure(path: Path, threads: int, of_run: int, *, is_ours: bool) -> dict[str, Any]:
     """Analyse the store at ``path`` as a sidecar does, and again after 1,000 new calls."""
     from trimtab_analyzer.findings import analyze, persist
+    from trimtab_analyzer.load import snapshot
+    from trimtab_analyzer.run_waste import keep, news
+    from trimtab_analyzer.waste import waste
+
+    def find() -> int:
+        found = analyze(con)
+        analyzed.append(time.perf_counter())
+        with store.transaction() as writing:
+            persist(writing, found)
+        return len(found)
+
+    def split() -> None:
+        with snapshot(con):
+            found = news(con)
+        with store.transaction() as writing:
+            keep(writing, found)
+
+    analyzed: list[float] = []
 
     with Store.open(path) as store:
         con = store.cursor()
@@ -224,34 +247,50 @@ def measure(path: Path, threads: int, *, is_ours: bool) -> dict[str, Any]:
             name: con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
             for name in ("calls", "runs", "attempts", "decisions")
         }
-        cpu, started = _cpu_s(), time.perf_counter()
-        found = analyze(con)
-        analyzed = time.perf_counter()
-        with store.transaction() as writing:
-            persist(writing, found)
-        cpu, ended = _cpu_s() - cpu, time.perf_counter()
+        steps = _Steps()
+        findings = steps.take("analyze_and_persist", find)
+        steps.take("waste", split)
         peak_mb = _peak_mb()
-        refresh_s = refresh_cpu = None
         if is_ours:
             with store.transaction() as writing:
-                fill(writing, counts["calls"], counts["calls"] + NEW_CALLS)
-            again_cpu, again = _cpu_s(), time.perf_counter()
-            found = analyze(con)
-            with store.transaction() as writing:
-                persist(writing, found)
-            refresh_s, refresh_cpu = time.perf_counter() - again, _cpu_s() - again_cpu
+                fill(writing, counts["calls"], counts["calls"] + NEW_CALLS, of_run)
+            steps.take("refresh", split)
+        whole = steps.take("read", lambda: waste(con))
+        if is_ours:
+            steps.take("again", find)
+    wall, cpu = steps.wall_s, steps.cpu_s
+    persist_s = steps.ended[0] - analyzed[0]
     return counts | {
         "store_mb": round(path.stat().st_size / 2**20),
-        "analyze_s": round(analyzed - started, 2),
-        "persist_s": round(ended - analyzed, 2),
-        "total_s": round(ended - started, 2),
-        "cpu_s": round(cpu, 2),
+        "analyze_s": round(wall["analyze_and_persist"] - persist_s, 2),
+        "persist_s": round(persist_s, 2),
+        "waste_s": round(wall["waste"], 2),
+        "total_s": round(wall["analyze_and_persist"] + wall["waste"], 2),
+        "cpu_s": round(cpu["analyze_and_persist"] + cpu["waste"], 2),
         "peak_mb": peak_mb,
-        "findings": len(found),
-        "refresh_s": None if refresh_s is None else round(refresh_s, 2),
-        "refresh_cpu_s": None if refresh_cpu is None else round(refresh_cpu, 2),
+        "findings": findings,
+        "not_analysable": sorted(set(whole.not_analysable["reason"])),
+        **{f"{name}_s": round(wall[name], 2) for name in ("refresh", "read", "again") if name in wall},
+        **{f"{name}_cpu_s": round(cpu[name], 2) for name in ("refresh", "again") if name in cpu},
         "threads": threads,
     }
+
+
+class _Steps:
+    """How long steps took, in seconds: by the wall clock, and of processors."""
+
+    def __init__(self) -> None:
+        self.wall_s: dict[str, float] = {}
+        self.cpu_s: dict[str, float] = {}
+        self.ended: list[float] = []
+
+    def take(self, name: str, step: Callable[[], Result]) -> Result:
+        """The result of ``step``."""
+        cpu, started = _cpu_s(), time.perf_counter()
+        result = step()
+        self.ended.append(time.perf_counter())
+        self.wall_s[name], self.cpu_s[name] = self.ended[-1] - started, _cpu_s() - cpu
+        return result
 
 
 def _cpu_s() -> float:
@@ -273,7 +312,7 @@ def _write(folder: Path, found: dict[str, Any]) -> None:
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if int(row["calls"]) != found["calls"]]
-    rows.append({name: found[name] for name in COLUMNS})
+    rows.append({name: found.get(name) for name in COLUMNS})
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

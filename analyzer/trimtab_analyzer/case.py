@@ -32,6 +32,14 @@ OF_POLICIES: Final = ("fallback", "backoff")
 Where a call has no decision of them, they were not in force."""
 
 
+IDS: Final = ("run_id", "call_id", "attempt_id", "tool_id")
+"""Columns that every row has of what could have been hit, as far as its kind has them."""
+
+MAX_READ: Final = 2
+"""Sets of knobs whose decisions are kept: rules about one knob stand beside each other, and a million decisions take
+100 MB."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """What a rule hit under one decision, and what it could have hit there."""
@@ -44,7 +52,7 @@ class Group:
     hits: pl.DataFrame
     """One row per blamed attempt or tool call."""
     exposed: pl.DataFrame
-    """The hits and everything else of the same subject, place and value."""
+    """The hits and everything else of the same subject, place and value: :data:`IDS`, and what the rule asked for."""
     unless: tuple[str, ...] = ()
     """Knobs that take a call out of this group where one of them is in force."""
     has_many_values: bool = False
@@ -166,6 +174,8 @@ class Case:
                 return decided if same else decided.join(asked, on="call_id", how="semi", maintain_order="left")
         decided = load.decisions_in_force(self.con, knobs, call_ids=asked["call_id"])
         self.read[key] = asked, decided
+        while len(self.read) > MAX_READ:
+            del self.read[next(iter(self.read))]
         return decided
 
     def place(self, site_id: str | None) -> str:
@@ -176,7 +186,14 @@ class Case:
         return f"{site['file']}:{site['line']}" if site["line"] else f"{site['file']}, {site['function']}"
 
     def groups(
-        self, rows: pl.DataFrame, knob: str, *, hit: pl.Expr, subject: pl.Expr, unless: tuple[str, ...] = ()
+        self,
+        rows: pl.DataFrame,
+        knob: str,
+        *,
+        hit: pl.Expr,
+        subject: pl.Expr,
+        unless: tuple[str, ...] = (),
+        keep: tuple[str, ...] = (),
     ) -> Iterator[Group]:
         """The hits among ``rows``, by subject, value of the knob in force and the line that decided it.
 
@@ -187,42 +204,64 @@ class Case:
             subject: what the finding is about beyond the line; NULL counts as the empty text.
             unless: knobs that decide instead of ``knob`` where one of them is in force for the call, the first of
                 them that is: their calls are groups of their own.
+            keep: columns of what could have been hit that the rule looks at, beside its ids. Hits keep all columns.
         """
         hit = hit.fill_null(False)
         if self.excused and "attempt_id" in rows.columns:
             hit &= ~pl.col("attempt_id").is_in(list(self.excused))
-        marked = rows.with_columns(hit=hit, subject=subject.fill_null(""), asked_at="site_id")
-        subjects = marked.filter("hit").select("subject").unique()
+        narrow = rows.select(
+            "call_id", "site_id", hit=hit, subject=subject.fill_null(""), row=pl.int_range(pl.len(), dtype=pl.UInt32)
+        )
+        subjects = narrow.filter("hit")["subject"].unique()
         if subjects.is_empty():  # the usual case, and the lookup of decisions is the dear part
             return
-        marked = marked.join(subjects, on="subject", how="semi", maintain_order="left")
-        decisions = self.decisions([knob, *unless], marked["call_id"])
-        marked = cost.in_force(_with_knob(marked, knob, unless, decisions), decisions)
-        values = pl.col("value").filter("hit").n_unique().over("subject", "knob", "site_id")
-        marked = marked.with_columns(many=values > MAX_VALUES)
-        marked = marked.with_columns(value=pl.when("many").then(pl.lit("null")).otherwise("value"))
-        keys = ["subject", "knob", "value", "site_id"]
-        marked = marked.filter(pl.col("hit").any().over(keys))
-        for part in marked.partition_by(keys, maintain_order=True):
-            first = part.row(0, named=True)
+        narrow = narrow.filter(pl.col("subject").is_in(subjects.to_list()))
+        decisions = self.decisions([knob, *unless], narrow["call_id"])
+        narrow = cost.in_force(_with_knob(narrow, knob, unless, decisions), decisions)
+        kept = rows.select(name for name in rows.columns if name in {*IDS, *keep})
+        for group in _grouped(narrow).iter_slices(1):
+            of_hits, of_exposed = narrow[group["hits"][0]], narrow["row"].gather(group["places"][0])
+            first = group.select("subject", "knob", "value", "site_id", "many").row(0, named=True)
+            hits = rows[of_hits["row"]].with_columns(
+                of_hits["source"],
+                pl.col("site_id").alias("asked_at"),
+                hit=pl.lit(True),
+                **{name: pl.lit(first[name], pl.String) for name in ("subject", "knob", "value", "site_id")},
+            )
             yield Group(
                 subject=first["subject"],
                 knob=first["knob"],
                 value=first["value"],
                 site_id=first["site_id"],
-                hits=part.filter("hit"),
-                exposed=part,
+                hits=hits,
+                exposed=kept[of_exposed],
                 unless=unless if first["knob"] == knob else (),
                 has_many_values=first["many"],
             )
 
 
+def _grouped(rows: pl.DataFrame) -> pl.DataFrame:
+    """The groups with a hit, in order of their first row: keys, ``many``, ``places`` of all rows and of the ``hits``."""
+    keys = ["subject", "knob", "value", "site_id"]
+    place = pl.int_range(pl.len(), dtype=pl.UInt32)
+    groups = rows.with_columns(place=place).group_by(keys).agg(places="place", hits=pl.col("place").filter("hit"))
+    with_hits = (pl.col("hits").list.len() > 0).sum()
+    groups = groups.with_columns(many=with_hits.over("subject", "knob", "site_id") > MAX_VALUES)
+    if groups["many"].any():
+        value = pl.when("many").then(pl.lit("null")).otherwise("value")
+        both = [pl.col(name).list.explode().sort() for name in ("places", "hits")]
+        groups = groups.with_columns(value=value).group_by(keys).agg(pl.col("many").any(), *both)
+    return groups.filter(pl.col("hits").list.len() > 0).sort(pl.col("places").list.first())
+
+
 def _with_knob(rows: pl.DataFrame, knob: str, unless: tuple[str, ...], decisions: pl.DataFrame) -> pl.DataFrame:
     """``rows`` with the ``knob`` that decides each: the first of ``unless`` that is in force, else ``knob``."""
+    of_others = decisions.filter(pl.col("knob").is_in(list(unless)) & (pl.col("value") != "null"))
+    if of_others.is_empty():
+        return rows.with_columns(knob=pl.lit(knob))
     order = pl.Enum([*unless, knob])
     instead = (
-        decisions.filter(pl.col("knob").is_in(list(unless)) & (pl.col("value") != "null"))
-        .with_columns(pl.col("knob").cast(order))
+        of_others.with_columns(pl.col("knob").cast(order))
         .group_by("call_id")
         .agg(pl.col("knob").min().cast(pl.String))
     )

@@ -324,7 +324,10 @@ def in_force(rows: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
     Where no decision was recorded the value is ``null``, the source NULL and the line stays that of the call.
     """
     decided = decisions.select("call_id", "knob", "value", "source", decided_at="site_id")
-    return rows.join(decided, on=["call_id", "knob"], how="left", maintain_order="left").with_columns(
+    keys, knobs = ["call_id", "knob"], rows["knob"].unique().to_list()
+    if len(knobs) == 1:  # a join on one column is twice as fast
+        keys, decided = ["call_id"], decided.filter(pl.col("knob").is_in(knobs)).drop("knob")
+    return rows.join(decided, on=keys, how="left", maintain_order="left").with_columns(
         value=pl.col("value").fill_null("null"), site_id=pl.coalesce("decided_at", "site_id")
     )
 

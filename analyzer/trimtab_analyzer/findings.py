@@ -130,10 +130,14 @@ def analyze(
         for rule, seen, blames, ends in walk(case, rules):
             told = [(b, *_of_runs(b, end, run_ids)) for b, end in zip(blames, ends, strict=True)]
             told = [each for each in told if not each[1].group.hits.is_empty()]
-            near = _of_hits(seen, [here for _, here, _ in told])
+            if not told:
+                continue
+            near = _of_hits(seen, [b for b, *_ in told])
             findings += [_finding(near, rule, here, end) for _, here, end in told]
             failing = _failing(blames)
-            found += [Found.of(seen, b.group, failing[bool(b.numbers.get("lost_calls"))], recent) for b, *_ in told]
+            found += [
+                Found.of(seen, near, b.group, failing[bool(b.numbers.get("lost_calls"))], recent) for b, *_ in told
+            ]
             del seen, blames, ends, near, told  # see walk: the rows of one rule at a time
         current = are_in_force(case, found, recent)
     return rank(replace(f, is_current=is_current) for f, is_current in zip(findings, current, strict=True))

@@ -249,40 +249,43 @@ def tool_health(con: Connection) -> pl.DataFrame:
     return ask(con, "tool_health", TOOL_HEALTH)
 
 
-def is_decided(con: Connection, knobs: Sequence[str]) -> bool:
-    """Whether the store has a decision of any of these knobs; most are names of code that an agent does not have."""
-    return not ask(con, "is_decided", {"found": _FLAG}, knobs=list(knobs)).is_empty()
-
-
 def decisions_in_force(
     con: Connection, knobs: Sequence[str], run_ids: RunIds = None, call_ids: pl.Series | None = None
 ) -> pl.DataFrame:
-    """One row per call and knob where a decision was recorded (:data:`DECISIONS`).
+    """One row per call and knob where a decision was recorded (:data:`DECISIONS`), in no order.
 
-    There are about ten decisions to a call, so they are the bulk of a store: name the calls wherever they are known.
+    It is the call's own decision, else the run's latest one before the call began. There are about ten decisions to a
+    call, so they are the bulk of a store: name the calls wherever they are known.
 
     Args:
         con: The store.
-        knobs: Which knobs.
+        knobs: Which knobs; most are names of code that an agent does not have.
         run_ids: Only calls of these runs; None for all.
         call_ids: Only these calls, NULLs left out; None for all.
     """
     only = pl.Series(dtype=pl.String) if call_ids is None else call_ids.drop_nulls().unique()
-    if call_ids is not None and (only.is_empty() or not is_decided(con, knobs)):
-        return pl.DataFrame(schema=DECISIONS)
+    none = pl.DataFrame(schema=DECISIONS)
+    decided = [] if call_ids is not None and only.is_empty() else _decided(con, knobs)
+    which = {"run_ids": _ids(run_ids), "knobs": list(knobs), "every_call": call_ids is None}
     # As a relation: a parameter of a hundred thousand ids would be planned as a hundred thousand constants.
     con.register("only_calls", only.alias("call_id").to_frame().to_arrow())
     try:
-        return ask(
-            con,
-            "decisions_in_force",
-            DECISIONS,
-            run_ids=_ids(run_ids),
-            knobs=list(knobs),
-            every_call=call_ids is None,
-        )
+        own = none
+        if "call" in decided:
+            own = ask(con, "decisions_of_calls", DECISIONS, **which, latest=False)
+            if own.select(pl.struct("call_id", "knob").is_duplicated().any()).item():
+                own = ask(con, "decisions_of_calls", DECISIONS, **which, latest=True)
+        if "run" not in decided:
+            return own
+        of_runs = ask(con, "decisions_of_runs", DECISIONS, **which)
+        return pl.concat([own, of_runs.join(own, on=["call_id", "knob"], how="anti")])
     finally:
         con.unregister("only_calls")
+
+
+def _decided(con: Connection, knobs: Sequence[str]) -> list[str]:
+    """What these knobs were ever decided for: ``call``, ``run``, both or nothing."""
+    return ask(con, "is_decided", {"level": _TEXT}, knobs=list(knobs))["level"].to_list()
 
 
 def decided_runs(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:

@@ -69,13 +69,17 @@ class Span(NamedTuple):
     """Its row in the frame of times."""
 
 
-def seconds(con: Connection, parts: pl.DataFrame, run_ids: RunIds = None) -> Seconds:
+def seconds(
+    con: Connection, parts: pl.DataFrame, run_ids: RunIds = None, windows: pl.DataFrame | None = None
+) -> Seconds:
     """The time of these runs, or of all.
 
     Args:
         con: The store, in the same snapshot as ``parts``.
         parts: The ledger (:func:`~.cost.ledger`) of these runs and those inside them (:func:`with_nested`).
         run_ids: The runs; None for all.
+        windows: When runs were (:data:`~.load.RUN_WINDOWS`): of these, those inside them and all around them, whatever
+            others there are; by default of all.
 
     Returns:
         One row per run and part: ``state`` (of :data:`STATES`), ``ns`` nanoseconds, ``call_id``,
@@ -85,7 +89,7 @@ def seconds(con: Connection, parts: pl.DataFrame, run_ids: RunIds = None) -> Sec
         ``cls``; those of a pause are the retries'. ``is_bound``: a tool's time that is known as an upper bound only.
         ``is_outermost``: the run is inside no other one, so that these may be added up. And the runs left out.
     """
-    windows = load.run_windows(con)
+    windows = load.run_windows(con) if windows is None else windows
     times = load.times(con, with_nested(windows, run_ids))
     found, left_out = _swept(windows, times, run_ids)
     by_state = {state: found.filter(pl.col("state") == state) for state in STATES}

@@ -76,16 +76,16 @@ class Found(NamedTuple):
     """Whether enough later runs went without it (:mod:`.silence`)."""
 
     @classmethod
-    def of(cls, case: Case, group: Group, failing: AbstractSet[str], recent: Recent) -> Found:
+    def of(cls, case: Case, near: Case, group: Group, failing: AbstractSet[str], recent: Recent) -> Found:
         """What is to be kept of a group: no place where its value stands for several, or where what was hit are no
-        calls."""
+        calls. ``near`` is the case with the attempts of what was hit alone."""
         places, hits = None, group.hits
         if not group.has_many_values and {"asked_at", "model"} <= set(hits.columns):
             alike = [name for name in PLACE if name != "host" or "host" in hits.columns]
             rows = hits.with_columns(site_id="asked_at").select(alike).unique().rows()
             places = pl.DataFrame(rows, schema=dict.fromkeys(alike, pl.String), orient="row")
         exposed = group.exposed.select("call_id").join(recent.calls, on="call_id", how="semi")["call_id"]
-        kept = frozenset(exposed), failing, is_over(case, group)
+        kept = frozenset(exposed), failing, is_over(case, near, group)
         return cls(group.knob, group.value, group.source, group.unless, places, *kept)
 
 

@@ -8,6 +8,7 @@ sources sum to, and those to what was recorded.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -17,6 +18,7 @@ from trimtab_tracer.prices import PriceList
 
 from . import cost, load
 from .load import Connection, RunIds
+from .run_waste import PIN, run_waste, summed
 from .seconds import seconds, with_nested
 
 By = Literal["all", "run", "site", "knob", "agent", "day"]
@@ -24,8 +26,6 @@ By = Literal["all", "run", "site", "knob", "agent", "day"]
 BY: Final[tuple[By, ...]] = ("all", "run", "site", "knob", "agent", "day")
 """What the sums can be grouped by. ``agent`` is the one that made the call where that is recorded, else the
 service; ``day`` that on which the run began, in UTC."""
-
-PIN: Final = ("knob", "value", "site_id")
 
 MONEY: Final[load.Schema] = {
     "key": pl.String,
@@ -110,28 +110,17 @@ def waste(con: Connection, by: By = "all", run_ids: RunIds = None, prices: Price
     """
     with load.snapshot(con):
         windows = load.run_windows(con)
-        parts = cost.ledger(con, with_nested(windows, run_ids), prices)
-        time, left_out = seconds(con, parts, run_ids)
         missing = load.not_analysable(con, run_ids)
-        agents = load.call_agents(con) if by == "agent" else pl.DataFrame(schema=load.CALL_AGENTS)
         sites = {row["site_id"]: row for row in load.sites(con).iter_rows(named=True)}
+        money, time, left_out = _of_all(con, prices) if run_ids is None else _of_some(con, windows, run_ids, prices)
     if run_ids is not None:
-        parts = parts.filter(pl.col("run_id").is_in(list(run_ids)))
         total_ns = int(time["ns"].sum())
     else:
         outermost = time.filter("is_outermost")
         total_ns = int(outermost["ns"].sum())
         time = time if by == "run" else outermost
-    of_runs = windows.select("run_id", "agent", day=pl.from_epoch("started_ns", "ns").dt.strftime("%Y-%m-%d"))
-    money, time = (
-        _sums(
-            frame.join(of_runs, on="run_id", how="left")
-            .join(agents, on="call_id", how="left")
-            .with_columns(agent=pl.coalesce("call_agent", "agent")),
-            by,
-        )
-        for frame in (parts, time)
-    )
+    days = windows.select("run_id", day=pl.from_epoch("started_ns", "ns").dt.strftime("%Y-%m-%d"))
+    money, time = (_sums(frame.join(days, on="run_id", how="left"), by) for frame in (money, time))
     untimed = [("seconds", why, "run", len(ids), sorted(ids)[:5]) for why, ids in left_out.items()]
     missing = pl.concat([missing, pl.DataFrame(untimed, schema=load.NOT_ANALYSABLE, orient="row")])
     named = {*money["site_id"].drop_nulls(), *time["site_id"].drop_nulls()}
@@ -145,24 +134,31 @@ def waste(con: Connection, by: By = "all", run_ids: RunIds = None, prices: Price
     )
 
 
+def _of_all(con: Connection, prices: PriceList | None) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, list[str]]]:
+    """Money and time of all runs, and those whose time can't be split, by the reason why."""
+    found = run_waste(con, prices)
+    untimed = found.runs.filter(pl.col("untimed").is_not_null()).group_by("untimed").agg("run_id")
+    return found.money, found.time, dict(untimed.iter_rows())
+
+
+def _of_some(
+    con: Connection, windows: pl.DataFrame, run_ids: Sequence[str], prices: PriceList | None
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, list[str]]]:
+    """The same of some runs."""
+    parts = cost.ledger(con, with_nested(windows, run_ids), prices)
+    time, left_out = seconds(con, parts, run_ids)
+    parts = parts.filter(pl.col("run_id").is_in(list(run_ids)))
+    return *summed(parts, time, windows, load.call_agents(con, with_nested(windows, run_ids))), left_out
+
+
 def _sums(rows: pl.DataFrame, by: By) -> pl.DataFrame:
-    """Parts added up by key, class and pin."""
+    """Sums of runs added up by key, class and pin."""
     column = {"all": pl.lit(None, dtype=pl.String), "run": pl.col("run_id"), "site": pl.col("site_id")}
     rows = rows.with_columns(key=column.get(by, pl.col(by) if by in ("knob", "agent", "day") else None))
-    calls = pl.col("call_id").n_unique() - pl.col("call_id").has_nulls().cast(pl.UInt32)
-    if "ns" in rows.columns:
-        keys = ["key", "state", "cls", *PIN]
-        sums = {"ns": pl.col("ns").sum(), "bound_ns": pl.col("ns").filter("is_bound").sum()}
-        schema, order = TIME, ["ns", *keys]
-    else:
-        keys = ["key", "cls", *PIN]
-        sums = {
-            "attempts": pl.col("attempt_id").n_unique(),
-            "cost_musd": pl.col("cost_musd").sum(),
-            "unknown": pl.col("attempt_id").filter(~pl.col("cost_known")).n_unique(),
-            "input_tokens": pl.col("input_tokens").sum(),
-            "output_tokens": pl.col("output_tokens").sum(),
-        }
-        schema, order = MONEY, ["cost_musd", "input_tokens", *keys]
-    found = rows.group_by(keys).agg(calls=calls, **sums).select(schema.keys()).cast(pl.Schema(schema))
+    is_time = "ns" in rows.columns
+    schema = TIME if is_time else MONEY
+    keys = ["key", "state", "cls", *PIN] if is_time else ["key", "cls", *PIN]
+    order = ["ns", *keys] if is_time else ["cost_musd", "input_tokens", *keys]
+    found = rows.group_by(keys).agg(pl.col(name).sum() for name in schema if name not in keys)
+    found = found.select(schema.keys()).cast(pl.Schema(schema))
     return found.sort(order, descending=[n in ("ns", "cost_musd", "input_tokens") for n in order], nulls_last=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .ingest_rows import Row
 
 OF_A_RUN: Final = (
+    "analysed_runs",
     "attempts",
     "call_places",
     "calls",
@@ -31,6 +32,8 @@ OF_A_RUN: Final = (
     "gen_ai_spans",
     "inferred_outcomes",
     "outcomes",
+    "run_money",
+    "run_time",
     "runs",
     "saga_steps",
     "sagas",

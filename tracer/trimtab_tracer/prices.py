@@ -168,6 +168,11 @@ class PriceList:
         self._find = lru_cache(maxsize=4096)(self._find_uncached)
         self._rates = lru_cache(maxsize=4096)(self._rates_uncached)
 
+    @property
+    def identity(self) -> str:
+        """Which prices these are: the version of the bundled list, and the user's own entries."""
+        return f"genai-prices {genai_prices.__version__} {sorted(self._own.items())}"
+
     def cost(
         self,
         api: str,

@@ -11,7 +11,7 @@
 WITH cached AS (
     SELECT DISTINCT host, model FROM attempts WHERE cache_read_tokens > 0
 ),
-answers AS (
+told AS (
     SELECT
         a.attempt_id,
         a.host,
@@ -33,6 +33,17 @@ answers AS (
       AND a."end" <> 'error'
       AND a.message_count IS NOT NULL
       AND ($run_ids::VARCHAR[] IS NULL OR a.run_id IN (SELECT unnest($run_ids::VARCHAR[])))
+),
+changed AS (
+    -- Most conversations keep prompt and tools, and a window over all of them takes longer than the rest.
+    SELECT conversation, host, model
+    FROM told
+    GROUP BY conversation, host, model
+    HAVING min(prompt_digest) <> max(prompt_digest) OR count(prompt_digest) NOT IN (0, count(*))
+        OR min(tools_digest) <> max(tools_digest) OR count(tools_digest) NOT IN (0, count(*))
+),
+answers AS (
+    SELECT * FROM told SEMI JOIN changed USING (conversation, host, model)
 ),
 paired AS (
     SELECT

@@ -17,7 +17,19 @@
 --                 conversation had seen before, from whatever tool and arguments, and that changed nothing: the tool is known
 --                 not to, or it failed. A result of a tool that may have changed something ends the row, and so does one that
 --                 was not seen before, or of a tool that is watching something (see repeats)
-WITH facts AS (
+WITH again AS (
+    -- Runs in which something came twice: elsewhere nothing repeats and nothing stalls, and the windows below are dear.
+    SELECT DISTINCT run_id
+    FROM (
+        SELECT run_id
+        FROM tool_calls
+        WHERE origin <> 'requested' AND result_digest IS NOT NULL AND args_digest IS NOT NULL
+          AND ($run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[])))
+        GROUP BY run_id, result_digest
+        HAVING count(*) > 1
+    )
+),
+facts AS (
     -- What tells repeats, and no more: the windows below sort it several times.
     SELECT
         t.tool_id,
@@ -36,6 +48,7 @@ WITH facts AS (
         coalesce(c.conversation_id, t.run_id) AS conversation,
         t.origin <> 'requested' AND t.result_digest IS NOT NULL AND t.args_digest IS NOT NULL AS is_comparable
     FROM tool_calls AS t
+    SEMI JOIN again USING (run_id)
     LEFT JOIN calls AS c USING (call_id)
     LEFT JOIN (
         SELECT
@@ -43,10 +56,9 @@ WITH facts AS (
             nullif(max(message_count), 0) AS message_count,
             max(previous_response_id) AS previous_response_id
         FROM attempts
-        WHERE call_id IN (SELECT call_id FROM tool_calls)
+        WHERE call_id IN (SELECT call_id FROM tool_calls SEMI JOIN again USING (run_id))
         GROUP BY call_id
     ) AS a USING (call_id)
-    WHERE $run_ids::VARCHAR[] IS NULL OR t.run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 ),
 numbered AS (
     SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY at_ns, asked_ns, idx, tool_id) AS seq
@@ -98,12 +110,12 @@ repeated AS (
     LEFT JOIN moving AS b ON b.run_id = m.run_id AND b.seq = m.before_seq
 )
 SELECT
-    r.run_id,
-    r.call_id,
-    r.tool_id,
-    r.idx,
-    r.at_ns,
-    r.name,
+    t.run_id,
+    t.call_id,
+    t.tool_id,
+    coalesce(TRY_CAST(split_part(t.tool_id, ':', -1) AS BIGINT), 0) AS idx,
+    coalesce(t.started_ns, c.ended_ns, 0) AS at_ns,
+    t.name,
     c.model,
     c.site_id,
     t.site_id AS tool_site_id,
@@ -119,14 +131,15 @@ SELECT
     t.error_message,
     CASE WHEN r.is_repeat THEN r.before_id END AS repeats,
     q.schema_error,
-    r.stalls
-FROM repeated AS r
-JOIN tool_calls AS t USING (tool_id)
-LEFT JOIN calls AS c ON c.call_id = r.call_id
+    coalesce(r.stalls, false) AS stalls
+FROM tool_calls AS t
+LEFT JOIN calls AS c ON c.call_id = t.call_id
+LEFT JOIN repeated AS r ON r.tool_id = t.tool_id
 LEFT JOIN (
     SELECT call_id || ':' || index AS tool_id, max(schema_error) AS schema_error
     FROM tool_requests
     WHERE schema_error IS NOT NULL
     GROUP BY ALL
-) AS q ON q.tool_id = r.tool_id
-ORDER BY r.run_id, r.seq
+) AS q ON q.tool_id = t.tool_id
+WHERE $run_ids::VARCHAR[] IS NULL OR t.run_id IN (SELECT unnest($run_ids::VARCHAR[]))
+ORDER BY t.run_id, at_ns, coalesce(c.started_ns, t.started_ns, 0), idx, t.tool_id

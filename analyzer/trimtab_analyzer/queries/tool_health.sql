@@ -21,11 +21,11 @@ WITH executions AS (
 )
 SELECT
     name,
-    CASE WHEN count(DISTINCT tools_digest) = 1 THEN min(tools_digest) END AS tools_digest,
+    CASE WHEN min(tools_digest) = max(tools_digest) THEN min(tools_digest) END AS tools_digest,
     count(*)::BIGINT AS answered,
     count_if(is_failed)::BIGINT AS errors,
     (count(DISTINCT run_id) FILTER (is_failed))::BIGINT AS runs
 FROM executions
 GROUP BY name
-HAVING count(DISTINCT args_digest) FILTER (is_failed) >= 2
+HAVING min(args_digest) FILTER (is_failed) <> max(args_digest) FILTER (is_failed)
 ORDER BY name

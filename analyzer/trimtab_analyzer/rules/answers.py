@@ -23,7 +23,8 @@ from .shares import share
 def truncation(case: Case, knob: str) -> Iterator[Blame]:
     """Answers cut by a token limit; a limit of one token is meant (a label read off a single token)."""
     answers = case.attempts.filter(~pl.col("is_failed"))
-    for group in case.groups(answers, knob, hit=pl.col("is_truncated"), subject=pl.col("model")):
+    keep = ("is_truncated", "output_tokens")
+    for group in case.groups(answers, knob, hit=pl.col("is_truncated"), subject=pl.col("model"), keep=keep):
         cut, place = group.hits["output_tokens"].drop_nulls(), case.place(group.site_id)
         whole = group.exposed.filter(~pl.col("is_truncated"))["output_tokens"].drop_nulls().to_numpy()
         thought = int(group.hits["reasoning_tokens"].fill_null(0).sum())

@@ -92,7 +92,8 @@ def context_overflow(case: Case, knob: str) -> Iterator[Blame]:
     """Requests that were longer than the model's window."""
     rows = facts.answers(case)
     hit = (pl.col("error_class") == "context_overflow") & pl.col("futile").is_null()
-    for group in case.groups(mark_lost(rows, hit), knob, hit=hit, subject=pl.col("model")):
+    keep = ("is_failed", "input_tokens")
+    for group in case.groups(mark_lost(rows, hit), knob, hit=hit, subject=pl.col("model"), keep=keep):
         lost = lost_calls(group)
         longest = group.hits["message_count"].max()
         fitted = group.exposed.filter(~pl.col("is_failed"))["input_tokens"].max()

@@ -22,7 +22,7 @@ LOOP_WITHIN_S = 60
 
 def _waited_s(group: Group) -> float:
     """Seconds between the attempts of the calls that were hit."""
-    return float(group.hits.unique("call_id")["wait_s"].sum())
+    return float(group.hits.unique("call_id", maintain_order=True)["wait_s"].sum())
 
 
 def _refused(case: Case, knob: str, *, hit: pl.Expr, subject: pl.Expr) -> Iterator[Group]:

@@ -38,7 +38,8 @@ def mark_lost(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
     Of the call and not of the attempt: where a fallback asks another model, each model's attempts are a group, and the
     call is lost for all of them.
     """
-    return rows.with_columns(is_lost=(hit.fill_null(False) & pl.col("is_last")).any().over("call_id"))
+    lost = rows.filter(hit & pl.col("is_last"))["call_id"].unique().to_list()
+    return rows.with_columns(is_lost=pl.col("call_id").is_in(lost))
 
 
 def lost_calls(group: Group) -> int:

@@ -23,7 +23,7 @@ def retry_storm(case: Case, knob: str) -> Iterator[Blame]:
     rows = case.attempts.join(case.loops, on="call_id", how="left", maintain_order="left").with_columns(
         question_id=pl.coalesce("question_id", "call_id")
     )
-    for group in case.groups(rows, knob, hit=pl.col("is_storm"), subject=pl.col("host")):
+    for group in case.groups(rows, knob, hit=pl.col("is_storm"), subject=pl.col("host"), keep=("question_id",)):
         storms = _by_question(group)
         n, total = storms.height, group.exposed["question_id"].n_unique()
         lost, loops, requests = int(storms["is_lost"].sum()), int(storms["calls"].sum()), int(storms["requests"].sum())

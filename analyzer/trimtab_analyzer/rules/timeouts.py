@@ -21,7 +21,8 @@ def timeout(case: Case, knob: str) -> Iterator[Blame]:
     """Attempts that the client's own time limit ended, next to how long successful ones take at the same place."""
     hit = pl.col("is_client_timeout")
     attempts = mark_lost(case.attempts, hit)
-    for group in case.groups(attempts, knob, hit=hit, subject=pl.col("model")):
+    keep = ("is_failed", "limited_s")
+    for group in case.groups(attempts, knob, hit=hit, subject=pl.col("model"), keep=keep):
         lost, limit_s = lost_calls(group), float(group.hits["timeout_s"].max())  # type: ignore[arg-type]
         fit = limits.fit(group.exposed.filter(~pl.col("is_failed"))["limited_s"].drop_nulls().to_list(), limit_s)
         hung_s = float(group.hits["duration_s"].sum())
