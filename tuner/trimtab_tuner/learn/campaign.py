@@ -198,7 +198,7 @@ class Campaign:
                 self._aa = "failed"
                 text = (
                     f"The incumbent differs from itself in {' and '.join(differs)} between two halves of its units "
-                    "that a hash makes. Outcomes or costs reach the wrong runs; nothing is promoted before that is mended."
+                    "by a hash. Outcomes or costs reach the wrong runs; nothing is promoted before that is mended."
                 )
                 self._tell("aa_failed", self.spec.incumbent, text, found)
             elif self._aa == "waiting":
@@ -246,6 +246,8 @@ class Campaign:
     def _look_at_leader(self) -> None:
         """Whether the comparison that goes on says that the promotion was wrong."""
         assert self._promoted is not None
+        if self._rollback is not None:
+            self._rollback.expect(self._promised(self._promoted))
         found = self._evidence.giving_up(self._promoted)
         if found.quality.high < -self.spec.objective.margin:
             self.roll_back(
@@ -307,9 +309,7 @@ class Campaign:
             raise ValueError(f"{self._promoted!r} is promoted already; roll it back first")
         self._on_clock(now_ns)
         self._promoted = arm
-        mean = self._evidence.verdict(arm, self.spec.alpha, in_set=True, ready=True).quality.estimate
-        least = None if mean is None else mean - self.spec.objective.margin
-        self._rollback = None if least is None else Rollback(least)
+        self._rollback = Rollback(self._promised(arm))
         self._told = {told for told in self._told if not told.startswith("promotion_ready")}
         self._tell("promoted", arm, f"{arm!r} leads; {self.spec.incumbent!r} keeps {self.spec.holdout:.0%}.", {})
         self._publish(self._weigh())
@@ -325,6 +325,11 @@ class Campaign:
         self._check.rejoin(self._evidence.arms.index(arm))
         self._tell("rollback", arm, f"{arm!r} is rolled back to {self.spec.incumbent!r}: {why}.", {})
         self._publish(self._weigh())
+
+    def _promised(self, arm: str) -> float:
+        """The quality that a promoted arm must keep: what it surely had, minus the margin."""
+        low = self._evidence.verdict(arm, self.spec.alpha, in_set=True, ready=True).quality.low
+        return (low if low is not None else 0.0) - self.spec.objective.margin
 
     def _drop(self, arm: str, reason: str, why: str, figures: dict[str, float]) -> None:
         """Take a challenger out of the candidate set."""

@@ -22,7 +22,7 @@ RESTARTS: Final = 0.2
 """Each time a comparison starts anew (the arm changed), this part of what is left of α is kept for what may follow."""
 FALSE_ALARM: Final = 2_000
 """Rewards between two false alarms of the rollback gate, at least, of an arm that is a margin worse than it was."""
-BETS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+_BETS: Final = np.array((0.05, 0.1, 0.2, 0.4, 0.8))
 """Parts of the largest bet: the smaller find small falls, the larger find large ones sooner."""
 
 
@@ -79,13 +79,16 @@ class Rollback:
     def __init__(self, least: float) -> None:
         self.least = least
         """m: the quality that it must keep."""
-        self._bets = np.array(BETS) / max(1.0 - least, 0.02)
-        self._log = np.zeros(len(BETS))
+        self._log = np.zeros(len(_BETS))
 
     def must(self, quality: float) -> bool:
         """Take in a reward. True where the arm must go."""
-        self._log = np.maximum(self._log, 0.0) + np.log1p(self._bets * (self.least - quality))
+        self._log = np.maximum(self._log, 0.0) + np.log1p(_BETS / max(1.0 - self.least, 0.02) * (self.least - quality))
         return bool(np.exp(np.minimum(self._log, 50.0)).mean() >= FALSE_ALARM)
+
+    def expect(self, least: float) -> None:
+        """More is known of what it had: what it must keep rises with that, and never falls."""
+        self.least = max(self.least, least)
 
     def state(self) -> dict[str, Any]:
         """As JSON."""
@@ -96,6 +99,6 @@ class Rollback:
         """From JSON; StateError where it does not fit."""
         reader = Reader(state, where, cls.KIND, 1)
         made = cls(reader.number("least", -1.0, 1.0))
-        made._log = reader.array("log", (len(BETS),))
+        made._log = reader.array("log", (len(_BETS),))
         reader.end()
         return made
