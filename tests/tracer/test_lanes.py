@@ -162,7 +162,7 @@ def test_places_are_never_more_than_the_ceiling(ceiling: int, events: list[tuple
         elif event == 3:
             places.succeeded(ceiling)
         elif event == 4:
-            places.crowded(ceiling, now_s, now_s)
+            places.crowded("rate_limit", ceiling, now_s, now_s)
         assert 1 <= places.limit(ceiling) <= ceiling
         assert len(inside) == places.in_flight <= ceiling
     for place in known:
@@ -183,17 +183,27 @@ def test_places_in_the_order_of_asking() -> None:
 
 
 def test_limit_moves_by_one_and_by_half() -> None:
-    """Crowding halves it once for all requests that were sent before; a round of answers adds one."""
+    """Crowding halves what is under way, once for all requests that were sent before; a round of answers adds one."""
     places = Concurrency()
-    places.crowded(16, 5.0, 6.0)
-    places.crowded(16, 5.5, 7.0)
-    assert 8 == places.limit(16)
+    for _ in range(15):
+        places.enter(Place(), 64, 5.0)
+    places.crowded("rate_limit", 64, 5.0, 6.0)
+    places.crowded("rate_limit", 64, 5.5, 7.0)
+    assert 8 == places.limit(64)
     for _ in range(9):
-        places.succeeded(16)
-    assert 9 == places.limit(16)
-    for _ in range(200):
-        places.succeeded(16)
-    assert 16 == places.limit(16)
+        places.succeeded(64)
+    assert 9 == places.limit(64)
+    places.reset()
+    assert 64 == places.limit(64)
+
+
+def test_few_requests_do_not_wait_for_a_provider_that_is_down() -> None:
+    """Overload lowers the limit only where at least half of it was used; a rate limit is always about us."""
+    places = Concurrency()
+    places.crowded("overloaded", 64, 5.0, 6.0)
+    assert 64 == places.limit(64)
+    places.crowded("overloaded", 2, 5.0, 6.0)
+    assert 1 == places.limit(2)
 
 
 def delivery(clock: Clock, **values: Any) -> Delivery:

@@ -70,12 +70,14 @@ class Breaker:
             self._probe_s = now_s + terms.open_s
         return True
 
-    def succeeded(self, sent_s: float) -> None:
-        """A request that was sent at ``sent_s`` has an answer: the provider was well then."""
+    def succeeded(self, sent_s: float) -> bool:
+        """A request that was sent at ``sent_s`` has an answer: the provider was well then. Whether that closes it."""
         self._answered_s = max(self._answered_s, sent_s)
         self._failed = [failed_s for failed_s in self._failed if failed_s > sent_s]
-        if self._opened_s is not None and sent_s >= self._opened_s:
-            self._opened_s = None
+        if self._opened_s is None or sent_s < self._opened_s:
+            return False
+        self._opened_s = None
+        return True
 
     def failed(self, failure: Failure, terms: BreakerTerms, sent_s: float, now_s: float) -> None:
         """A request that was sent at ``sent_s`` has failed."""

@@ -5,8 +5,8 @@ same queue serves threads and event loops: who has no place asks again after :me
 to be woken across threads, a forgotten one blocks nobody, and there is nothing to repair after a fork.
 
 The limit moves as in D.-M. Chiu and R. Jain, *Analysis of the increase and decrease algorithms for congestion avoidance
-in computer networks* (1989): one more per round of answers, half at a sign of crowding, once per round. It never leaves
-1 to the knob's value, where it begins.
+in computer networks* (1989): one more per round of answers, half of what is under way at a sign of crowding, once per
+round. It never leaves 1 to the knob's value, where it begins.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections import OrderedDict
 from itertools import islice
 
 CROWDED = frozenset({"rate_limit", "overloaded", "timeout"})
-"""Error classes that fewer requests at once would heal."""
+"""Error classes that fewer requests at once may heal."""
+OURS = "rate_limit"
+"""The one that is about this agent; the others may be everybody's doing."""
 DECREASE = 0.5
 """What remains of the limit."""
 FORGOTTEN_S = 2.0
@@ -90,9 +92,16 @@ class Concurrency:
             if self._limit >= ceiling:
                 self._limit = None
 
-    def crowded(self, ceiling: int, sent_s: float, now_s: float) -> None:
-        """A request that was sent at ``sent_s`` failed with one of :data:`CROWDED`."""
+    def crowded(self, error_class: str, ceiling: int, sent_s: float, now_s: float) -> None:
+        """A request that was sent at ``sent_s`` failed with ``error_class``, one of :data:`CROWDED`."""
         if sent_s < self._halved_s:
             return  # sent before the limit was last lowered: that was for this one, too
-        self._limit = max(1.0, self.limit(ceiling) * DECREASE)
+        limit, under_way = self.limit(ceiling), len(self._held) + 1  # the one that failed has left already
+        if error_class != OURS and under_way < limit * DECREASE:
+            return  # it is down, and not for our few requests: they must not have to wait for each other
+        self._limit = max(1.0, min(limit, under_way) * DECREASE)
         self._halved_s = now_s
+
+    def reset(self) -> None:
+        """The limit is the ceiling again: what failed in an outage says nothing about how many are too many."""
+        self._limit = None

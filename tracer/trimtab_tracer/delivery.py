@@ -69,7 +69,12 @@ class Trip:
         self.sent_s = now()
 
     def wait_s(self) -> float | None:
-        """Seconds to wait before asking again; None where it has its place."""
+        """Seconds to wait before asking again; None where it has its place, or needs none.
+
+        While the breaker is open nobody waits: what is no probe is denied, and a probe must not stand behind others.
+        """
+        if self._lane.is_open(self._terms):
+            return None
         return self._lane.enter(self._place, self._terms, is_forced=self._now() >= self._waits_until_s)
 
     def depart(self) -> Failure | None:
@@ -176,12 +181,12 @@ class Delivery:
     def hedge(self) -> Trip | None:
         """A second request beside the one under way, sent now; None where that may not be.
 
-        Not while something fails there, not without a place, and within the shares of :mod:`.budgets`, also where no
-        ``retry_budget`` is in force.
+        Not while something fails there or nothing comes back, not without a place, and within the shares of
+        :mod:`.budgets`, also where no ``retry_budget`` is in force.
         """
         lane = self._lane
         terms = replace(self.terms.lane, budget=self.terms.lane.budget or BudgetTerms())
-        if not self._holds() or not lane.is_well() or not self._hedges.take():
+        if not self._holds() or not lane.may_hedge() or not self._hedges.take():
             return None
         paid = lane.pay(terms)
         trip = Trip(lane, terms, self._now, paid or 0.0)
@@ -191,6 +196,7 @@ class Delivery:
             self._hedges.give_back()
             return None
         trip.depart()
+        lane.hedged()
         return trip
 
 

@@ -40,6 +40,12 @@ class Lane:
         self._breaker = Breaker()
         self._budget = RetryBudget()
         self._places = Concurrency()
+        self._answered_s = self._hedged_s = float("-inf")
+
+    def is_open(self, terms: LaneTerms) -> bool:
+        """Whether only probes are let through."""
+        with self._lock:
+            return terms.breaker is not None and self._breaker.is_open
 
     def denial(self, terms: LaneTerms) -> Failure | None:
         """The failure that a request would be turned away with now; None where it would be let through."""
@@ -64,10 +70,18 @@ class Lane:
         with self._lock:
             self._budget.give_back(tokens)
 
-    def is_well(self) -> bool:
-        """Whether nothing has failed since the last answer."""
+    def may_hedge(self) -> bool:
+        """Whether a second request may help: nothing failed since the last answer, and one came since the last hedge.
+
+        Else the lane may be silent, and all that wait for it would ask twice.
+        """
         with self._lock:
-            return self._breaker.is_well
+            return self._breaker.is_well and self._answered_s >= self._hedged_s
+
+    def hedged(self) -> None:
+        """A second request is sent now."""
+        with self._lock:
+            self._hedged_s = self._now()
 
     def enter(self, place: Place, terms: LaneTerms, *, is_forced: bool = False) -> float | None:
         """Take ``place``; None where that is done, else how many seconds to wait before asking again."""
@@ -88,7 +102,9 @@ class Lane:
     def answered(self, terms: LaneTerms, sent_s: float, paid: float) -> None:
         """A request was answered; ``paid`` is what it cost as a retry, 0 for a first one."""
         with self._lock:
-            self._breaker.succeeded(sent_s)
+            self._answered_s = self._now()
+            if self._breaker.succeeded(sent_s):
+                self._places.reset()
             self._budget.give_back(paid or (terms.budget or DEFAULT).refill)
             if terms.max_concurrency is not None:
                 self._places.succeeded(terms.max_concurrency)
@@ -98,7 +114,7 @@ class Lane:
         with self._lock:
             self._breaker.failed(failure, terms.breaker or UNBROKEN, sent_s, self._now())
             if terms.max_concurrency is not None and failure.error_class in CROWDED:
-                self._places.crowded(terms.max_concurrency, sent_s, self._now())
+                self._places.crowded(failure.error_class, terms.max_concurrency, sent_s, self._now())
 
     def __repr__(self) -> str:
         return f"Lane(open={self._breaker.is_open}, spent={self._budget.spent}, in_flight={self._places.in_flight})"
