@@ -18,6 +18,9 @@ from trimtab_tracer.wire.errors import classify
 BACKOFF = {"initial_s": 0.5, "factor": 2, "max_s": 8, "jitter": 0.25}
 FALLBACK = {"on": ["overloaded"], "models": ["gpt-6-mini"]}
 
+BUDGET = {"capacity": 500, "retry_cost": 5, "timeout_cost": 10, "refill": 1}
+BREAKER = {"failures": 5, "window_s": 60, "open_s": 4}
+
 GOOD: list[tuple[str, Any]] = [
     ("model", "gpt-6-mini"),
     ("model", "meta-llama/Llama-4@prod:free"),
@@ -31,6 +34,14 @@ GOOD: list[tuple[str, Any]] = [
     ("backoff", {"initial_s": 0, "factor": 1, "max_s": 0, "jitter": 0}),
     ("fallback", FALLBACK),
     ("fallback", {"on": list(FALLBACK_CLASSES), "models": ["a", "b", "c"]}),
+    ("timeout_s", {"total": 60, "first_token": 0.1, "connect": 3600}),
+    ("timeout_s", {"first_token": 5}),
+    ("max_retries", {"529": 3, "5xx": 1, "4xx": 0, "404": 1, "overloaded": 2}),
+    ("hedge_delay_s", 0.05),
+    ("hedge_delay_s", 600),
+    ("retry_budget", BUDGET),
+    ("circuit_breaker", BREAKER),
+    ("max_concurrency", 1),
     ("max_tokens", 1),
     ("max_tokens", 1_000_000),
     ("top_k", 5),
@@ -63,6 +74,24 @@ BAD: list[tuple[str, Any, str]] = [
     ("timeout_s", float("nan"), "no finite number"),
     ("timeout_s", float("inf"), "no finite number"),
     ("timeout_s", None, "is null"),
+    ("timeout_s", {}, "an empty object"),
+    ("timeout_s", {"read": 3}, "unknown key"),
+    ("timeout_s", {"total": 0}, "value.total is 0"),
+    ("max_retries", {"401": 1}, "unknown key"),
+    ("max_retries", {"403": 1}, "unknown key"),
+    ("max_retries", {"200": 1}, "unknown key"),
+    ("max_retries", {"3xx": 1}, "unknown key"),
+    ("max_retries", {"529": 11}, "is 11"),
+    ("hedge_delay_s", 0.01, "from 0.05 to 600"),
+    ("hedge_delay_s", None, "is null"),
+    ("retry_budget", {"capacity": 500}, "lacks the key"),
+    ("retry_budget", {**BUDGET, "retry_cost": 0}, "value.retry_cost is 0"),
+    ("retry_budget", {**BUDGET, "capacity": -1}, "value.capacity is -1"),
+    ("circuit_breaker", {**BREAKER, "open_s": 5}, "value.open_s is 5"),
+    ("circuit_breaker", {**BREAKER, "failures": 0}, "value.failures is 0"),
+    ("circuit_breaker", {**BREAKER, "probes": 2}, "unknown key"),
+    ("max_concurrency", 0, "from 1 to 10000"),
+    ("max_concurrency", 2.0, "is 2.0"),
     ("max_retries", -1, "from 0 to 10"),
     ("max_retries", 11, "from 0 to 10"),
     ("max_retries", 3.0, "is 3.0"),

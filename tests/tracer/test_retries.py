@@ -157,9 +157,9 @@ def test_no_place_to_wait() -> None:
 def test_status_and_body_tell_the_failure() -> None:
     """The class comes from the body where it is known, whether it is worth repeating from the status as in the SDKs."""
     quota = b'{"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "..."}}'
-    assert Failure("rate_limit", True) == of_status(429, {}, None)
-    assert Failure("quota", True) == of_status(429, {}, quota)
-    assert Failure("overloaded", True, said=True) == of_status(529, {"x-should-retry": "true"}, b"<html>")
+    assert Failure("rate_limit", True, status=429) == of_status(429, {}, None)
+    assert Failure("quota", True, status=429) == of_status(429, {}, quota)
+    assert Failure("overloaded", True, said=True, status=529) == of_status(529, {"x-should-retry": "true"}, b"<html>")
     assert [True, True, True, True, False, False] == [
         of_status(status, {}, None).is_repeatable for status in (408, 409, 500, 503, 400, 404)
     ]

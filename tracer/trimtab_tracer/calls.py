@@ -14,7 +14,7 @@ from typing import Any
 
 from . import context
 from .capture import Capture
-from .decisions import LOOP_KNOBS, Plan
+from .decisions import Plan
 from .digests import digest
 from .guard import guarded
 from .instrument import stainless
@@ -69,7 +69,7 @@ def _plan(tracer: Tracer, site: Site, call: Asked) -> Plan | None:
         return last.plan if last is not None else None
     plan = tracer.steering.plan(site, call.hint, call.model, call.run_id)
     # An SDK that was not asked beforehand sends failed requests again by itself: one loop is enough.
-    return plan.without(LOOP_KNOBS) if plan is not None and SDK_HEADER in call.request.headers else plan
+    return plan.without_loop() if plan is not None and SDK_HEADER in call.request.headers else plan
 
 
 def _body(request: Any) -> bytes | None:

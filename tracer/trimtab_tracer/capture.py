@@ -18,6 +18,7 @@ from . import context
 from .caught import Caught, decode
 from .conversations import response_id_in, response_key
 from .decisions import Hint
+from .delivery import Delivery, Trip
 from .digests import digest
 from .guard import guarded
 from .headers import picked
@@ -26,6 +27,7 @@ from .records import Attempt, Site
 from .redact import redact_name, redact_url
 from .resending import Resending, Sending, sdk_retry_of
 from .retries import retry_after
+from .rewrite import remade
 from .segments import encode
 from .steered import Steered
 from .tracer import Tracer, message_of, new_id, type_name
@@ -77,8 +79,11 @@ class Capture:
         self.site = site
         self.steered = steered
         self.resending: Resending | None = steered.resending if steered is not None else None
-        # More than one request of the call may be ours to send.
-        self.may_go_again = self.resending is not None or sending.plain is not None
+        self.delivery: Delivery | None = steered.delivery if steered is not None else None
+        self.trip: Trip | None = None
+        self.socket: Any = None
+        # More than one request of the call may be ours to send, or it is ours when it is sent.
+        self.is_ours = self.resending is not None or self.delivery is not None or sending.plain is not None
         self.method: str = request.method
         self.host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
         self.path = redact_url(request.url.path)
@@ -92,6 +97,7 @@ class Capture:
         self.number: int
         self.after_call_id, self.is_branch = context.last_call() if before is None else (None, False)
         self.call_id, self.number = self._call(before)
+        self.last_number = self.number
         self._chunks: list[bytes] = []
         self._chunk_count = 0
         self._body_size = 0
@@ -114,7 +120,7 @@ class Capture:
         asked, plan = self._asked_digest(), self.steered.plan if self.steered is not None else None
         last = context.continued(self.sdk_retry, asked) if self.sdk_retry else None
         if before is not None:
-            call_id, number = before.call_id, before.number + 1
+            call_id, number = before.call_id, before.last_number + 1
         elif last is not None:
             call_id, number = last.call_id, last.number + 1
             self.after_call_id = None
@@ -140,11 +146,27 @@ class Capture:
         self.steered = replace(self.steered, resending=None) if self.steered is not None else None
 
     def next(self, sending: Sending) -> Capture:
-        """The call's next attempt, which our retry loop makes."""
+        """The call's next attempt, which we make."""
         hint = self.steered.hint if self.steered is not None else None
         if self.tracer.usage_option is not None and self.stream:
             sending = self.tracer.usage_option.ask(self.fmt, sending)
         return Capture(self.tracer, self.fmt, sending, self.stream, self.site, hint, self.steered, self)
+
+    def beside(self) -> Capture:
+        """The same request once more, beside this one."""
+        sending = self.sending
+        other = self.next(sending._replace(request=remade(sending.request), is_spending=True))
+        self.last_number = other.number
+        return other
+
+    def was_not_sent(self) -> None:
+        """No request of it went out, so it does not count as one."""
+        self.last_number = self.number - 1
+
+    @guarded()
+    def lost(self) -> None:
+        """Another request of the same call was faster: this one was left."""
+        self._end("abandoned")
 
     @guarded()
     def fail(self, error: BaseException) -> None:
@@ -219,6 +241,8 @@ class Capture:
             return
         self._ended = True
         duration = time.perf_counter_ns() - self._started
+        if self.trip is not None:
+            self.trip.leave()
         if self.tracer.pid != os.getpid():
             return  # a stream that was open when the process forked is the parent's to tell
         attempt = self._attempt(end, duration)
@@ -228,7 +252,7 @@ class Capture:
         if self.steered is not None:
             self._note_conversation(self.steered)
         # The response may live long, and an exception holds the frames that hold us.
-        self._chunks, self._error, self._headers, self.body, self.hint = [], None, None, None, None
+        self._chunks, self._error, self._headers, self.body, self.hint, self.socket = [], None, None, None, None, None
 
     @guarded()
     def _note_conversation(self, steered: Steered) -> None:

@@ -66,8 +66,10 @@ class Order:
     """All that the rule may give, cut down to the caps: a call that could not get each of them is in no experiment."""
 
 
-LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback"})
+LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback", "retry_budget", "circuit_breaker"})
 """Knobs that need a retry loop of our own."""
+LASTING_KNOBS = LOOP_KNOBS | {"hedge_delay_s"}
+"""Knobs that may send something after the first request: whether they still hold is asked again then."""
 
 
 @value_class
@@ -81,7 +83,12 @@ class Plan:
     @property
     def has_loop(self) -> bool:
         """Whether the call's retries are ours: drawing the incumbent does not make them ours."""
-        return any(order.knob in LOOP_KNOBS and not order.is_incumbent for order in self.orders)
+        return any(needs_loop(order.knob, order.value) for order in self.orders if not order.is_incumbent)
+
+    def without_loop(self) -> Plan:
+        """The plan as if there were no rule that needs a retry loop of ours."""
+        kept = (o for o in self.orders if not any(needs_loop(o.knob, value) for value in (o.value, *o.values)))
+        return replace(self, orders=tuple(kept))
 
     def order(self, knob: str) -> Order | None:
         """The order for ``knob``."""
@@ -94,6 +101,11 @@ class Plan:
     def without(self, knobs: Collection[str]) -> Plan:
         """The plan as if there were no rule for ``knobs``."""
         return replace(self, orders=tuple(order for order in self.orders if order.knob not in knobs))
+
+
+def needs_loop(knob: str, value: Any) -> bool:
+    """Whether ``value`` of ``knob`` needs a retry loop of our own: a time for all requests of a call does, too."""
+    return knob in LOOP_KNOBS or (knob == "timeout_s" and isinstance(value, dict) and "total" in value)
 
 
 @value_class

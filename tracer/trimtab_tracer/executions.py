@@ -91,6 +91,8 @@ class Execution:
         self.run_id = context.scope.get().run_id
         self._after_call_id = context.call_before()
         self.is_open = True
+        self.mutates: bool
+        """Whether this or an execution around it is declared to have side effects."""
         self._active = active
         self._id = new_id()
         self._seen: Failure | None = None
@@ -98,6 +100,9 @@ class Execution:
         self._token: Token[context.Scope] | None = None
         around = context.scope.get().tool
         self._part_of: Execution | None = around if around is not None and is_one(around, self) else None
+        self.mutates = bool(told.mutates) or (around is not None and around.mutates)
+        if self._part_of is not None:
+            self._part_of.mutates = self.mutates
         self.enter()
         self._ts_ns = time.time_ns()
         self._started = time.perf_counter_ns()

@@ -28,7 +28,18 @@ from .policy_json import (
 )
 from .redact import redact
 
-STEERABLE = ("model", "timeout_s", "max_retries", "backoff", "fallback", "max_tokens")
+STEERABLE = (
+    "model",
+    "timeout_s",
+    "max_retries",
+    "backoff",
+    "fallback",
+    "max_tokens",
+    "hedge_delay_s",
+    "retry_budget",
+    "circuit_breaker",
+    "max_concurrency",
+)
 """Knobs of a call itself; any other name is one that the code declares with ``trimtab.knob()``."""
 
 RETRY_CLASSES = (
@@ -48,6 +59,9 @@ never repeated, nor is a stream whose beginning the agent has already seen."""
 FALLBACK_CLASSES = tuple(name for name in RETRY_CLASSES if name != "bad_request")
 """Classes after which another model may be asked: a request that is wrong stays wrong."""
 
+STATUSES = frozenset((*(str(n) for n in range(400, 600) if n not in (401, 403)), "4xx", "5xx"))
+"""Statuses, and classes of them, that ``max_retries`` may name besides."""
+
 MAX_RETRIES_WRITTEN = 10
 """Largest number of retries a document may write."""
 MAX_TIMEOUT_S = 3600.0
@@ -58,6 +72,20 @@ MAX_OUTPUT_TOKENS = 1_000_000
 """Largest ``max_tokens``."""
 MAX_FALLBACK_MODELS = 3
 """Models that a fallback tries, one after the other."""
+MIN_HEDGE_DELAY_S, MAX_HEDGE_DELAY_S = 0.05, 600.0
+"""When a second request may follow the first."""
+MAX_BUDGET = 10_000
+"""Largest capacity of a retry budget, in tokens."""
+MAX_COST = 1000
+"""Most tokens that one request may cost or one answer may bring."""
+MAX_BREAKER_FAILURES = 100
+"""Most failures in a row that a breaker may wait for."""
+MAX_WINDOW_S = 600.0
+"""Longest time in which they count."""
+MIN_OPEN_S, MAX_OPEN_S = 0.1, 4.0
+"""From one probe to the next: short enough that calls go through again 5 s after an outage."""
+MAX_PLACES = 10_000
+"""Largest ``max_concurrency``."""
 MAX_DECLARED_BYTES = 4096
 """A declared knob's value as JSON."""
 
@@ -134,7 +162,13 @@ def _model(value: Any, where: str) -> None:
 
 
 def _timeout(value: Any, where: str) -> None:
-    check_number(value, where, 0.1, MAX_TIMEOUT_S)
+    if not isinstance(value, dict):
+        check_number(value, where, 0.1, MAX_TIMEOUT_S)
+        return
+    if not value:
+        raise PolicyError.unusable(where, "an empty object", "a number, or one of total, first_token and connect")
+    for name, limit_s in check_keys(value, where, (), ("total", "first_token", "connect")).items():
+        check_number(limit_s, inside(where, name), 0.1, MAX_TIMEOUT_S)
 
 
 def _max_retries(value: Any, where: str) -> None:
@@ -143,7 +177,8 @@ def _max_retries(value: Any, where: str) -> None:
         return
     if not value:
         raise PolicyError.unusable(where, "an empty object", "a number, or retries for one error class or more")
-    for error_class, retries in check_keys(value, where, (), RETRY_CLASSES).items():
+    statuses = tuple(name for name in value if name in STATUSES)  # not all, which a refusal would list
+    for error_class, retries in check_keys(value, where, (), RETRY_CLASSES + statuses).items():
         check_integer(retries, inside(where, error_class), 0, MAX_RETRIES_WRITTEN)
 
 
@@ -177,6 +212,29 @@ def _max_tokens(value: Any, where: str) -> None:
     check_integer(value, where, 1, MAX_OUTPUT_TOKENS)
 
 
+def _hedge_delay(value: Any, where: str) -> None:
+    check_number(value, where, MIN_HEDGE_DELAY_S, MAX_HEDGE_DELAY_S)
+
+
+def _retry_budget(value: Any, where: str) -> None:
+    found = check_keys(value, where, ("capacity", "retry_cost", "timeout_cost", "refill"))
+    check_number(found["capacity"], f"{where}.capacity", 0, MAX_BUDGET)
+    for name in ("retry_cost", "timeout_cost"):
+        check_number(found[name], f"{where}.{name}", 1, MAX_COST)
+    check_number(found["refill"], f"{where}.refill", 0, MAX_COST)
+
+
+def _circuit_breaker(value: Any, where: str) -> None:
+    found = check_keys(value, where, ("failures", "window_s", "open_s"))
+    check_integer(found["failures"], f"{where}.failures", 1, MAX_BREAKER_FAILURES)
+    check_number(found["window_s"], f"{where}.window_s", 1, MAX_WINDOW_S)
+    check_number(found["open_s"], f"{where}.open_s", MIN_OPEN_S, MAX_OPEN_S)
+
+
+def _max_concurrency(value: Any, where: str) -> None:
+    check_integer(value, where, 1, MAX_PLACES)
+
+
 def _declared(value: Any, where: str) -> None:
     size = len(json.dumps(value, ensure_ascii=False).encode())
     if size > MAX_DECLARED_BYTES:
@@ -190,4 +248,8 @@ _CHECKS: dict[str, Callable[[Any, str], None]] = {
     "backoff": _backoff,
     "fallback": _fallback,
     "max_tokens": _max_tokens,
+    "hedge_delay_s": _hedge_delay,
+    "retry_budget": _retry_budget,
+    "circuit_breaker": _circuit_breaker,
+    "max_concurrency": _max_concurrency,
 }

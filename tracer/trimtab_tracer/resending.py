@@ -125,10 +125,17 @@ class Resending:
         """Whether an SDK waits for the result that could send the request again, too."""
         return SDK_HEADER in self._outgoing.request.headers
 
-    def next(self, failure: Failure) -> Again | None:
-        """What to send after ``failure``, or None to hand it on. After the pause call :meth:`waited`."""
+    def next(self, failure: Failure, *, was_sent: bool = True) -> Again | None:
+        """What to send after ``failure``, or None to hand it on. After the pause call :meth:`waited`.
+
+        Args:
+            failure: Of the last request.
+            was_sent: Whether that went out at all.
+        """
         holds = self._steering.holds(self._plan)
-        step = self._loop.next(failure, holds=holds, draw=random.random, may_wait=self._begin_waiting)
+        step = self._loop.next(
+            failure, holds=holds, draw=random.random, may_wait=self._begin_waiting, was_sent=was_sent
+        )
         if step is None:
             self.waited()
             return None

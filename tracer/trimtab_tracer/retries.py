@@ -1,7 +1,8 @@
 """When a failed request of a call is sent again by us, after which pause and to which model. Sans-IO.
 
 In: what became of each request (:class:`Failure`), what a policy says (:class:`Terms`), what the code around us would
-have done (the incumbent's retries) and what may be spent beyond that (:class:`Purse`). Out: one :class:`Step` at a
+have done (the incumbent's retries), what may be spent beyond that (:class:`Purse`) and what the provider's state and
+the call's time allow (:class:`Gate`). Out: one :class:`Step` at a
 time, or None to hand the failure on. A module of its own because this is arithmetic that must hold for every order of
 failures: it is tested without a network, and :mod:`.instrument.send_again` only carries it out.
 
@@ -56,6 +57,8 @@ class Failure:
     """The provider's ``x-should-retry``."""
     retry_after_s: float | None = None
     """How long the provider asks to wait; more than 0, or None."""
+    status: int | None = None
+    """Of the response; None where none came."""
 
     @property
     def sdk_repeats(self) -> bool:
@@ -78,6 +81,7 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes | None, now_s
         is_transient=status in SDK_STATUSES or status >= 500,
         said={"true": True, "false": False}.get(headers.get("x-should-retry", "")),
         retry_after_s=retry_after(headers, time.time() if now_s is None else now_s),
+        status=status,
     )
 
 
@@ -141,7 +145,7 @@ class Terms:
     """What is in force for the retries of one call."""
 
     max_retries: int | dict[str, int] | None = None
-    """By a policy; None for the incumbent's."""
+    """By a policy; None for the incumbent's. By error class, status (``"529"``) or class of statuses (``"5xx"``)."""
     backoff: Backoff = field(default_factory=Backoff)
     fallback_on: frozenset[str] = frozenset()
     """Error classes after which another model is asked at once."""
@@ -165,15 +169,19 @@ class Terms:
         """Whether it matters what exactly failed, beyond its status."""
         return isinstance(self.max_retries, dict) or bool(self.fallback_models)
 
-    def allowed(self, error_class: str, incumbent: int) -> int:
-        """Retries of a call that fails with ``error_class``."""
-        if isinstance(self.max_retries, dict):
-            return self.max_retries.get(error_class, self.max_retries.get("other", incumbent))
-        return incumbent if self.max_retries is None else self.max_retries
+    def allowed(self, failure: Failure, incumbent: int) -> int:
+        """Retries of a call that fails so: the number of the narrowest name that the policy has for it."""
+        if not isinstance(self.max_retries, dict):
+            return incumbent if self.max_retries is None else self.max_retries
+        status = failure.status
+        named = (failure.error_class,) if status is None else (str(status), failure.error_class, f"{status // 100}xx")
+        return next((self.max_retries[n] for n in (*named, "other") if n in self.max_retries), incumbent)
 
-    def names(self, error_class: str) -> bool:
-        """Whether the policy has a number of retries for this very class."""
-        return isinstance(self.max_retries, dict) and error_class in self.max_retries
+    def names(self, failure: Failure) -> bool:
+        """Whether the policy has a number of retries for this very class or status."""
+        return isinstance(self.max_retries, dict) and (
+            failure.error_class in self.max_retries or str(failure.status) in self.max_retries
+        )
 
 
 class Purse(Protocol):
@@ -191,6 +199,47 @@ class Purse(Protocol):
         """The call has failed, ``saved`` requests earlier than the incumbent would have."""
         ...
 
+
+class Gate(Protocol):
+    """What the state of the provider and the time of the call allow, whoever asks; see :mod:`.delivery`."""
+
+    def is_shut(self, model: str | None) -> bool:
+        """Whether a request to ``model`` would be turned away now; None for the model of the last one."""
+        ...
+
+    def has_time(self, delay_s: float) -> bool:
+        """Whether the call may still be under way after this pause."""
+        ...
+
+    def pay(self, failure: Failure) -> bool:
+        """Pay for one request after ``failure``, if that can be paid for."""
+        ...
+
+    def give_back(self) -> None:
+        """The request that was paid for last is not sent."""
+        ...
+
+
+class OpenGate:
+    """Allows everything: where no policy says otherwise."""
+
+    def is_shut(self, model: str | None) -> bool:
+        """Never."""
+        return False
+
+    def has_time(self, delay_s: float) -> bool:
+        """Always."""
+        return True
+
+    def pay(self, failure: Failure) -> bool:
+        """For nothing."""
+        return True
+
+    def give_back(self) -> None:
+        """Nothing."""
+
+
+OPEN = OpenGate()
 
 OWN_MODEL = ""
 """Stands for the model that the call began with."""
@@ -212,10 +261,12 @@ class RetryLoop:
         terms: What is in force.
         incumbent: Retries that the code around us would make.
         purse: What may be spent beyond that.
+        gate: What may be sent at all.
     """
 
-    def __init__(self, terms: Terms, incumbent: int, purse: Purse) -> None:
+    def __init__(self, terms: Terms, incumbent: int, purse: Purse, gate: Gate = OPEN) -> None:
         self._terms = terms
+        self._gate = gate
         self._incumbent = incumbent
         self._purse = purse
         self._models = list(terms.fallback_models)
@@ -229,7 +280,13 @@ class RetryLoop:
         """Whether it matters what exactly failed, beyond its status."""
 
     def next(
-        self, failure: Failure, *, holds: bool, draw: Callable[[], float], may_wait: Callable[[], bool]
+        self,
+        failure: Failure,
+        *,
+        holds: bool,
+        draw: Callable[[], float],
+        may_wait: Callable[[], bool],
+        was_sent: bool = True,
     ) -> Step | None:
         """What to do after ``failure``; None to hand it on.
 
@@ -238,6 +295,8 @@ class RetryLoop:
             holds: Whether the policy still does; if not, the incumbent's terms are in force from here on.
             draw: Gives numbers uniform on [0, 1).
             may_wait: Takes a place to wait in, if there is one.
+            was_sent: Whether a request went out at all. What goes to another model instead of one that did not is no
+                request more.
         """
         cause = self._fell_back_from
         leaves = cause is not None and (failure.error_class in UNFIT or not holds)
@@ -245,7 +304,7 @@ class RetryLoop:
             failure = cause  # what the agent would have met; the other model was worth a try
         goes_on = self._incumbent_goes_on and failure.sdk_repeats and self.retries < self._incumbent
         self._incumbent_goes_on = goes_on
-        step = self._step(failure, goes_on, holds, draw, may_wait)
+        step = self._paid_step(failure, goes_on, holds, draw, may_wait) if was_sent else self._instead(failure, holds)
         if step is None:
             self._purse.settle(self._incumbent - self.retries if goes_on else 0)
             return None
@@ -260,6 +319,28 @@ class RetryLoop:
             return step._replace(model=OWN_MODEL)
         return step
 
+    def _paid_step(
+        self,
+        failure: Failure,
+        goes_on: bool,
+        holds: bool,
+        draw: Callable[[], float],
+        may_wait: Callable[[], bool],
+    ) -> Step | None:
+        """The step, where it is paid for; once the policy is gone nothing costs."""
+        if not holds:
+            return self._step(failure, goes_on, holds, draw, may_wait)
+        if not self._gate.pay(failure):
+            return None
+        step = self._step(failure, goes_on, holds, draw, may_wait)
+        if step is None:
+            self._gate.give_back()
+        return step
+
+    def _instead(self, failure: Failure, holds: bool) -> Step | None:
+        """To another model in the place of a request that was not sent."""
+        return Step(0.0, self._models.pop(0)) if holds and self._may_fall_back(failure, self._terms) else None
+
     def _step(
         self,
         failure: Failure,
@@ -272,10 +353,10 @@ class RetryLoop:
         is_own = goes_on and self.retries < self._incumbent - self._purse.owed()
         if self._may_fall_back(failure, terms) and (is_own or (holds and self._purse.grant())):
             return Step(0.0, self._models.pop(0))
-        if not self._may_repeat(failure, terms):
+        if not self._may_repeat(failure, terms) or (holds and self._gate.is_shut(None)):
             return None
         delay_s = self._delay_s(failure, terms, draw, is_own)
-        if delay_s is None:
+        if delay_s is None or not self._gate.has_time(delay_s):
             return None
         if is_own:
             return Step(delay_s, None)
@@ -284,16 +365,20 @@ class RetryLoop:
         return Step(delay_s, None)
 
     def _may_fall_back(self, failure: Failure, terms: Terms) -> bool:
-        if not self._models or failure.error_class not in terms.fallback_on:
+        if failure.error_class not in terms.fallback_on or not self._gate.has_time(0.0):
             return False
-        allowed = terms.allowed(failure.error_class, self._incumbent)
+        while self._models and self._gate.is_shut(self._models[0]):
+            self._models.pop(0)  # down as well
+        if not self._models:
+            return False
+        allowed = terms.allowed(failure, self._incumbent)
         # Without any retries each model is still worth one request; with some, it counts as one of them.
         return self.retries < (allowed or terms.caps.max_retries)
 
     def _may_repeat(self, failure: Failure, terms: Terms) -> bool:
-        if failure.said is False or not (failure.is_repeatable or terms.names(failure.error_class)):
+        if failure.said is False or not (failure.is_repeatable or terms.names(failure)):
             return False
-        return self.retries < terms.allowed(failure.error_class, self._incumbent)
+        return self.retries < terms.allowed(failure, self._incumbent)
 
     def _delay_s(self, failure: Failure, terms: Terms, draw: Callable[[], float], is_own: bool) -> float | None:
         """The pause before the same is sent again; None where the caps do not allow it.

@@ -155,6 +155,19 @@ def timeouts(given: dict[str, float | None], limit_s: float) -> dict[str, float 
     }
 
 
+def split_timeouts(given: dict[str, float | None], limits: dict[str, float]) -> dict[str, float | None]:
+    """An HTTP library's timeouts under the parts of ``timeout_s``: another one for connecting, none above ``total``."""
+    return capped({**given, "connect": limits.get("connect", given.get("connect"))}, limits.get("total"))
+
+
+def capped(given: dict[str, float | None], most_s: float | None) -> dict[str, float | None]:
+    """An HTTP library's timeouts, none of them above ``most_s``; as they are where that is None."""
+    names = ("connect", "read", "write", "pool")
+    if most_s is None:
+        return {name: given.get(name) for name in names}
+    return {name: most_s if (limit := given.get(name)) is None else min(limit, most_s) for name in names}
+
+
 def remade(
     request: Any,
     *,

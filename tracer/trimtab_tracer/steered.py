@@ -11,18 +11,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from . import rewrite
+from . import context, rewrite
 from .conversations import Conversation, Conversations, conversation
-from .decisions import LOOP_KNOBS, Hint, Order, Plan
+from .decisions import Hint, Order, Plan
+from .delivery import Delivery, DeliveryTerms, is_harmless
 from .digests import digest
 from .guard import guarded
 from .resending import Outgoing, Resending, Sending
-from .retries import RetryLoop, Terms
+from .retries import OPEN, RetryLoop, Terms
 from .rewrite import Draft
 from .shapes import value_class
 from .steering import Steering, incumbent_retries
 
-IN_BODY = ("model", "max_tokens", "fallback")
+IN_BODY = ("model", "max_tokens", "fallback", "hedge_delay_s")
 """Knobs for which the body must be read."""
 
 
@@ -60,6 +61,8 @@ class Steered:
     """Most retries that a policy set; None where it set none."""
     resending: Resending | None
     """Our retry loop; None where the call's retries are not ours."""
+    delivery: Delivery | None = None
+    """Its time and its lanes; None where no rule is about those."""
 
 
 def steer(steering: Steering, plan: Plan, call: Asked) -> Steered:
@@ -75,11 +78,12 @@ def steer(steering: Steering, plan: Plan, call: Asked) -> Steered:
     doable, outgoing, first = changed
     body_digest = digest(call.body) if call.body is not None else None
     if body_digest is None:
-        doable = doable.without(LOOP_KNOBS)  # what can be read only once can be sent only once
+        doable = doable.without_loop()  # what can be read only once can be sent only once
     values = doable.values()
+    delivery = _delivery(steering, plan, values, call, first.model)
     resending = None
     if plan.has_loop and body_digest is not None:
-        resending = _resending(steering, plan, Terms.of(values, plan.caps), call, body_digest, outgoing)
+        resending = _resending(steering, plan, Terms.of(values, plan.caps), call, body_digest, outgoing, delivery)
     most = values.get("max_retries")
     return Steered(
         plan=plan,
@@ -89,6 +93,7 @@ def steer(steering: Steering, plan: Plan, call: Asked) -> Steered:
         asked_digest=body_digest,
         max_retries=max(most.values()) if isinstance(most, dict) else most,
         resending=resending,
+        delivery=delivery,
     )
 
 
@@ -101,23 +106,43 @@ def _changed(steering: Steering, plan: Plan, call: Asked) -> tuple[Plan, Outgoin
     doable, draft = _with_model(plan, steering.conversations, call.run_id, asked, talk)
     doable, draft = _with_max_tokens(doable, draft)
     doable = _with_fallback(doable, draft, talk)
+    doable = _with_hedge(doable, asked)
     values = doable.values()
     timeout = None
     if "timeout_s" in values:
-        given = call.request.extensions.get("timeout")
-        timeout = rewrite.timeouts(call.client.timeout.as_dict() if given is None else given, values["timeout_s"])
+        given, wanted = call.request.extensions.get("timeout"), values["timeout_s"]
+        change = rewrite.split_timeouts if isinstance(wanted, dict) else rewrite.timeouts
+        timeout = change(call.client.timeout.as_dict() if given is None else given, wanted)
     outgoing = Outgoing(call.request, call.body, call.model, asked, draft, timeout)
     return doable, outgoing, outgoing.sending()
 
 
+@guarded()
+def _delivery(
+    steering: Steering, plan: Plan, values: dict[str, Any], call: Asked, model: str | None
+) -> Delivery | None:
+    terms = DeliveryTerms.of(values)
+    if terms is None:
+        return None
+    host = call.request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
+    return Delivery(steering.lanes, steering.hedges, host, model, terms, lambda: steering.holds(plan))
+
+
 def _resending(
-    steering: Steering, plan: Plan, terms: Terms, call: Asked, body_digest: str, outgoing: Outgoing
+    steering: Steering,
+    plan: Plan,
+    terms: Terms,
+    call: Asked,
+    body_digest: str,
+    outgoing: Outgoing,
+    delivery: Delivery | None,
 ) -> Resending:
     incumbent = incumbent_retries(call.hint)
     account = steering.extras.account(
         call.run_id, body_digest, call.request.url.host, lambda: not steering.is_spent(plan.caps)
     )
-    return Resending(steering, plan, RetryLoop(terms, incumbent, account), account, outgoing, incumbent)
+    loop = RetryLoop(terms, incumbent, account, delivery or OPEN)
+    return Resending(steering, plan, loop, account, outgoing, incumbent)
 
 
 def _with_model(
@@ -165,6 +190,16 @@ def _with_fallback(plan: Plan, draft: Draft | None, talk: Conversation | None) -
     models = _others(draft, order.value["models"])
     usable = replace(order, value={**order.value, "models": models})
     return replace(plan, orders=tuple(usable if each is order else each for each in plan.orders))
+
+
+def _with_hedge(plan: Plan, asked: Draft | None) -> Plan:
+    """The plan without a second request where sending twice does more than ask twice."""
+    if plan.order("hedge_delay_s") is None:
+        return plan
+    tool = context.scope.get().tool
+    if asked is not None and is_harmless(asked.api, asked.body) and not (tool is not None and tool.mutates):
+        return plan
+    return plan.without(("hedge_delay_s",))
 
 
 def _others(draft: Draft, models: list[str]) -> list[str]:

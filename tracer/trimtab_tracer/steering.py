@@ -16,11 +16,13 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from .budgets import HedgeShare
 from .caps import Guardrails
 from .conversations import Conversations
-from .decisions import LOOP_KNOBS, Hint, Order, Pin, Plan
+from .decisions import LASTING_KNOBS, LOOP_KNOBS, Hint, Order, Pin, Plan
 from .extras import Extras, TokenMeter
 from .guard import guarded
+from .lanes import Lanes
 from .policy import STEERABLE, Drawn, Policy, Rule, draw
 from .policy_source import PolicySource
 from .records import Site
@@ -31,7 +33,7 @@ log = logging.getLogger("trimtab")
 MAX_STICKY = 10_000
 """Draws remembered; the oldest are drawn again, with the same result unless the rule has changed since."""
 
-COSTLY = ("model", "max_tokens", "fallback")
+COSTLY = ("model", "max_tokens", "fallback", "hedge_delay_s")
 """Knobs that may make a call dearer."""
 
 
@@ -63,6 +65,8 @@ class Steering:
         self._waiting = 0
         self._has_said_spent = False
         self.extras = Extras()
+        self.lanes = Lanes()
+        self.hedges = HedgeShare()
         self.tokens = TokenMeter()
         self.conversations = Conversations()
 
@@ -113,12 +117,12 @@ class Steering:
         return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, rule.source, policy.version)
 
     def holds(self, plan: Plan) -> bool:
-        """Whether what ``plan`` orders about retries is still wanted: neither frozen nor over nor taken back."""
+        """Whether what ``plan`` orders beyond the first request still holds: neither frozen nor over nor taken back."""
         policy = self.policy()
         if policy is None:
             return False
         rules = {rule.rule_id for rule in policy.rules}
-        return all(order.rule_id in rules for order in plan.orders if order.knob in LOOP_KNOBS)
+        return all(order.rule_id in rules for order in plan.orders if order.knob in LASTING_KNOBS)
 
     def is_spent(self, caps: Guardrails) -> bool:
         """Whether steered calls have used up the tokens of this hour; said once."""

@@ -41,7 +41,7 @@ def _sync_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
         capture = _begin(active, other, self, request, kwargs)
         if capture is None:
             return original(self, request, *args, **kwargs)
-        if capture.may_go_again:
+        if capture.is_ours:
             return send_again.sync(functools.partial(original, self), capture, tee, args, kwargs)
         token = context.in_send.set(True)
         try:
@@ -63,7 +63,7 @@ def _async_send(active: Active, other: Other, tee: Any, original: Any) -> Any:
         capture = _begin(active, other, self, request, kwargs)
         if capture is None:
             return await original(self, request, *args, **kwargs)
-        if capture.may_go_again:
+        if capture.is_ours:
             return await send_again.awaited(functools.partial(original, self), capture, tee, args, kwargs)
         token = context.in_send.set(True)
         try:

@@ -22,6 +22,8 @@ from ..capture import Capture
 from ..guard import from_signal_handler, guarded, guarded_async
 from ..include_usage import REFUSALS
 from ..resending import Sending
+from . import admission, racing
+from .refusal import refused
 from .tees import deliver
 
 NEEDS_BODY = 429
@@ -38,22 +40,26 @@ class Next(NamedTuple):
 def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Send until there is an answer, or a failure to hand on."""
     while True:
-        following: Next | None = None
+        denial = admission.sync(capture)
+        following: Next | None = _instead(capture, denial)
         response: Any = None
-        token = context.in_send.set(True)
-        try:
-            response = send(capture.request, *args, **kwargs)
-        except BaseException as error:
-            capture.fail(error)
-            following = _after_error(capture, error)
-            if following is None:
-                raise
-        finally:
-            context.leave_send(token)
+        if following is None:
+            turn = racing.Turn(capture)
+            token = context.in_send.set(True)
+            try:
+                response = _sent(send, turn, denial, args, kwargs)
+            except BaseException as error:
+                turn.capture.fail(error)
+                following = _after_error(turn.capture, error) if denial is None else None
+                if following is None:
+                    raise
+            finally:
+                context.leave_send(token)
+            capture = turn.capture
         if following is None:
             deliver(capture, response, tee)
             _read(capture, response)
-            following = _after_response(capture, response)
+            following = _after_response(capture, response) if denial is None else None
             if following is None:
                 return response
         try:
@@ -65,28 +71,42 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
         capture.restart()
 
 
+def _sent(
+    send: Callable[..., Any], turn: racing.Turn, denial: retries.Failure | None, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    if denial is not None:
+        return refused(turn.capture.request, denial)
+    if racing.is_limited(turn.capture):
+        return racing.sync(send, turn, args, kwargs)
+    return send(turn.capture.request, *args, **kwargs)
+
+
 async def awaited(
     send: Callable[..., Awaitable[Any]], capture: Capture, tee: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """The same, awaited."""
     sleep = _sleep()
     while True:
-        following: Next | None = None
+        denial = await admission.awaited(capture, sleep)
+        following: Next | None = _instead(capture, denial)
         response: Any = None
-        token = context.in_send.set(True)
-        try:
-            response = await send(capture.request, *args, **kwargs)
-        except BaseException as error:
-            capture.fail(error)
-            following = _after_error(capture, error)
-            if following is None:
-                raise
-        finally:
-            context.leave_send(token)
+        if following is None:
+            turn = racing.Turn(capture)
+            token = context.in_send.set(True)
+            try:
+                response = await _asent(send, turn, denial, args, kwargs)
+            except BaseException as error:
+                turn.capture.fail(error)
+                following = _after_error(turn.capture, error) if denial is None else None
+                if following is None:
+                    raise
+            finally:
+                context.leave_send(token)
+            capture = turn.capture
         if following is None:
             deliver(capture, response, tee)
             await _aread(capture, response)
-            following = _after_response(capture, response)
+            following = _after_response(capture, response) if denial is None else None
             if following is None:
                 return response
         try:
@@ -96,6 +116,28 @@ async def awaited(
             _end_pause(capture)
         capture = following.capture
         capture.restart()
+
+
+async def _asent(
+    send: Callable[..., Awaitable[Any]],
+    turn: racing.Turn,
+    denial: retries.Failure | None,
+    args: Any,
+    kwargs: dict[str, Any],
+) -> Any:
+    if denial is not None:
+        return refused(turn.capture.request, denial)
+    if _has_anyio() and racing.is_limited(turn.capture):
+        return await racing.awaited(send, turn, args, kwargs)
+    return await send(turn.capture.request, *args, **kwargs)
+
+
+@guarded(default=False)
+def _has_anyio() -> bool:
+    """Whether a request can be limited in any event loop."""
+    import anyio
+
+    return hasattr(anyio, "create_task_group")
 
 
 @guarded(default=asyncio.sleep)
@@ -111,7 +153,22 @@ def _after_error(capture: Capture, error: BaseException) -> Next | None:
     if from_signal_handler(error):  # a deadline of the user's, whatever it is called
         return None
     failure = retries.of_error(error, is_any=capture.hint is not None and capture.hint.repeats_any_error)
-    return _next(capture, failure) if failure is not None else None
+    if failure is None:
+        return None
+    admission.told(capture, failure)
+    return _next(capture, failure)
+
+
+@guarded()
+def _instead(capture: Capture, denial: retries.Failure | None) -> Next | None:
+    """What to send instead of a request that is denied; None where it is sent, or its denial to be handed on."""
+    if denial is None or capture.resending is None:
+        return None
+    again = capture.resending.next(denial, was_sent=False)
+    if again is None:
+        return None
+    capture.was_not_sent()
+    return Next(again.delay_s, capture.next(again.sending))
 
 
 @guarded()
@@ -121,15 +178,17 @@ def _after_response(capture: Capture, response: Any) -> Next | None:
     if plain is not None:
         return Next(0.0, capture.next(plain))
     resending = capture.resending
-    if resending is None:
-        return None
     if response.status_code < 400:
-        resending.succeeded()
-        capture.answered()
+        admission.told(capture, None)
+        if resending is not None:
+            resending.succeeded()
+            capture.answered()
         return None
     body = response.content if hasattr(response, "_content") else None
-    following = _next(capture, retries.of_status(response.status_code, response.headers, body))
-    if following is None and resending.is_of_sdk:
+    failure = retries.of_status(response.status_code, response.headers, body)
+    admission.told(capture, failure)
+    following = _next(capture, failure)
+    if following is None and resending is not None and resending.is_of_sdk:
         response.headers["x-should-retry"] = "false"  # one loop is enough
     return following
 

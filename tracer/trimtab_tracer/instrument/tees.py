@@ -14,6 +14,7 @@ from typing import Any
 from ..capture import Capture
 from ..guard import guarded
 from ..wire.usage_chunk import whole_without_usage
+from .limits import async_chunks, chunks, socket_of
 from .stripping import async_stripped, strip, sync_stripped
 
 
@@ -26,6 +27,8 @@ def deliver(capture: Capture, response: Any, tee: Any) -> None:
             response._content = whole_without_usage(response.content)
         return
     capture.opened(response)
+    if capture.delivery is not None:
+        capture.socket = socket_of(response)
     if capture.sending.plain is None:
         response.stream = tee(response.stream, capture)
     else:
@@ -63,7 +66,7 @@ def sync_tee(module: ModuleType) -> type:
 
         def __iter__(self) -> Iterator[bytes]:
             try:
-                for chunk in self._inner:
+                for chunk in chunks(self._inner, self._capture):
                     self._capture.chunk(chunk)
                     yield chunk
             except GeneratorExit:
@@ -94,7 +97,7 @@ def async_tee(module: ModuleType) -> type:
         decoding_error = module.DecodingError
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            inner = self._inner.__aiter__()
+            inner = async_chunks(self._inner, self._capture).__aiter__()
             try:
                 async for chunk in inner:
                     self._capture.chunk(chunk)
