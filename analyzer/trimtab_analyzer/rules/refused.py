@@ -14,13 +14,13 @@ import polars as pl
 from .. import facts
 from ..case import Blame, Case
 from ..wording import a, count, of, quoted, were
-from .places import client, moved
+from .places import client, definition, moved
 from .shares import fate, lost_calls, mark_lost, share
 
 
 def _refusals(case: Case, knob: str, error_class: str, subject: str, advice: str, what: str) -> Iterator[Blame]:
     hit = (pl.col("error_class") == error_class) & pl.col("futile").is_null()
-    groups = case.groups(mark_lost(case.attempts, hit), knob, hit=hit, subject=pl.col(subject))
+    groups = case.groups(mark_lost(case, case.attempts, hit), knob, hit=hit, subject=pl.col(subject))
     if error_class == "auth":  # the key was given where the client was made
         groups = moved(groups, client(case))
     for group in groups:
@@ -39,7 +39,7 @@ def _refusals(case: Case, knob: str, error_class: str, subject: str, advice: str
 def _tools_that_look(case: Case, knob: str, look: str, advice: str, what: str) -> Iterator[Blame]:
     rows = facts.steps(case).filter(pl.col("call_id").is_not_null() & pl.col("is_lost"))
     hit = (pl.col("looks") == look) & ~pl.col("is_broken") & pl.col("repeats").is_null()
-    for group in case.groups(rows, knob, hit=hit, subject=pl.col("name")):
+    for group in moved(case.groups(rows, knob, hit=hit, subject=pl.col("name")), definition):
         said = quoted(next(iter(group.hits["error_message"].drop_nulls()), None))
         yield Blame(
             group,
@@ -92,7 +92,7 @@ def context_overflow(case: Case, knob: str) -> Iterator[Blame]:
     """Requests that were longer than the model's window."""
     rows = facts.answers(case)
     hit = (pl.col("error_class") == "context_overflow") & pl.col("futile").is_null()
-    for group in case.groups(mark_lost(rows, hit), knob, hit=hit, subject=pl.col("model")):
+    for group in case.groups(mark_lost(case, rows, hit), knob, hit=hit, subject=pl.col("model")):
         lost = lost_calls(group)
         longest = group.hits["message_count"].max()
         fitted = group.exposed.filter(~pl.col("is_failed"))["input_tokens"].max()

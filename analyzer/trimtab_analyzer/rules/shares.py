@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from ..case import Group
+from ..case import Case, Group
 from ..statistics import wilson
 
 
@@ -20,13 +20,18 @@ def share(group: Group) -> dict[str, Any]:
     return wilson(group.n_hit, group.n_exposed).numbers(group.n_hit, group.n_exposed)
 
 
-def mark_lost(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
-    """``rows`` of attempts with ``is_lost``: the call that the attempt belongs to ended on an attempt that is hit.
+def mark_lost(case: Case, rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
+    """``rows`` of attempts with ``is_lost``: the call that the attempt belongs to ended on an attempt that is hit, and no
+    loop around the SDK asked again with better luck.
 
     Of the call and not of the attempt: where a fallback asks another model, each model's attempts are a group, and the
     call is lost for all of them.
     """
-    return rows.with_columns(is_lost=(hit.fill_null(False) & pl.col("is_last")).any().over("call_id"))
+    asked = case.loops.select("call_id", asked="question_id")
+    rows = rows.join(asked, on="call_id", how="left", maintain_order="left")
+    rows = rows.with_columns(asked=pl.coalesce("asked", "call_id"))
+    is_end = pl.col("is_last") & (pl.col("call_started_ns") == pl.col("call_started_ns").max().over("asked"))
+    return rows.with_columns(is_lost=(hit.fill_null(False) & is_end).any().over("asked")).drop("asked")
 
 
 def lost_calls(group: Group) -> int:
