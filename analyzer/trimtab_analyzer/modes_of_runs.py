@@ -172,7 +172,7 @@ OF_RUNS: Final = (
         find=history.withheld_info,
         severity=0.4,
         is_candidate=True,
-        condition="numbers and identifiers alone are followed, in runs that failed",
+        condition="numbers, identifiers and the words of short messages alone are followed, in runs that failed",
     ),
     Rule(
         id="ungrounded_answer",

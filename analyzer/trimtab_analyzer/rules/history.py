@@ -13,6 +13,7 @@ from typing import Final
 import polars as pl
 
 from .. import facts
+from ..ask import ask
 from ..case import Blame, Case
 from ..wording import count, of, were
 from .shares import share
@@ -29,6 +30,8 @@ SAME_LENGTH: Final = 1.05
 CHANGES: Final = 3
 """Changes in a row that say that a prompt changes with every call."""
 
+HAND_OFF: Final = r"(?i)hand_?(?:off|over|ed)"
+"""Names of knobs that decide what one agent tells another."""
 ADDED: Final = 2
 """Messages by which a request that goes on after a tool call is longer than the one before: call and result at least."""
 
@@ -266,4 +269,37 @@ def withheld_info(case: Case, knob: str) -> Iterator[Blame]:
             " was seen again in the run, which failed",
             f"Hand over what {case.place(group.site_id)} found field by field, not in free text.",
             {"hit": group.n_hit, "of": group.n_exposed, "values": values},
+        )
+    yield from _half_handed_over(case, knob)
+
+
+def _half_handed_over(case: Case, knob: str) -> Iterator[Blame]:
+    """First messages to an agent that hold a part of what another one had just handed over, where the rest is seen in no
+    later one; at lines and for agents where that happens in failed runs more often than in others."""
+    rows = facts.answers(case).filter(pl.col("prompt_digest").is_not_null())
+    rows = rows.filter(pl.col("prompt_digest").n_unique().over("run_id") >= 2)
+    told = rows.filter(pl.col("words_out").list.len() > 0).select(
+        "run_id", "ended_ns", teller="prompt_digest", told="words_out"
+    )
+    heard = rows.filter(pl.col("words_in").list.len() > 0)
+    pairs = heard.select("attempt_id", "run_id", "started_ns", "prompt_digest", "words_in").join(told, on="run_id")
+    before_it = (pl.col("ended_ns") <= pl.col("started_ns")) & (pl.col("teller") != pl.col("prompt_digest"))
+    shared = pl.col("told").list.set_intersection("words_in").list.len()
+    pairs = pairs.filter(before_it & (shared > 0)).sort("ended_ns").unique("attempt_id", keep="last")
+    kept_back = pl.col("told").list.set_difference("words_in").list.len()
+    ids = pairs.filter(kept_back > 0)["attempt_id"].to_list()
+    marked = heard.filter(pl.col("attempt_id").is_in(pairs["attempt_id"].to_list()))
+    marked = marked.with_columns(is_half=pl.col("attempt_id").is_in(ids))
+    of_lost, of_others = (pl.col("is_half").filter(which).mean() for which in (pl.col("is_lost"), ~pl.col("is_lost")))
+    of_agent = ["site_id", "prompt_digest"]
+    is_worse = (of_lost > of_others.fill_null(0.0)).over(of_agent)
+    marked = marked.with_columns(hit=(pl.col("is_half") & pl.col("is_lost") & is_worse).fill_null(False))
+    declared = ask(case.con, "limit_knobs", {"knob": pl.String}, like=HAND_OFF)["knob"].to_list() if ids else []
+    for group in case.groups(marked, next(iter(declared), knob), hit=pl.col("hit"), subject=pl.lit("in part")):
+        yield Blame(
+            group,
+            f"{count(group.n_hit, 'first message')} to an agent held a part of what another one had handed over, in runs"
+            " that failed",
+            f"Hand over all of it at {case.place(group.site_id)}: what was left out, no later agent was told.",
+            {"hit": group.n_hit, "of": group.n_exposed},
         )
