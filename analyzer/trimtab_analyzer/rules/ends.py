@@ -124,11 +124,16 @@ def timed_out_but_done(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def premature_end(case: Case, knob: str) -> Iterator[Blame]:
-    """Failed runs that answered without a tool although tools were offered, while their peers used several."""
-    rows = ends(case).with_columns(
-        peers=pl.len().over("kind") - 1,
-        usual_calls=pl.col("n_calls").median().over("kind"),
-        usual_tools=pl.col("n_tools").median().over("kind"),
+    """Failed runs that answered without a tool although tools were offered, while their peers used several.
+
+    Peers are the runs of the kind that succeeded; all of them where few did.
+    """
+    won = pl.col("success").fill_null(False)
+    is_peer = won | (won.sum().over("kind") < MIN_PEERS)  # those that succeeded, where there are enough of them
+    rows = ends(case).with_columns(is_peer=is_peer).with_columns(
+        peers=pl.col("is_peer").sum().over("kind") - pl.col("is_peer").cast(pl.Int64),
+        usual_calls=pl.col("n_calls").filter("is_peer").median().over("kind"),
+        usual_tools=pl.col("n_tools").filter("is_peer").median().over("kind"),
     )
     hit = (
         pl.col("is_lost")

@@ -8,6 +8,7 @@ nothing is part of an agent's work, so it is blamed only in runs that failed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import polars as pl
 
@@ -86,6 +87,42 @@ def not_found(case: Case, knob: str) -> Iterator[Blame]:
         "Let the agent list what there is before {subject} is called at {place}, or check its paths there.",
         "asked for what was not there",
     )
+
+
+PARAMETER: Final = (
+    r"(?i)(?:un(?:supported|recogni[sz]ed|known|expected)|invalid|not supported|not allowed|out of range|must be)"
+)
+"""Words with which a provider turns a parameter down."""
+NAMED: Final = r"['\"`]([a-z_]+)(?:\[[^'\"`]*)?['\"`]"
+"""What such a sentence names first."""
+SAME_AS: Final = {
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "stop_sequences": "stop",
+    "tool_choice": "tools",
+    "response_format": "prompt_version",
+    "messages": "compaction",
+    "input": "compaction",
+}
+"""Knobs that a parameter of another name belongs to; the history is what the compaction leaves of it."""
+
+
+def bad_parameter(case: Case, _: str) -> Iterator[Blame]:
+    """Requests that the provider turned down for one parameter, which it names."""
+    said = pl.col("error_message").fill_null("")
+    hit = (pl.col("error_class") == "bad_request") & pl.col("futile").is_null() & said.str.contains(PARAMETER)
+    rows = case.attempts.with_columns(named=pl.when(hit).then(said.str.extract(NAMED)))
+    rows = mark_lost(case, rows, pl.col("named").is_not_null())
+    for named in rows["named"].drop_nulls().unique(maintain_order=True):
+        for group in case.groups(rows, SAME_AS.get(named, named), hit=pl.col("named") == named, subject=pl.lit(named)):
+            lost = lost_calls(group)
+            yield Blame(
+                group,
+                f"{of(group.n_hit, group.n_exposed, 'call')} {were(group.n_hit)} refused for the parameter {named};"
+                f" {fate(group.n_hit, lost)}: {quoted(group.hits['error_message'][0])}",
+                f"Change {named} at {case.place(group.site_id)} to what the model takes, or leave it out.",
+                {**share(group), "lost_calls": lost},
+            )
 
 
 def context_overflow(case: Case, knob: str) -> Iterator[Blame]:
