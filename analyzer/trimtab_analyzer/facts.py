@@ -45,6 +45,8 @@ ANSWERS: Final[Schema] = {
     "numbers": _INTS,
     "values_out": _INTS,
     "values_in": _INTS,
+    "words_out": _INTS,
+    "words_in": _INTS,
     "missing": _TEXTS,
 }
 STEPS: Final[Schema] = {

@@ -124,6 +124,18 @@ WIRE: Final = (
         ends_runs=True,
     ),
     Rule(
+        id="bad_parameter",
+        mode=None,
+        question="Which requests were refused for one of their parameters?",
+        knob="temperature",
+        advice="Give the parameter a value that the model takes, or leave it out.",
+        taxonomy="provider: HTTP 400, 422, invalid_request_error",
+        find=refused.bad_parameter,
+        severity=0.9,
+        cost_class="failed_attempt",
+        ends_runs=True,
+    ),
+    Rule(
         id="context_overflow",
         mode=7,
         question="Which requests were too long for the model's window?",

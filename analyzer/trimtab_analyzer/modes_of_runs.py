@@ -160,7 +160,7 @@ OF_RUNS: Final = (
         find=history.lost_history,
         severity=0.4,
         is_candidate=True,
-        condition=FAILED,
+        condition="looked for in runs that failed alone; where it was told the same again it is certain",
     ),
     Rule(
         id="withheld_info",
@@ -172,7 +172,7 @@ OF_RUNS: Final = (
         find=history.withheld_info,
         severity=0.4,
         is_candidate=True,
-        condition="numbers and identifiers alone are followed, in runs that failed",
+        condition="numbers, identifiers and the words of short messages alone are followed, in runs that failed",
     ),
     Rule(
         id="ungrounded_answer",
@@ -206,8 +206,7 @@ OF_RUNS: Final = (
         advice="Declare what undoes a change and run it where the run fails, or write last.",
         taxonomy="sagas (Garcia-Molina and Salem 1987)",
         find=side_effects.uncompensated_side_effect,
-        severity=0.3,
-        condition="where only the outcome says that the run failed; after an exception it is certain",
+        severity=0.4,
     ),
     Rule(
         id="cache_miss",
@@ -219,6 +218,7 @@ OF_RUNS: Final = (
         find=history.cache_miss,
         severity=0.0,
         cost_class="cache_miss",
+        condition="where conversations alone begin anew each time; within a conversation it is certain",
     ),
     Rule(
         id="costly_model",
@@ -245,6 +245,7 @@ LAST: Final = (
         taxonomy="TRAIL: environment setup errors, resource not found; the agent's own code",
         find=runs.run_error,
         severity=1.0,
+        condition="in runs that were stuck before; in others it is certain",
     ),
 )
 """What takes only what the others left over."""

@@ -187,13 +187,12 @@ def test_a_prompt_that_changes_with_every_call_misses_the_cache(shelf: Any) -> N
     assert (finding.knob, finding.calls) == ("prompt_version", 4)
 
 
-def test_a_change_left_by_a_run_that_only_failed_is_a_candidate(shelf: Any) -> None:
-    """Something failed after it and the outcome says no; no exception says that the work broke off there."""
+def test_a_change_left_by_a_run_that_failed_comes_before_what_failed_after_it(shelf: Any) -> None:
+    """A tool may always fail; that nothing took back what had been done before is the harness's."""
     shelf.call(tools=[{"name": "book", "mutates": True}])
     shelf.call(tools=[FAILS])
     shelf.outcome("r1", False)
-    (finding,) = _found(shelf, "uncompensated_side_effect")
-    assert "condition" in finding.evidence["numbers"]
+    assert [f.rule for f in analyze(shelf.con)] == ["uncompensated_side_effect", "tool_error"]
 
 
 def _booked(shelf: Any, compensation: str | None, undoing: str | None, run_id: str = "r1", **step: Any) -> None:
@@ -249,6 +248,7 @@ def test_candidates_stand_below_what_is_certain(shelf: Any) -> None:
     shelf.call(signals={"numbers": [2, 2]}, finish_reason="length")
     shelf.call(tools=[FAILS])
     shelf.call("r1", {"error_class": "auth", "cost_musd": 0})
-    shelf.call(signals={"numbers": [2, 2]})
     shelf.outcome("r1", False)
+    shelf.call(shelf.run("r2"), signals={"numbers": [2, 2]})
+    shelf.outcome("r2", False)
     assert [f.rule for f in analyze(shelf.con)] == ["auth", "truncation", "tool_error", "ungrounded_answer"]

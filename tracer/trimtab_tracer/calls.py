@@ -10,6 +10,7 @@ Should steering fail, the call goes out as the agent made it, and is captured.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from . import context
@@ -17,6 +18,7 @@ from .capture import Capture
 from .decisions import Plan
 from .digests import digest
 from .guard import guarded
+from .holders import held_at
 from .instrument import stainless
 from .records import Site
 from .resending import SDK_HEADER, Sending, sdk_retry_of
@@ -44,6 +46,8 @@ def begin(tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerab
         return None  # a path that merely looks alike: other services have a /responses too
     site = tracer.sites.here(sys._getframe(1))
     hint = stainless.hint_for(request)
+    if hint is not None and (held := held_at(site)):
+        hint = replace(hint, held=held)
     steered = None
     if is_steerable and (tracer.steering.policy() is not None or (hint is not None and hint.plan is not None)):
         steered = _steered(tracer, site, Asked(tracer.run_id(), client, request, fmt.api, body, model, hint))

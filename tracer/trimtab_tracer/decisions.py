@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .caps import Guardrails
+from .holders import Held
 from .records import Choice, Site
 from .shapes import value_class
 
@@ -66,6 +67,9 @@ class Order:
     """All that the rule may give, cut down to the caps: a call that could not get each of them is in no experiment."""
 
 
+HELD = "held"
+"""Source of a choice that tells a place and no value: the body has that."""
+
 LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback", "retry_budget", "circuit_breaker"})
 """Knobs that need a retry loop of our own."""
 LASTING_KNOBS = LOOP_KNOBS | {"hedge_delay_s"}
@@ -118,10 +122,12 @@ class Hint:
     """What was decided when the SDK began the call, before its first request."""
     repeats_any_error: bool = False
     """The SDK takes every exception out of a request for a failed connection."""
+    held: Held = ()
+    """Knobs that the body shows and that an object of a framework holds, with the line that built it."""
 
 
 def of_the_sdk(timeout_s: float | None, hint: Hint | None, call_site: Site) -> tuple[Choice, ...]:
-    """The decisions ``timeout_s`` and ``max_retries`` of one call.
+    """The decisions ``timeout_s`` and ``max_retries`` of one call, and the places of what a framework's objects hold.
 
     Args:
         timeout_s: Read timeout on the request, in seconds; None for no limit.
@@ -131,10 +137,27 @@ def of_the_sdk(timeout_s: float | None, hint: Hint | None, call_site: Site) -> t
     timeout_pin = hint.timeout.pin(call_site) if hint is not None else Pin(call_site, "code", "call")
     retries_pin = hint.max_retries.pin(call_site) if hint is not None else Pin(call_site, "default", "call")
     max_retries = hint.max_retries.value if hint is not None else None
-    return tuple(
+    of_client = [
         choice(knob, value, pin.source, None if pin.site is call_site else pin.site.site_id, pin.role)
         for knob, value, pin in (("timeout_s", timeout_s, timeout_pin), ("max_retries", max_retries, retries_pin))
-    )
+    ]
+    held = hint.held if hint is not None else ()
+    return (*of_client, *(choice(knob, None, HELD, site.site_id, "constructor") for knob, site in held))
+
+
+def placed(known: tuple[Choice, ...], shown: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """The choices of one call, those that its body shows at the line of the object that holds them.
+
+    Args:
+        known: What was known of the call without its body (:func:`of_the_sdk`).
+        shown: What its body shows.
+    """
+    places = {of.knob: of for of in known if of.source == HELD}
+    if not places:
+        return known + shown
+    at = ((of, places.get(of.knob) if of.source == "code" else None) for of in shown)
+    moved = [of if place is None else choice(of.knob, of.value, of.source, place.site_id, place.site_role) for of, place in at]
+    return (*(of for of in known if of.source != HELD), *moved)
 
 
 def choice(knob: str, value: Any, source: str, site_id: str | None = None, role: str = "call") -> Choice:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .decisions import Order, choice, obeyed
+from .decisions import Order, choice, obeyed, placed
 from .digests import canonical, digest
 from .estimate import estimated
 from .links import Links, links
@@ -114,7 +114,8 @@ class ExchangeBuilder:
         records: list[Record] = [exchange]
         if attempt.number == 1:
             readable = isinstance(sent.value, dict)
-            choices = captured.choices + (_choices(captured, params, setup, exchange.model) if readable else ())
+            shown = _choices(captured, params, setup, exchange.model) if readable else ()
+            choices = placed(captured.choices, shown)
             choices = obeyed(choices, captured.orders)
             if choices:
                 records.append(CallDecisions(attempt.call_id, attempt.run_id, attempt.site_id, attempt.ts_ns, choices))

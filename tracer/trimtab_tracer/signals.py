@@ -20,6 +20,8 @@ it misses goes unseen.
 ``numbers``        ``[n, absent]``: numbers in a final answer, and how many stand nowhere in what was sent
 ``values_out``     CRC-32 of the numbers and identifiers that the answer and its tool arguments hold
 ``values_in``      the same for what this request added: the last user message and new tool answers
+``words_out``      CRC-32 of the words of the tool arguments, or of a short answer
+``words_in``       the same of a conversation's first message, where it is short
 ``queries``        ``{index: [CRC-32 of words]}``: what tool calls that look something up asked for
 ``keyed``          indexes of tool calls whose arguments hold an idempotency key
 ``answers``        ``{tool_id: denied | absent | missing | soft | empty}``: what a new tool answer looks like
@@ -37,7 +39,7 @@ from zlib import crc32
 from .demands import disobeyed, swallowed
 from .patterns import lazy_pattern
 from .wire.facts import RequestFacts, ResponseFacts, ToolAnswer, ToolCall
-from .wire.values import joined, objs
+from .wire.values import joined, loads, objs
 
 MAX_TEXT: Final = 4000
 """Characters of an answer that are looked at."""
@@ -47,6 +49,10 @@ MAX_NAMES: Final = 8
 """Names of one kind that are kept."""
 MAX_VALUES: Final = 16
 """Values of one text that are kept."""
+OPENING: Final = 2
+"""Messages of a request that begins a conversation: a system prompt and a task at most."""
+SHORT: Final = 200
+"""Characters up to which every word of a message may matter to whoever gets it."""
 MAX_WORD: Final = 64
 """Characters of a word that are kept."""
 
@@ -146,6 +152,8 @@ def signals(
         found |= _of_answers(answered, shown)
     if new := _values(_added(asked, answered)):
         found["values_in"] = new
+    if asked.message_count <= OPENING and asked.last_user_text and (heard := _words(asked.last_user_text)):
+        found["words_in"] = heard
     if said.finish_reason is None and not said.incomplete:  # files of runs seldom keep it
         said = replace(said, finish_reason="tool_calls" if said.tool_calls else "stop" if said.text else None)
     if said.error_type or said.error_message or said.finish_reason in (None, "error"):
@@ -162,6 +170,8 @@ def signals(
     written = said.text[:MAX_TEXT] + "".join([f" {call.arguments[:MAX_HEAD]}" for call in said.tool_calls])
     if out := _values(written):
         found["values_out"] = out
+    if told := _words(_handed(said)):
+        found["words_out"] = told
     return found
 
 
@@ -214,6 +224,21 @@ def _values(text: str) -> list[int]:
         if len(found) >= MAX_VALUES:
             break
     return [crc32(value.encode()) for value in found]
+
+
+def _words(text: str) -> list[int]:
+    """CRC-32 of the words of a short text, in small letters, each once."""
+    if len(text) > SHORT:
+        return []
+    return [crc32(word.encode()) for word in list(dict.fromkeys(_WORDS.findall(text.lower())))[:MAX_VALUES]]
+
+
+def _handed(said: ResponseFacts) -> str:
+    """What an answer hands over: the texts among its tool arguments, or the answer itself."""
+    if not said.tool_calls:
+        return said.text
+    given = [loads(call.arguments) for call in said.tool_calls if len(call.arguments) <= 2 * SHORT]
+    return " ".join([text for each in given if isinstance(each, dict) for text in each.values() if isinstance(text, str)])
 
 
 def _of_answers(answered: tuple[tuple[str, ToolAnswer], ...], shown: Shown) -> dict[str, Any]:

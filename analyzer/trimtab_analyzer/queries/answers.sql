@@ -33,11 +33,13 @@ SELECT
     s.numbers,
     s.values_out,
     s.values_in,
+    s.words_out,
+    s.words_in,
     s.missing
 FROM (
     SELECT
         *,
-        from_json(signals, '{"opening": "BIGINT", "stops": ["VARCHAR"], "disobeyed": ["VARCHAR"], "refused": "BOOLEAN", "compacted": "BOOLEAN", "mismatch": ["VARCHAR"], "verified": "BOOLEAN", "numbers": ["BIGINT"], "values_out": ["BIGINT"], "values_in": ["BIGINT"], "missing": ["VARCHAR"]}') AS s
+        from_json(signals, '{"opening": "BIGINT", "stops": ["VARCHAR"], "disobeyed": ["VARCHAR"], "refused": "BOOLEAN", "compacted": "BOOLEAN", "mismatch": ["VARCHAR"], "verified": "BOOLEAN", "numbers": ["BIGINT"], "values_out": ["BIGINT"], "values_in": ["BIGINT"], "words_out": ["BIGINT"], "words_in": ["BIGINT"], "missing": ["VARCHAR"]}') AS s
     FROM attempts
     WHERE $run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 ) AS a

@@ -17,6 +17,7 @@ import polars as pl
 from ..case import Blame, Case
 from ..statistics import wilson
 from ..wording import count, of, quoted, setting, were
+from .decoding import by_decision, too_hot
 from .shares import share
 
 
@@ -57,16 +58,16 @@ def truncation(case: Case, knob: str) -> Iterator[Blame]:
 def parser_rejection(case: Case, knob: str) -> Iterator[Blame]:
     """Whole answers that the agent's own parser turned down, as its next request says; a cut one is the limit's."""
     answers = case.attempts.filter("is_answer")
-    for group in case.groups(
-        answers, knob, hit=pl.col("is_rejected") & ~pl.col("is_truncated"), subject=pl.col("model")
-    ):
+    hit = pl.col("is_rejected") & ~pl.col("is_truncated")
+    for group in by_decision(case, answers, knob, hit=hit, subject=pl.col("model")):
         said = group.hits["rejection_text"].drop_nulls().to_list()
         like = f", for example with {quoted(said[0])}" if said and quoted(said[0]) else ""
         yield Blame(
             group,
             f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)} turned"
             f" down by the agent's own parser ({100 * group.n_hit / group.n_exposed:.1f} %){like}",
-            f"Let the parser behind {case.place(group.site_id)} accept what the model really writes, state the form it"
+            too_hot(case, group)
+            or f"Let the parser behind {case.place(group.site_id)} accept what the model really writes, state the form it"
             " wants in the prompt, or ask through native tool calls.",
             share(group),
         )
@@ -75,7 +76,7 @@ def parser_rejection(case: Case, knob: str) -> Iterator[Blame]:
 def malformed_tool_args(case: Case, knob: str) -> Iterator[Blame]:
     """Tool calls whose arguments are no JSON object, in answers that were not cut."""
     hit = pl.col("is_malformed") & (pl.col("finish_reason").fill_null("") != "length")
-    for group in case.groups(_requested(case), knob, hit=hit, subject=pl.col("name")):
+    for group in by_decision(case, _requested(case), knob, hit=hit, subject=pl.col("name")):
         n, total = group.hits.height, group.exposed.height
         why = group.hits["args_error"].drop_nulls().to_list()
         models = sorted(set(group.hits["model"].drop_nulls()))
@@ -83,7 +84,8 @@ def malformed_tool_args(case: Case, knob: str) -> Iterator[Blame]:
             group,
             f"{of(n, total, 'call')} of the tool {group.subject} had arguments that are no JSON object"
             + (f": {quoted(why[0])}" if why and quoted(why[0]) else ""),
-            f"Declare {group.subject} with a strict schema at {case.place(group.site_id)}"
+            too_hot(case, group)
+            or f"Declare {group.subject} with a strict schema at {case.place(group.site_id)}"
             + (f", or repair the JSON that {models[0]} writes before it is parsed." if models else "."),
             wilson(n, total).numbers(n, total),
         )

@@ -15,6 +15,7 @@ import polars as pl
 from .. import facts, load
 from ..case import Blame, Case
 from ..wording import count, setting
+from .stuck import stuck_runs
 
 LIMIT_TYPE: Final = (
     r"(?i)(?:max|limit|budget)\w*?(?:turn|step|iter|round|request|message|cost|token|exceed|reach|exhaust)"
@@ -51,13 +52,15 @@ def ends(case: Case) -> pl.DataFrame:
 def limit_hit(case: Case, knob: str) -> Iterator[Blame]:
     """Runs that a limit on their turns ended before their work was done.
 
-    A run whose last steps only repeated themselves would have reached any limit: that is the loop's fault.
+    A run that was stuck (:func:`.stuck.stuck_runs`) would have reached any limit: that is the fault of what it was stuck
+    in. A run whose last request failed was ended by that, even where the provider's words are of limits.
     """
-    last = ends(case).filter(~pl.col("run_id").is_in(_looping(case)))
+    last = ends(case).filter(~pl.col("run_id").is_in(stuck_runs(case)))
     says_so = pl.col("error_type").str.split(".").list.last().str.contains(LIMIT_TYPE) | (
         pl.col("error_type").is_not_null() & pl.col("run_message").str.contains(LIMIT_MESSAGE)
     )
     is_open = (pl.col("asks") > 0) & (pl.col("success") != True).fill_null(True)  # noqa: E712
+    says_so &= ~pl.col("is_failed")
     last = last.with_columns(says_so=says_so.fill_null(False), is_open=is_open.fill_null(False))
     if last.filter(pl.col("says_so") | pl.col("is_open")).is_empty():
         return
@@ -87,13 +90,6 @@ def limit_hit(case: Case, knob: str) -> Iterator[Blame]:
                 advice,
                 {"runs": n, "of": group.exposed.height, "most_calls": most, "already_final": done},
             )
-
-
-def _looping(case: Case) -> list[str]:
-    """Runs of whose last four tool calls most were repeats."""
-    tail = case.tools.filter(pl.col("call_id").is_not_null()).group_by("run_id", maintain_order=True).tail(4)
-    share = tail.group_by("run_id").agg(share=pl.col("repeats").is_not_null().mean(), n=pl.len())
-    return share.filter((pl.col("share") >= 0.5) & (pl.col("n") >= 2))["run_id"].to_list()
 
 
 def _with_limits(case: Case, last: pl.DataFrame, knob: str) -> pl.DataFrame:
@@ -128,11 +124,16 @@ def timed_out_but_done(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def premature_end(case: Case, knob: str) -> Iterator[Blame]:
-    """Failed runs that answered without a tool although tools were offered, while their peers used several."""
-    rows = ends(case).with_columns(
-        peers=pl.len().over("kind") - 1,
-        usual_calls=pl.col("n_calls").median().over("kind"),
-        usual_tools=pl.col("n_tools").median().over("kind"),
+    """Failed runs that answered without a tool although tools were offered, while their peers used several.
+
+    Peers are the runs of the kind that succeeded; all of them where few did.
+    """
+    won = pl.col("success").fill_null(False)
+    is_peer = won | (won.sum().over("kind") < MIN_PEERS)  # those that succeeded, where there are enough of them
+    rows = ends(case).with_columns(is_peer=is_peer).with_columns(
+        peers=pl.col("is_peer").sum().over("kind") - pl.col("is_peer").cast(pl.Int64),
+        usual_calls=pl.col("n_calls").filter("is_peer").median().over("kind"),
+        usual_tools=pl.col("n_tools").filter("is_peer").median().over("kind"),
     )
     hit = (
         (pl.col("asks") == 0)

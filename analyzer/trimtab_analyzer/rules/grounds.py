@@ -28,10 +28,16 @@ LOW_YIELD: Final = 40
 
 
 def ungrounded_answer(case: Case, knob: str) -> Iterator[Blame]:
-    """Final answers of failed runs with numbers that nothing sent to the model holds, or without any tool call."""
+    """Final answers of failed runs with numbers that nothing sent to the model holds, or without any tool call.
+
+    Where a tool said nothing of use, or the last one failed, the answer had no ground to stand on: that is the tool's.
+    """
     n, absent = (pl.col("numbers").list.get(i, null_on_oob=True) for i in (0, 1))
     no_evidence = (pl.col("n_tools") == 0) & (pl.col("n_offered") > 0)
-    hit = (pl.col("asks") == 0) & (absent >= 1) & ((absent >= ABSENT * n) | no_evidence)
+    last = facts.steps(case).unique("run_id", keep="last", maintain_order=True).filter(pl.col("status") == "error")
+    told_nothing = pl.concat([facts.steps(case).filter(pl.col("looks").is_not_null()), last])["run_id"]
+    hit = ~pl.col("run_id").is_in(told_nothing.to_list())  # what its tools did not say is their fault
+    hit &= (pl.col("asks") == 0) & (absent >= 1) & ((absent >= ABSENT * n) | no_evidence)
     for group in case.groups(ends(case).filter("is_lost"), knob, hit=hit, subject=pl.col("kind")):
         missing = int(group.hits["numbers"].list.get(1).sum())
         yield Blame(

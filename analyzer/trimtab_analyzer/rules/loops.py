@@ -14,6 +14,7 @@ import polars as pl
 from .. import facts
 from ..case import Blame, Case
 from ..wording import count, of
+from .history import cuts, forgotten
 from .threads import before, threads
 
 CYCLES: Final = (2, 3, 4)
@@ -35,6 +36,9 @@ def repeated_call(case: Case, knob: str) -> Iterator[Blame]:
     """
     requested = _with_cycles(case)
     hit = (pl.col("repeats").is_not_null() | pl.col("is_cycle")) & ~pl.col("is_broken")
+    if not cuts(case).is_empty():  # what the model could no longer see is no loop's fault
+        again = forgotten(case).filter("is_asked_again")["tool_id"]
+        hit &= ~pl.col("tool_id").is_in(again.to_list())
     for group in case.groups(requested, knob, hit=hit, subject=pl.col("name")):
         n, total, runs = group.hits.height, group.exposed.height, group.hits["run_id"].n_unique()
         worst = int(group.hits.group_by("run_id").len()["len"].max())  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from ..case import Blame, Case
-from ..statistics import wilson
+from ..statistics import newcombe
 from ..wording import of
 from .shares import lost_calls, mark_lost, share
 
@@ -21,6 +21,10 @@ BUSY: Final = ("rate_limit", "overloaded")
 MIN_REFUSED: Final = 3
 MIN_OTHERS: Final = 2
 """Other requests under way from which a request counts as one of many."""
+FEWEST: Final = 0.05
+"""Quantile of the others beside refused requests from which on a request counts as one of many."""
+BURST_NS: Final = 50 * 10**6
+"""Nanoseconds within which requests begin at once: they reach the provider together, whichever was the first."""
 
 
 def over_parallel(case: Case, knob: str) -> Iterator[Blame]:
@@ -32,15 +36,17 @@ def over_parallel(case: Case, knob: str) -> Iterator[Blame]:
         rows = case.attempts.filter(pl.col("host") == host)
         rows = rows.with_columns(others=_under_way(rows))
         among = rows.filter(refused)["others"]
-        at_least = max(MIN_OTHERS, int(among.quantile(0.25) or 0))
+        at_least = max(MIN_OTHERS, int(among.quantile(FEWEST) or 0))
         many = rows.filter(pl.col("others") >= at_least)
         few = rows.filter(pl.col("others") < at_least)
-        high, low = (wilson(part.filter(refused).height, part.height) for part in (many, few))
-        if many.filter(refused).height >= MIN_REFUSED and high.low > low.high:
-            found.append(many.with_columns(at_least=pl.lit(at_least), alone=pl.lit(low.share)))
+        n_many, n_few = (part.filter(refused).height for part in (many, few))
+        if few.is_empty() or n_many < MIN_REFUSED:
+            continue
+        if newcombe(n_few, few.height, n_many, many.height).low > 0:
+            found.append(many.with_columns(at_least=pl.lit(at_least), alone=pl.lit(n_few / few.height)))
     if not found:
         return
-    rows = mark_lost(pl.concat(found), refused)
+    rows = mark_lost(case, pl.concat(found), refused)
     for group in case.groups(rows, knob, hit=refused, subject=pl.col("host")):
         most, from_ = int(group.hits["others"].max()), int(group.hits["at_least"][0])  # type: ignore[arg-type]
         alone = float(group.hits["alone"][0])
@@ -54,8 +60,9 @@ def over_parallel(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def _under_way(rows: pl.DataFrame) -> pl.Series:
-    """How many other requests were under way when each began: those begun before less those ended before."""
+    """How many other requests were under way when each began, those of the same burst among them: those begun before or
+    within :data:`BURST_NS`, less those ended before."""
     started, ended = rows["started_ns"].to_numpy(), rows["ended_ns"].to_numpy()
-    begun = np.searchsorted(np.sort(started), started, side="right")
+    begun = np.searchsorted(np.sort(started), np.minimum(started + BURST_NS, ended), side="right")
     done = np.searchsorted(np.sort(ended), started, side="right")
     return pl.Series(begun - done - 1).clip(0)

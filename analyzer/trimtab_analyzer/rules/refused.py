@@ -8,19 +8,20 @@ nothing is part of an agent's work, so it is blamed only in runs that failed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import polars as pl
 
 from .. import facts
 from ..case import Blame, Case
 from ..wording import a, count, of, quoted, were
-from .places import client, moved
+from .places import client, definition, moved
 from .shares import fate, lost_calls, mark_lost, share
 
 
 def _refusals(case: Case, knob: str, error_class: str, subject: str, advice: str, what: str) -> Iterator[Blame]:
     hit = (pl.col("error_class") == error_class) & pl.col("futile").is_null()
-    groups = case.groups(mark_lost(case.attempts, hit), knob, hit=hit, subject=pl.col(subject))
+    groups = case.groups(mark_lost(case, case.attempts, hit), knob, hit=hit, subject=pl.col(subject))
     if error_class == "auth":  # the key was given where the client was made
         groups = moved(groups, client(case))
     for group in groups:
@@ -39,7 +40,7 @@ def _refusals(case: Case, knob: str, error_class: str, subject: str, advice: str
 def _tools_that_look(case: Case, knob: str, look: str, advice: str, what: str) -> Iterator[Blame]:
     rows = facts.steps(case).filter(pl.col("call_id").is_not_null() & pl.col("is_lost"))
     hit = (pl.col("looks") == look) & ~pl.col("is_broken") & pl.col("repeats").is_null()
-    for group in case.groups(rows, knob, hit=hit, subject=pl.col("name")):
+    for group in moved(case.groups(rows, knob, hit=hit, subject=pl.col("name")), definition):
         said = quoted(next(iter(group.hits["error_message"].drop_nulls()), None))
         yield Blame(
             group,
@@ -88,12 +89,48 @@ def not_found(case: Case, knob: str) -> Iterator[Blame]:
     )
 
 
+PARAMETER: Final = (
+    r"(?i)(?:un(?:supported|recogni[sz]ed|known|expected)|invalid|not supported|not allowed|out of range|must be)"
+)
+"""Words with which a provider turns a parameter down."""
+NAMED: Final = r"['\"`]([a-z_]+)(?:\[[^'\"`]*)?['\"`]"
+"""What such a sentence names first."""
+SAME_AS: Final = {
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "stop_sequences": "stop",
+    "tool_choice": "tools",
+    "response_format": "prompt_version",
+    "messages": "compaction",
+    "input": "compaction",
+}
+"""Knobs that a parameter of another name belongs to; the history is what the compaction leaves of it."""
+
+
+def bad_parameter(case: Case, _: str) -> Iterator[Blame]:
+    """Requests that the provider turned down for one parameter, which it names."""
+    said = pl.col("error_message").fill_null("")
+    hit = (pl.col("error_class") == "bad_request") & pl.col("futile").is_null() & said.str.contains(PARAMETER)
+    rows = case.attempts.with_columns(named=pl.when(hit).then(said.str.extract(NAMED)))
+    rows = mark_lost(case, rows, pl.col("named").is_not_null())
+    for named in rows["named"].drop_nulls().unique(maintain_order=True):
+        for group in case.groups(rows, SAME_AS.get(named, named), hit=pl.col("named") == named, subject=pl.lit(named)):
+            lost = lost_calls(group)
+            yield Blame(
+                group,
+                f"{of(group.n_hit, group.n_exposed, 'call')} {were(group.n_hit)} refused for the parameter {named};"
+                f" {fate(group.n_hit, lost)}: {quoted(group.hits['error_message'][0])}",
+                f"Change {named} at {case.place(group.site_id)} to what the model takes, or leave it out.",
+                {**share(group), "lost_calls": lost},
+            )
+
+
 def context_overflow(case: Case, knob: str) -> Iterator[Blame]:
     """Requests that were longer than the model's window."""
     rows = facts.answers(case)
     hit = (pl.col("error_class") == "context_overflow") & pl.col("futile").is_null()
     keep = ("is_failed", "input_tokens")
-    for group in case.groups(mark_lost(rows, hit), knob, hit=hit, subject=pl.col("model"), keep=keep):
+    for group in case.groups(mark_lost(case, rows, hit), knob, hit=hit, subject=pl.col("model"), keep=keep):
         lost = lost_calls(group)
         longest = group.hits["message_count"].max()
         fitted = group.exposed.filter(~pl.col("is_failed"))["input_tokens"].max()

@@ -20,22 +20,55 @@ LOOP_WITHIN_S = 60
 """Seconds within which a request sent again counts as sent by a loop (decided in ``queries/attempts.sql``)."""
 
 
+USUAL_RETRIES = 2
+"""What the SDKs of OpenAI and Anthropic do when nobody says anything."""
+RESCUED = 0.1
+"""Share of the calls retried that the retries brought an answer for, up to which they are in vain."""
+
+
 def _waited_s(group: Group) -> float:
     """Seconds between the attempts of the calls that were hit."""
     return float(group.hits.unique("call_id", maintain_order=True)["wait_s"].sum())
 
 
-def _refused(case: Case, knob: str, *, hit: pl.Expr, subject: pl.Expr) -> Iterator[Group]:
-    """The groups under the retries' decision that lost a call; the others' attempts by line of call, as parallelism."""
-    calm, attempts = [], mark_lost(case.attempts, hit)
+def _refused(case: Case, knob: str, *, hit: pl.Expr, subject: pl.Expr, lasts: bool = False) -> Iterator[Group]:
+    """The groups under the retries' decision that lost a call; the others' attempts by line of call, as parallelism.
+
+    Args:
+        case: The case.
+        knob: The retries' number.
+        hit: Which attempts.
+        subject: What they are about.
+        lasts: Whether what is hit may outlast any retries. Where the usual number of them rescued next to no call, more
+            of them would not either: their attempts are grouped by line of call, as the fallback that is not there.
+    """
+    calm, vain, attempts = [], [], mark_lost(case, case.attempts, hit)
     for group in case.groups(attempts, knob, hit=hit, subject=subject, unless=OF_POLICIES):
-        if lost_calls(group):
-            yield group
-        else:
+        if not lost_calls(group):
             calm.append(group.exposed.select("attempt_id"))
+        elif lasts and group.knob == knob and _is_in_vain(case, group):
+            vain.append(group.exposed.select("attempt_id"))
+        else:
+            yield group
     if calm:
+        # what a loop around the retries asked again is that loop's: the number of calls at once had no part in it
+        storms = case.loops.filter("is_storm")
         rows = attempts.join(pl.concat(calm), on="attempt_id", how="semi", maintain_order="left")
+        rows = rows.join(storms, on="call_id", how="anti", maintain_order="left")
         yield from case.groups(rows, "parallelism", hit=hit, subject=subject)
+    if vain:
+        rows = attempts.join(pl.concat(vain), on="attempt_id", how="semi", maintain_order="left")
+        yield from case.groups(rows, "fallback", hit=hit, subject=subject)
+
+
+def _is_in_vain(case: Case, group: Group) -> bool:
+    """Whether the retries were as many as SDKs make and yet rescued next to no call that they were made for."""
+    retries = group.decoded
+    if not isinstance(retries, int) or retries < USUAL_RETRIES or group.source in ("human", "experiment"):
+        return False
+    if group.hits.join(case.loops.filter("is_storm"), on="call_id", how="semi").height:
+        return False  # two loops at once: which of them is too many comes first
+    return group.n_hit - lost_calls(group) <= RESCUED * group.n_hit
 
 
 def rate_limit(case: Case, knob: str) -> Iterator[Blame]:
@@ -73,7 +106,7 @@ def provider_error(case: Case, knob: str) -> Iterator[Blame]:
     hit = pl.col("error_class").is_in(["server", "overloaded", "connection", "stream_broken"]) | (
         (pl.col("error_class") == "timeout") & ~pl.col("is_client_timeout")
     )
-    for group in _refused(case, knob, hit=hit, subject=pl.col("host")):
+    for group in _refused(case, knob, hit=hit, subject=pl.col("host"), lasts=True):
         lost, waited = lost_calls(group), _waited_s(group)
         by_class = group.hits.group_by("error_class").len().sort(["len", "error_class"], descending=True)
         kinds: dict[str, int] = dict(by_class.iter_rows())
@@ -83,6 +116,8 @@ def provider_error(case: Case, knob: str) -> Iterator[Blame]:
                 f"Send fewer calls at once from {place}, or name a fallback model, if this goes on: the retries cost"
                 f" {seconds(waited)} of waiting."
             )
+        elif group.knob == "fallback" and group.decoded in (None, False, ""):
+            advice = f"Name a fallback model at {place}: the retries brought no answer, so more of them will not."
         elif not group.decoded:
             advice = f"Raise {knob} above {group.decoded or 0} at {place}, or name a fallback model."
         else:

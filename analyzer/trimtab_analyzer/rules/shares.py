@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from ..case import Group
+from ..case import Case, Group
 from ..statistics import wilson
 
 
@@ -32,14 +32,22 @@ def split(groups: Iterable[Group], what: str) -> Iterator[Group]:
             yield replace(group, subject=hits[what][0], hits=hits)
 
 
-def mark_lost(rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
-    """``rows`` of attempts with ``is_lost``: the call that the attempt belongs to ended on an attempt that is hit.
+def mark_lost(case: Case, rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
+    """``rows`` of attempts with ``is_lost``: the call that the attempt belongs to ended on an attempt that is hit, and no
+    loop around the SDK asked again with better luck.
 
     Of the call and not of the attempt: where a fallback asks another model, each model's attempts are a group, and the
     call is lost for all of them.
     """
-    lost = rows.filter(hit & pl.col("is_last"))["call_id"].unique().to_list()
-    return rows.with_columns(is_lost=pl.col("call_id").is_in(lost))
+    asked = case.loops.select("call_id", asked="question_id")
+    looped = rows.select("call_id", "call_started_ns").unique().join(asked, on="call_id")
+    ends = looped.group_by("asked").agg(end_ns=pl.col("call_started_ns").max())
+    lost = rows.filter(hit & pl.col("is_last")).select("call_id", "call_started_ns").join(asked, on="call_id", how="left")
+    lost = lost.join(ends, on="asked", how="left")
+    lost = lost.filter(pl.col("asked").is_null() | (pl.col("call_started_ns") == pl.col("end_ns")))
+    with_it = looped.filter(pl.col("asked").is_in(lost["asked"].drop_nulls().to_list()))["call_id"]
+    ids = pl.concat([lost["call_id"], with_it]).unique().to_list()
+    return rows.with_columns(is_lost=pl.col("call_id").is_in(ids))
 
 
 def lost_calls(group: Group) -> int:

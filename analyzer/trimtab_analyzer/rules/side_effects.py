@@ -39,8 +39,8 @@ def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
     """Changes that worked in a run which failed later, and that neither a saga nor a later call takes back.
 
     A saga knows which change it undid, and which it could not; for the others a later call that takes something back
-    counts for all before it. Certain where an exception ended the run; a candidate where a call failed after the change
-    and the outcome says no.
+    counts for all before it. Either an exception ended the run, or a call failed after the change and the outcome says
+    no.
     """
     rows = facts.steps(case).with_columns(place=pl.int_range(pl.len()))
     ended = facts.runs(case).filter((pl.col("status") == "error") & pl.col("error_type").is_not_null())
@@ -70,7 +70,6 @@ def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
             f" stayed, in {count(runs, 'run')}{how}",
             _undo(group.subject, undoing, case.place(group.site_id)),
             {"hit": n, "of": group.exposed.height, "runs": runs, "compensations": undoing.to_dicts()},
-            is_candidate=not group.hits["by_exception"].any(),
         )
 
 

@@ -14,6 +14,7 @@ from .. import facts
 from ..case import Blame, Case
 from ..statistics import wilson
 from ..wording import of, were
+from .decoding import by_decision, too_hot
 from .shares import share
 
 BY_PROVIDER = ("content_filter", "refusal")
@@ -57,14 +58,15 @@ def empty_output(case: Case, knob: str) -> Iterator[Blame]:
         & (pl.col("end") == "complete")
         & pl.col("finish_reason").is_in(["stop", "tool_calls", "other"])
     )
-    for group in case.groups(rows, knob, hit=hit, subject=pl.col("model")):
+    for group in by_decision(case, rows, knob, hit=hit, subject=pl.col("model")):
         thought = int(group.hits["reasoning_tokens"].fill_null(0).sum())
         yield Blame(
             group,
             f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)}"
             " empty: no"
             " text and no tool call" + (f", after {thought:,} tokens of reasoning" if thought else ""),
-            f"Ask once more where an answer is empty, at {case.place(group.site_id)}, then another model; look at"
+            too_hot(case, group)
+            or f"Ask once more where an answer is empty, at {case.place(group.site_id)}, then another model; look at"
             " what its decoding settings allow.",
             {**share(group), "reasoning_tokens": thought},
         )

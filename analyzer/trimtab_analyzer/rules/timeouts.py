@@ -20,7 +20,7 @@ from .shares import fate, lost_calls, mark_lost, share
 def timeout(case: Case, knob: str) -> Iterator[Blame]:
     """Attempts that the client's own time limit ended, next to how long successful ones take at the same place."""
     hit = pl.col("is_client_timeout")
-    attempts = mark_lost(case.attempts, hit)
+    attempts = mark_lost(case, case.attempts, hit)
     keep = ("is_failed", "limited_s")
     for group in case.groups(attempts, knob, hit=hit, subject=pl.col("model"), keep=keep):
         lost, limit_s = lost_calls(group), float(group.hits["timeout_s"].max())  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ def tool_error(case: Case, knob: str) -> Iterator[Blame]:
         | (pl.col("ran_status") == "ok").fill_null(False)
     )
     hit = (pl.col("status") == "error") & ~is_other
-    for group in case.groups(requested, knob, hit=hit, subject=pl.col("name")):
+    for group in moved(case.groups(requested, knob, hit=hit, subject=pl.col("name")), definition):
         n, total = group.hits.height, group.exposed.height
         interval = wilson(n, total)
         said = quoted(next(iter(group.hits["error_message"].drop_nulls()), None) or group.hits["error_type"][0])

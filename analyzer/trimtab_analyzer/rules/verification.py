@@ -35,7 +35,9 @@ def no_verification(case: Case, knob: str) -> Iterator[Blame]:
     last_look = pl.col("place").filter(looks).max().over("run_id")
     finished = ends(case).filter((pl.col("asks") == 0) & ~pl.col("is_failed") & (pl.col("status") == "ok"))
     kinds = facts.runs(case).select("run_id", "kind")
-    able = rows.filter(looks).join(kinds, on="run_id")["kind"].unique()
+    sets = rows.unique("tools_digest").explode("tools_offered").filter(pl.col("tools_offered").str.contains(LOOKS))
+    could_look = looks | pl.col("tools_digest").is_in(sets["tools_digest"].drop_nulls().to_list())
+    able = rows.filter(could_look.fill_null(False)).join(kinds, on="run_id")["kind"].unique()
     of_able = kinds.filter(pl.col("kind").is_in(able.to_list()))["run_id"].to_list()
     hit = (
         pl.col("is_lost")

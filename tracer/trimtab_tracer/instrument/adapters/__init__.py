@@ -22,7 +22,10 @@ WhenImported = Callable[[str, Callable[[ModuleType], None]], None]
 
 ADAPTERS: tuple[tuple[str, str, str], ...] = (
     ("ag2.tools.final.function_tool", "ag2", "patch"),
+    ("agents.agent", "openai_agents", "patch_agents"),
+    ("agents.model_settings", "openai_agents", "patch_settings"),
     ("agents.run", "openai_agents", "patch_limits"),
+    ("agents.run_internal.run_loop", "openai_agents", "patch_models"),
     ("agents.run_internal.tool_execution", "openai_agents", "patch"),
     ("agents.tool", "openai_agents", "patch"),
     ("anthropic.lib.tools._beta_functions", "anthropic_runner", "patch"),
@@ -37,6 +40,7 @@ ADAPTERS: tuple[tuple[str, str, str], ...] = (
     ("dspy.adapters.types.tool", "dspy", "patch"),
     ("dspy.predict.react", "dspy", "patch_limits"),
     ("langchain_classic.agents.agent", "langchain", "patch_executor"),
+    ("langchain_core.language_models.chat_models", "langchain", "patch_models"),
     ("langchain_core.tools.base", "langchain", "patch"),
     ("langgraph.pregel.main", "langgraph", "patch"),
     ("llama_index.core.agent.workflow.base_agent", "llama_index", "patch_agents"),
@@ -54,6 +58,8 @@ ADAPTERS: tuple[tuple[str, str, str], ...] = (
 """Module of a library, the adapter that hooks it, and that adapter's function."""
 
 MARKS: dict[str, tuple[str, ...]] = {
+    "agents.agent": ("Agent", "AgentBase"),
+    "agents.model_settings": ("ModelSettings",),
     "agents.run": ("AgentRunner", "DEFAULT_MAX_TURNS"),
     "agents.tool": ("FunctionTool", "FileSearchTool", "ComputerTool"),
     "workflows.workflow": ("Workflow", "WorkflowMeta"),

@@ -8,12 +8,14 @@ Errors that the tool is told to turn into text (``handle_tool_error``) are seen 
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
 from ...executions import Active, Failure, Told
+from ...holders import hold
 from ..patches import Patches
-from .limits import before, held, note_building
+from .limits import before, built, held, note_building
 from .tool_calls import reported, watch, watch_caught
 
 
@@ -35,6 +37,32 @@ def patch_executor(patches: Patches, module: ModuleType, active: Active) -> None
     note_building(patches, module.AgentExecutor, active)
     for method in ("_call", "_acall"):
         before(patches, module.AgentExecutor, method, note)
+
+
+OF_MODEL = {
+    "model": ("model", "model_name"),
+    "temperature": ("temperature",),
+    "max_tokens": ("max_tokens", "max_completion_tokens", "max_output_tokens"),
+    "stop": ("stop", "stop_sequences"),
+}
+"""Knobs, and the arguments of the chat models that hold them."""
+
+
+def patch_models(patches: Patches, module: ModuleType, active: Active) -> None:
+    """Hook ``langchain_core.language_models.chat_models``: what a chat model holds, unless the call gives it."""
+
+    def note(model: Any, messages: Any, stop: Any = None, *_: Any, **kwargs: Any) -> None:
+        tracer, known = active(), built(model)
+        if tracer is None:
+            return
+        by_call = {name for name, value in {"stop": stop, **kwargs}.items() if value is not None}
+        own = known.given if known is not None else frozenset()
+        knobs = [knob for knob, names in OF_MODEL.items() if own & set(names) and not by_call & set(names)]
+        hold(tracer.sites.here(sys._getframe(1)), [(knob, known.site) for knob in knobs] if known is not None else [])
+
+    note_building(patches, module.BaseChatModel, active)
+    for method in ("_generate_with_cache", "_agenerate_with_cache"):
+        before(patches, module.BaseChatModel, method, note)
 
 
 def _told(tool: Any, tool_input: Any = None, *_: Any, tool_call_id: str | None = None, **__: Any) -> Told:

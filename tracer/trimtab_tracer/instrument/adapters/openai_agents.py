@@ -7,12 +7,14 @@ The exception that the SDK hides behind a general sentence is seen where that se
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
 from typing import Any
 
 from ...executions import Active, Failure, Told
+from ...holders import hold
 from ..patches import Patches
-from .limits import before, in_force
+from .limits import before, built, in_force, note_building
 from .tool_calls import reported, watch, watch_caught
 
 INVOKERS = ("_invoke_function_tool_with_metadata", "invoke_function_tool")
@@ -46,3 +48,38 @@ def patch_limits(patches: Patches, module: ModuleType, active: Active) -> None:
 
     for method in ("run", "run_sync", "run_streamed"):
         before(patches, module.AgentRunner, method, note)
+
+
+def patch_agents(patches: Patches, module: ModuleType, active: Active) -> None:
+    """Hook ``agents.agent``: the line that builds an agent."""
+    note_building(patches, module.Agent, active)
+
+
+def patch_settings(patches: Patches, module: ModuleType, active: Active) -> None:
+    """Hook ``agents.model_settings``: the line that builds an agent's settings."""
+    note_building(patches, module.ModelSettings, active)
+
+
+OF_AGENT = (("model", "model"), ("prompt_version", "instructions"), ("tools", "tools"))
+"""Knobs, and the arguments of an agent that hold them."""
+OF_SETTINGS = ("max_tokens", "temperature")
+
+
+def patch_models(patches: Patches, module: ModuleType, active: Active) -> None:
+    """Hook ``agents.run_internal.run_loop``: whose turn it is where a model is chosen, and what that agent holds."""
+
+    def note(agent: Any, run_config: Any, *_: Any, **__: Any) -> None:
+        tracer = active()
+        if tracer is None:
+            return
+        given, held = built(agent), []
+        if given is not None:
+            held += [(knob, given.site) for knob, name in OF_AGENT if name in given.given]
+        if run_config.model is not None or not isinstance(agent.model, str):
+            held = [each for each in held if each[0] != "model"]
+        settings, over = built(agent.model_settings), run_config.model_settings
+        if settings is not None and over is None:
+            held += [(knob, settings.site) for knob in OF_SETTINGS if knob in settings.given]
+        hold(tracer.sites.here(sys._getframe(1)), held)
+
+    before(patches, module, "get_model", note)
