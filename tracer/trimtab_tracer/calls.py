@@ -67,7 +67,7 @@ def _plan(tracer: Tracer, site: Site, call: Asked) -> Plan | None:
     if retry:
         last = context.continued(retry, digest(call.body) if call.body is not None else None)
         return last.plan if last is not None else None
-    plan = tracer.steering.plan(site, call.hint, call.model, call.run_id)
+    plan = tracer.steering.plan(site, call.hint, call.model, call.run_id, tracer.progress())
     # An SDK that was not asked beforehand sends failed requests again by itself: one loop is enough.
     return plan.without(LOOP_KNOBS) if plan is not None and SDK_HEADER in call.request.headers else plan
 

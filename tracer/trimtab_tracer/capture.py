@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from . import context
@@ -22,6 +23,7 @@ from .digests import digest
 from .guard import guarded
 from .headers import picked
 from .otel_context import current_span_ids
+from .progress import Progress
 from .records import Attempt, Site
 from .redact import redact_name, redact_url
 from .resending import Resending, Sending, sdk_retry_of
@@ -30,6 +32,7 @@ from .segments import encode
 from .steered import Steered
 from .tracer import Tracer, message_of, new_id, type_name
 from .wire import formats, sse, usage
+from .writer import tokens_of
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Response bytes kept for parsing; of a longer body only the end is kept, which holds the usage."""
@@ -88,6 +91,7 @@ class Capture:
         self._extensions = request.extensions  # httpx fills in the client's timeout while it sends
         self.hint = hint
         self.run_id: str = tracer.run_id() if before is None else before.run_id
+        self.progress: Progress | None = tracer.progress() if before is None else before.progress
         self.call_id: str
         self.number: int
         self.after_call_id, self.is_branch = context.last_call() if before is None else (None, False)
@@ -121,6 +125,8 @@ class Capture:
         else:
             # A retry whose first attempt was made out of sight keeps its number.
             call_id, number = new_id(), (self.sdk_retry or 0) + 1
+            if self.progress is not None:
+                self.progress.began_call()
         self.sdk_count: int = (self.sdk_retry or 0) if before is None else before.sdk_count
         spawned = context.scope.get().spawned
         context.last_attempt.set(context.LastAttempt(call_id, asked, number, plan, spawned, self.sdk_count))
@@ -225,10 +231,18 @@ class Capture:
         line = encode(attempt)
         self.tracer.write(attempt, line)
         self.tracer.writer.submit(self._caught(attempt, line))
+        self._note_progress(attempt)
         if self.steered is not None:
             self._note_conversation(self.steered)
         # The response may live long, and an exception holds the frames that hold us.
         self._chunks, self._error, self._headers, self.body, self.hint = [], None, None, None, None
+
+    @guarded()
+    def _note_progress(self, attempt: Attempt) -> None:
+        if self.progress is not None:
+            has_failed = attempt.end == "error" or (attempt.http_status or 0) >= 400
+            counts = self.tracer.steering.counts_tokens
+            self.progress.ended(has_failed, partial(tokens_of, attempt) if counts else None)
 
     @guarded()
     def _note_conversation(self, steered: Steered) -> None:

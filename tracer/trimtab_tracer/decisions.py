@@ -68,6 +68,10 @@ class Order:
     """As in :class:`.records.Choice`."""
     verdict: str | None = None
     """As in :class:`.records.Choice`."""
+    rules: tuple[str, ...] = ()
+    """All rules that cover the call, whatever its run has come to: a conversation stays with the one it began with."""
+    is_past: bool = False
+    """The rule's ``when`` does not hold now: only for a conversation that began while it did."""
 
 
 LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback"})

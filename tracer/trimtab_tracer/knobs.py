@@ -59,7 +59,7 @@ def _read(
     setting = None
     offered = () if choices is None else tuple(choices)
     if choices is not None:
-        setting = tracer.steering.knob(name, site, tracer.present_run_id())
+        setting = tracer.steering.knob(name, site, tracer.present_run_id(), tracer.progress())
     chosen = _chosen(setting, offered)
     if setting is not None and chosen is None and not setting.is_incumbent:
         setting = None  # what the policy asks for is none of the choices
@@ -76,7 +76,7 @@ def _standing(name: str, value: Any, site: Site, setting: Setting | None, choice
     if setting is None:
         return Standing(name, value, site, choices=kept)
     by = setting.source, setting.propensity, setting.policy_version
-    return Standing(name, value, site, *by, kept, setting.rule_id)
+    return Standing(name, value, site, *by, kept, setting.rule_id, setting.seen)
 
 
 def _recorded(name: str, site: Site, choices: Sequence[object]) -> tuple[Any, ...]:

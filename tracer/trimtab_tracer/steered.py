@@ -130,7 +130,7 @@ def _with_model(
     if asked is None or talk is None or asked.model is None or talk.is_elsewhere:
         return plan.without(("model",)), asked
     begins = not (talk.is_continued or talk.is_bound)
-    found = order if begins else known.began_with(run_id, order.rule_id, talk.keys)
+    found = known.began_with(run_id, order.rules, talk.keys) if not begins else None if order.is_past else order
     draft = asked if found is None or found.is_incumbent else asked.with_model(found.value)
     if found is None or draft is None or any(asked.with_model(value) is None for value in order.values):
         return plan.without(("model",)), asked

@@ -21,7 +21,8 @@ from .conversations import Conversations
 from .decisions import LOOP_KNOBS, Hint, Order, Pin, Plan
 from .extras import Extras, TokenMeter
 from .guard import guarded
-from .policy import STEERABLE, Drawn, Policy, Rule, draw
+from .policy import STEERABLE, Drawn, Policy, Rule, Seen, draw
+from .policy_rules import InRun
 from .policy_source import PolicySource
 from .records import Site
 from .settings import Settings
@@ -35,6 +36,10 @@ COSTLY = ("model", "max_tokens", "fallback")
 """Knobs that may make a call dearer."""
 
 
+OF_CONVERSATIONS = ("model",)
+"""Knobs that keep their value within a conversation."""
+
+
 class Setting(NamedTuple):
     """What a declared knob is set to."""
 
@@ -45,6 +50,8 @@ class Setting(NamedTuple):
     source: str
     policy_version: int
     rule_id: str
+    seen: dict[str, Any] | None = None
+    """What a rule with ``when`` looked at."""
 
 
 class Steering:
@@ -72,12 +79,19 @@ class Steering:
         policy = self._source.current()
         return policy if policy.knobs else None
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a rule asks for the tokens of a run."""
+        return self._source.current().counts_tokens
+
     @guarded()
     def close(self) -> None:
         """Stop to steer."""
         self._source.close()
 
-    def plan(self, site: Site, hint: Hint | None, model: str | None, run_id: str) -> Plan | None:
+    def plan(
+        self, site: Site, hint: Hint | None, model: str | None, run_id: str, run: InRun | None = None
+    ) -> Plan | None:
         """What is ordered for a call made at ``site``; None where nothing is.
 
         Args:
@@ -85,10 +99,12 @@ class Steering:
             hint: What the SDK said about it.
             model: The model that it asks for.
             run_id: The run it belongs to.
+            run: What is known of that run.
         """
         policy = self.policy()
         if policy is None or policy.knobs.isdisjoint(STEERABLE):
             return None
+        seen = run.seen() if run is not None and policy.has_conditions(STEERABLE) else None
         caps = self._caps.lowered(policy.guardrails)
         is_spent = self.is_spent(caps)
         orders = []
@@ -96,22 +112,24 @@ class Steering:
             if knob not in policy.knobs or (is_spent and knob in COSTLY):
                 continue
             pin = _pin(knob, site, hint)
-            rule = policy.rule(knob, {site.site_id, pin.site.site_id}, self._service, model)
-            if rule is not None:
-                order = self._order(policy, rule, run_id, pin, caps)
+            covering = list(policy.covering(knob, {site.site_id, pin.site.site_id}, self._service, model, run))
+            order = self._order(policy, knob, covering, run_id, pin, caps, seen)
+            if order is not None:
                 orders.append(_no_dearer(order, hint) if is_spent else order)
         return Plan(tuple(orders), caps) if orders else None
 
-    def knob(self, name: str, site: Site, run_id: str) -> Setting | None:
+    def knob(self, name: str, site: Site, run_id: str, run: InRun | None = None) -> Setting | None:
         """What the declared knob ``name``, read at ``site``, is set to; None where no rule is about it."""
         policy = self.policy()
         if policy is None or name not in policy.knobs:
             return None
-        rule = policy.rule(name, (site.site_id,), self._service, None)
+        seen = run.seen() if run is not None and policy.has_conditions((name,)) else None
+        rule = policy.rule(name, (site.site_id,), self._service, None, run, seen)
         if rule is None:
             return None
         drawn = self._draw(rule, run_id, site.site_id)
-        return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, rule.source, policy.version, rule.rule_id)
+        by = rule.source, policy.version, rule.rule_id
+        return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, *by, _recorded(rule, seen))
 
     def holds(self, plan: Plan) -> bool:
         """Whether what ``plan`` orders about retries is still wanted: neither frozen nor over nor taken back."""
@@ -147,7 +165,24 @@ class Steering:
         with self._lock:
             self._waiting -= 1
 
-    def _order(self, policy: Policy, rule: Rule, run_id: str, pin: Pin, caps: Guardrails) -> Order:
+    def _order(
+        self,
+        policy: Policy,
+        knob: str,
+        covering: list[Rule],
+        run_id: str,
+        pin: Pin,
+        caps: Guardrails,
+        seen: Seen | None,
+    ) -> Order | None:
+        """What the first of the rules that holds orders; of a knob that conversations keep, also what one orders that
+        has held."""
+        rule = next((rule for rule in covering if rule.when is None or rule.when.holds(seen)), None)
+        is_past = rule is None
+        if rule is None:
+            if not covering or knob not in OF_CONVERSATIONS:
+                return None
+            rule = covering[0]
         drawn = self._draw(rule, run_id, pin.site.site_id)
         return Order(
             knob=rule.knob,
@@ -159,6 +194,9 @@ class Steering:
             rule_id=rule.rule_id,
             pin=pin,
             values=tuple(caps.clamp(rule.knob, arm.value) for arm in rule.arms if not arm.is_incumbent),
+            seen=_recorded(rule, seen),
+            rules=tuple(rule.rule_id for rule in covering),
+            is_past=is_past,
         )
 
     def _draw(self, rule: Rule, run_id: str, site_id: str) -> Drawn:
@@ -174,6 +212,11 @@ class Steering:
             if len(self._sticky) > MAX_STICKY:
                 self._sticky.popitem(last=False)
         return drawn
+
+
+def _recorded(rule: Rule, seen: Seen | None) -> dict[str, Any] | None:
+    """What a decision says of the state that its rule looked at."""
+    return None if rule.when is None or seen is None else seen._asdict()
 
 
 def _pin(knob: str, site: Site, hint: Hint | None) -> Pin:

@@ -21,6 +21,7 @@ from .exchange import ExchangeBuilder
 from .guard import guarded
 from .handover import connect
 from .include_usage import UsageOption
+from .progress import Progress
 from .records import Decision, Harness, Process, Record, RunEnd, RunStart, Site
 from .redact import redact
 from .settings import Settings
@@ -95,6 +96,7 @@ class Tracer:
         )
         self.sites = SiteFinder(self.spool.write, self.process.cwd, settings.user_packages)
         self._run_id = new_id()
+        self._progress = Progress(self._run_id, self.process.service)
         self._parent_run_id = parent_run_id
         self._is_child = is_child
         self._run_open = False
@@ -116,6 +118,12 @@ class Tracer:
     def present_run_id(self) -> str:
         """The same, without opening anything: a value is needed before it is known whether there will be a call."""
         return context.run_here() or self._run_id
+
+    def progress(self) -> Progress | None:
+        """What the run that the calling code belongs to has come to; None where this process has not seen it begin."""
+        run_id = context.run_here()
+        known = self._progress if run_id is None else context.scope.get().progress
+        return known if known is not None and known.run_id == (run_id or self._run_id) else None
 
     def start_run(self, run: RunStart) -> None:
         """Record an explicit run."""
