@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import pytest
 
-from trimtab_tracer import progress as module
 from trimtab_tracer.policy_rules import Seen
 from trimtab_tracer.progress import Progress, context_of
 from trimtab_tracer.records import Attempt
@@ -65,7 +64,7 @@ def test_a_forked_child_goes_on_although_a_thread_was_counting() -> None:
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with module._lock:
+        with Progress.lock:
             held.set()
             release.wait(20)
 

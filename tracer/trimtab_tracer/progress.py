@@ -14,12 +14,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from .policy_rules import Seen
-
-_lock = threading.RLock()
-"""For all runs: held for an addition. Reentrant, because a signal handler may call a model, too."""
 
 
 class Progress:
@@ -30,6 +27,9 @@ class Progress:
         name: As it was declared.
         context: What it was declared with, as text; its task under ``task``.
     """
+
+    lock: ClassVar[threading.RLock] = threading.RLock()
+    """Of all runs: held for an addition. Reentrant, because a signal handler may call a model, too."""
 
     __slots__ = ("_calls", "_previous_failed", "_tokens", "context", "name", "run_id")
 
@@ -43,12 +43,12 @@ class Progress:
 
     def seen(self) -> Seen:
         """The run so far."""
-        with _lock:
+        with self.lock:
             return Seen(self._calls, self._tokens, self._previous_failed)
 
     def began_call(self) -> None:
         """An LLM call begins; what an SDK sends again is no other call."""
-        with _lock:
+        with self.lock:
             self._calls += 1
 
     def ended(self, has_failed: bool, tokens: Callable[[], int] | None = None) -> None:
@@ -59,13 +59,13 @@ class Progress:
             tokens: Counts its tokens; None while nobody asks for them.
         """
         spent = None if tokens is None else tokens()
-        with _lock:
+        with self.lock:
             self._previous_failed = has_failed
             self._tokens = None if spent is None or self._tokens is None else self._tokens + spent
 
     def tool_ended(self, has_failed: bool) -> None:
         """A tool has ended; it has no tokens."""
-        with _lock:
+        with self.lock:
             self._previous_failed = has_failed
 
 
@@ -89,8 +89,7 @@ def as_text(value: Any) -> str:
 
 def _after_fork() -> None:
     """In a forked child: another thread of the parent may have held it."""
-    global _lock
-    _lock = threading.RLock()
+    Progress.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

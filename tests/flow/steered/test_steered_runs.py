@@ -22,7 +22,7 @@ def chat(client: Any, content: str, model: str = "own", **more: Any) -> str:
 
 
 def test_declared_runs_are_told_apart(agent: Any) -> None:
-    """Attributes, task and name of the innermost run decide; outside of it, and for other runs, the code's model holds."""
+    """Attributes, task and name of the innermost run decide; elsewhere the code's model holds."""
     provider = agent.provider({"text": "ok"})
     by_task = {"knob": "model", "value": "task", "match": {"context": {"task": "t-9"}}}
     by_name = {"knob": "model", "value": "named", "match": {"name": "digest"}}
@@ -57,7 +57,7 @@ def test_steps_of_a_run_are_counted(agent: Any) -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_failed_steps_are_seen(agent: Any, is_async: bool) -> None:
-    """After a failed call or tool the rule holds, after one that went well it does not; also where tasks do the work."""
+    """After a failed call or tool the rule holds, after one that went well it does not; also in a thread."""
     provider = agent.provider({"model": "bad", "fault": {"status": 400}}, {"text": "ok"})
     agent.obey({"knob": "max_tokens", "value": 77, "when": {"previous_failed": True}})
 
