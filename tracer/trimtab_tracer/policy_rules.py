@@ -1,8 +1,8 @@
 """Rules of a policy: which one is for a call, and what it gives a run. Sans-IO.
 
 In: a call's sites, service and model; what its run was declared as and has come to (:class:`InRun`); a run's id. Out:
-the one :class:`Rule` that holds, and :func:`draw`, its value with the probability it had. A module of its own because this much runs at every call of an agent, while the document
-(:mod:`.policy`) is read once; it trusts what it is given.
+the one :class:`Rule` that holds, and :func:`draw`, its value with the probability it had. A module of its own because
+this much runs at every call of an agent, while the document (:mod:`.policy`) is read once; it trusts what it is given.
 """
 
 from __future__ import annotations
