@@ -10,6 +10,7 @@ Should steering fail, the call goes out as the agent made it, and is captured.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from . import context
@@ -26,11 +27,20 @@ from .wire import formats, usage
 
 
 @guarded()
-def begin(tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerable: bool = True) -> Capture | None:
+def begin(
+    tracer: Tracer,
+    client: Any,
+    request: Any,
+    stream: bool,
+    *,
+    is_steerable: bool = True,
+    sent_with: Mapping[str, Any] | None = None,
+) -> Capture | None:
     """Start to capture ``request``, or None where it is no LLM call or lies within another one.
 
     Where a policy orders something for the call, what goes out is the capture's request instead of ``request``; not so
-    where the request is no ``is_steerable`` one, but a view that can't be sent.
+    where the request is no ``is_steerable`` one, but a view that can't be sent. ``sent_with`` is what else ``send`` was
+    called with.
     """
     if context.in_send.get():
         return None
@@ -46,7 +56,10 @@ def begin(tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerab
     hint = stainless.hint_for(request)
     steered = None
     if is_steerable and (tracer.steering.policy() is not None or (hint is not None and hint.plan is not None)):
-        steered = _steered(tracer, site, Asked(tracer.run_id(), client, request, fmt.api, body, model, hint))
+        asked = Asked(
+            tracer.run_id(), client, request, fmt.api, body, model, hint, site.site_id, stream, sent_with or {}
+        )
+        steered = _steered(tracer, site, asked)
     sending = steered.sending if steered is not None else Sending(request, body, model)
     if tracer.usage_option is not None and is_steerable and stream:
         sending = tracer.usage_option.ask(fmt, sending)

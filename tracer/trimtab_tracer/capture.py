@@ -18,13 +18,14 @@ from typing import Any
 from . import context
 from .caught import Caught, decode
 from .conversations import response_id_in, response_key
-from .decisions import Hint
+from .decisions import Hint, obeyed
+from .detours import Detour
 from .digests import digest
 from .guard import guarded
 from .headers import picked
 from .otel_context import current_span_ids
 from .progress import Progress
-from .records import Attempt, Site
+from .records import Attempt, CallDecisions, Site
 from .redact import redact_name, redact_url
 from .resending import Resending, Sending, sdk_retry_of
 from .retries import retry_after
@@ -81,7 +82,8 @@ class Capture:
         self.steered = steered
         self.resending: Resending | None = steered.resending if steered is not None else None
         # More than one request of the call may be ours to send.
-        self.may_go_again = self.resending is not None or sending.plain is not None
+        self.detour: Detour | None = steered.detour if steered is not None else None
+        self.may_go_again = self.resending is not None or sending.plain is not None or self.detour is not None
         self.method: str = request.method
         self.host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
         self.path = redact_url(request.url.path)
@@ -142,8 +144,8 @@ class Capture:
 
     def answered(self) -> None:
         """Nothing of the call is sent again: let go of what that would need, for a stream may be read for long."""
-        self.resending = None
-        self.steered = replace(self.steered, resending=None) if self.steered is not None else None
+        self.resending = self.detour = None
+        self.steered = replace(self.steered, resending=None, detour=None) if self.steered is not None else None
 
     def next(self, sending: Sending) -> Capture:
         """The call's next attempt, which our retry loop makes."""
@@ -236,6 +238,15 @@ class Capture:
             self._note_conversation(self.steered)
         # The response may live long, and an exception holds the frames that hold us.
         self._chunks, self._error, self._headers, self.body, self.hint = [], None, None, None, None
+
+    @guarded()
+    def note_verdict(self, detour: Detour) -> None:
+        """Record the decision to escalate, which was made before, with what came of it."""
+        if detour.escalation is not None and detour.verdict is not None:
+            order = replace(detour.escalation.order, verdict=detour.verdict)
+            detour.escalation = None
+            choices = obeyed((), (order,))
+            self.tracer.write(CallDecisions(self.call_id, self.run_id, self.site.site_id, self.ts_ns, choices))
 
     @guarded()
     def _note_progress(self, attempt: Attempt) -> None:

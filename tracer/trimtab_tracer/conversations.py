@@ -128,7 +128,7 @@ class Conversations:
     """What a policy gave each conversation when it began. Thread-safe, also where a signal handler interrupts."""
 
     def __init__(self) -> None:
-        self._began: OrderedDict[tuple[str, str, str], Order | None] = OrderedDict()
+        self._began: OrderedDict[tuple[str, str | None, str], Order | None] = OrderedDict()
         self._lock = threading.RLock()
 
     def remember(self, run_id: str, order: Order, keys: tuple[str, ...]) -> None:

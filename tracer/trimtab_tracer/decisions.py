@@ -58,8 +58,8 @@ class Order:
     propensity: float
     source: str
     """``human`` or ``experiment``."""
-    policy_version: int
-    rule_id: str
+    policy_version: int | None
+    rule_id: str | None
     pin: Pin
     """Where the knob was chosen."""
     values: tuple[Any, ...] = ()

@@ -147,6 +147,7 @@ class Policy:
     """Knobs that active rules are about."""
     counts_tokens: bool = field(init=False, repr=False, compare=False)
     """Whether an active rule asks for the tokens of a run."""
+    _conditional: frozenset[str] = field(init=False, repr=False, compare=False)
     _by_knob: dict[str, tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -157,6 +158,7 @@ class Policy:
         object.__setattr__(self, "_by_knob", {knob: tuple(rules) for knob, rules in by_knob.items()})
         object.__setattr__(self, "knobs", frozenset(by_knob))
         limits = [(rule.when.min_tokens, rule.when.max_tokens) for rule in active if rule.when is not None]
+        object.__setattr__(self, "_conditional", frozenset(rule.knob for rule in active if rule.when is not None))
         object.__setattr__(self, "counts_tokens", any(limit != (None, None) for limit in limits))
 
     def holds_at(self, now_ns: int) -> bool:
@@ -197,7 +199,7 @@ class Policy:
 
     def has_conditions(self, knobs: Collection[str]) -> bool:
         """Whether an active rule for one of ``knobs`` has a condition."""
-        return any(rule.when is not None for knob in knobs for rule in self._by_knob.get(knob, ()))
+        return not self._conditional.isdisjoint(knobs)
 
 
 NONE = Policy(version=0, issued_ns=0, lifetime_s=0)

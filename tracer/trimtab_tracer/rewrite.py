@@ -155,6 +155,13 @@ def timeouts(given: dict[str, float | None], limit_s: float) -> dict[str, float 
     }
 
 
+def readdressed(request: Any, url: Any, headers: dict[str, str]) -> Any:
+    """A new request like ``request`` that goes elsewhere, with none but these headers."""
+    extensions = {key: value for key, value in request.extensions.items() if key != "sni_hostname"}
+    headers = {name: value for name, value in headers.items() if name != "transfer-encoding"}
+    return type(request)(request.method, url, headers=headers, extensions=extensions, content=request.content)
+
+
 def remade(
     request: Any,
     *,

@@ -281,10 +281,15 @@ def _named_other(text: str, asked: RequestFacts, calls: tuple[ToolCall, ...]) ->
     return (named[0], calls[0].name) if named else None
 
 
+def is_refusal(text: str) -> bool:
+    """Whether an answer opens with the words of a refusal."""
+    return _REFUSAL.match(text) is not None
+
+
 def _of_final(raw: bytes | bytearray, asked: RequestFacts, said: ResponseFacts) -> dict[str, Any]:
     found: dict[str, Any] = {}
     text = said.text[:MAX_TEXT]
-    if len(said.text) < MAX_TEXT and said.finish_reason == "stop" and _REFUSAL.match(text):
+    if len(said.text) < MAX_TEXT and said.finish_reason == "stop" and is_refusal(text):
         found["refused"] = True
     if not asked.tools_offered and not asked.tool_answers:
         return found

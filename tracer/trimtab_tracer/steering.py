@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from .caps import Guardrails
 from .conversations import Conversations
 from .decisions import LOOP_KNOBS, Hint, Order, Pin, Plan
+from .detours import LeftAlone
 from .extras import Extras, TokenMeter
 from .guard import guarded
 from .policy import STEERABLE, Drawn, Policy, Rule, Seen, draw
@@ -32,11 +33,11 @@ log = logging.getLogger("trimtab")
 MAX_STICKY = 10_000
 """Draws remembered; the oldest are drawn again, with the same result unless the rule has changed since."""
 
-COSTLY = ("model", "max_tokens", "fallback")
+COSTLY = ("model", "max_tokens", "fallback", "reasoning_effort", "prompt_cache", "endpoint", "escalate")
 """Knobs that may make a call dearer."""
 
 
-OF_CONVERSATIONS = ("model",)
+OF_CONVERSATIONS = ("model", "endpoint")
 """Knobs that keep their value within a conversation."""
 
 
@@ -70,9 +71,12 @@ class Steering:
         self._lock = threading.RLock()  # a signal handler may call a model, too
         self._waiting = 0
         self._has_said_spent = False
+        self._said_unusable: set[str] = set()
         self.extras = Extras()
         self.tokens = TokenMeter()
         self.conversations = Conversations()
+        self.left_alone = LeftAlone()
+        self.endpoints = {endpoint.name: endpoint for endpoint in settings.endpoints}
 
     def policy(self) -> Policy | None:
         """The policy in force, if any of its rules is active."""
@@ -151,6 +155,12 @@ class Steering:
             )
         self._has_said_spent = is_spent
         return is_spent
+
+    def say_unusable(self, endpoint: str, why: str) -> None:
+        """Say once of an endpoint that a policy names why it can't be used."""
+        if endpoint not in self._said_unusable:
+            self._said_unusable.add(endpoint[:64])
+            log.warning("The policy sends calls to the endpoint %r: %s; they go to the code's own.", endpoint, why)
 
     def begin_waiting(self, caps: Guardrails) -> bool:
         """Take a place among the calls that wait in a loop of ours; False where all are taken."""
