@@ -68,6 +68,7 @@ class Steering:
         self._service = settings.service
         self._caps = settings.caps
         self._sticky: OrderedDict[tuple[str, str, str], Drawn] = OrderedDict()
+        self._knob_rules: dict[tuple[str, str, str], tuple[Policy, tuple[Rule, ...]]] = {}
         self._lock = threading.RLock()  # a signal handler may call a model, too
         self._waiting = 0
         self._has_said_spent = False
@@ -122,18 +123,29 @@ class Steering:
                 orders.append(_no_dearer(order, hint) if is_spent else order)
         return Plan(tuple(orders), caps) if orders else None
 
-    def knob(self, name: str, site: Site, run_id: str, run: InRun | None = None) -> Setting | None:
-        """What the declared knob ``name``, read at ``site``, is set to; None where no rule is about it."""
-        policy = self.policy()
+    def knob(self, name: str, site: Site, run_id: str, run: InRun | None, policy: Policy | None) -> Setting | None:
+        """What ``policy`` sets the declared knob ``name`` to, read at ``site``; None where no rule is about it."""
         if policy is None or name not in policy.knobs:
             return None
         seen = run.seen() if run is not None and policy.has_conditions((name,)) else None
-        rule = policy.rule(name, (site.site_id,), self._service, None, run, seen)
+        covering = self._covering(policy, name, site, run_id, run)
+        rule = next((rule for rule in covering if rule.when is None or rule.when.holds(seen)), None)
         if rule is None:
             return None
         drawn = self._draw(rule, run_id, site.site_id)
         by = rule.source, policy.version, rule.rule_id
         return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, *by, _recorded(rule, seen))
+
+    def _covering(self, policy: Policy, name: str, site: Site, run_id: str, run: InRun | None) -> tuple[Rule, ...]:
+        """The rules for a declared knob at a line of one run, which are the same for as long as the policy is."""
+        key = (name, site.site_id, run_id)
+        known = self._knob_rules.get(key)
+        if known is None or known[0] is not policy:
+            if len(self._knob_rules) >= MAX_STICKY:
+                self._knob_rules.clear()
+            found = tuple(policy.covering(name, (site.site_id,), self._service, None, run))
+            known = self._knob_rules[key] = policy, found
+        return known[1]
 
     def holds(self, plan: Plan) -> bool:
         """Whether what ``plan`` orders about retries is still wanted: neither frozen nor over nor taken back."""

@@ -21,6 +21,7 @@ from .exchange import ExchangeBuilder
 from .guard import guarded
 from .handover import connect
 from .include_usage import UsageOption
+from .knob_reads import KnobReads
 from .progress import Progress
 from .records import Decision, Harness, Process, Record, RunEnd, RunStart, Site
 from .redact import redact
@@ -103,6 +104,7 @@ class Tracer:
         self._explicit_runs = 0
         self._sticky: set[str] = set()
         self._standing: dict[tuple[str, str], Standing] = {}
+        self.knob_reads = KnobReads()
         self._harness: str | None = settings.harness
         self._is_described = False
 
