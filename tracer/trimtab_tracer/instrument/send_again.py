@@ -173,9 +173,9 @@ def _asked(check: Check) -> str:
 
 async def _aasked(check: Check) -> str:
     """The same; what the agent's own checks take, the event loop does not."""
-    if not verifiers.has_own(check.names):
-        return _asked(check)
     try:
+        if not verifiers.has_own(check.names):
+            return _asked(check)
         import anyio.to_thread
 
         return await anyio.to_thread.run_sync(_asked, check, abandon_on_cancel=True)
