@@ -24,7 +24,7 @@ def settings() -> str:
     from trimtab_tracer.settings import TABLE
 
     shown = {"home": "`.trimtab` here", "service": "the script's name"}
-    shown |= dict.fromkeys(("prices", "user_packages", "fallback_models"), "none")
+    shown |= dict.fromkeys(("prices", "user_packages", "fallback_models", "endpoints"), "none")
     lines = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     for row in TABLE:
         plain = {None: "none", True: "`1`", False: "`0`"}

@@ -23,6 +23,7 @@ SCENARIO: dict[str, Any] = {
     "rules": [
         {"model": "refuses*", "fault": {"status": 429, "retry_after_ms": 1}},
         {"model": "breaks", "words": 9, "fault": {"kind": "drop_mid_stream", "after_chunks": 3}},
+        {"model": "picky", "body": '"temperature":0.5', "fault": {"status": 400, "message": "no such temperature"}},
         {"model": "strange", "fault": {"status": 400, "message": "what?"}},
         {"text": "Hello to you."},
     ]
@@ -88,6 +89,9 @@ WRAPPERS = {
     "__init__.py:run",
     "__init__.py:uninstrument",
     "knobs.py:read",
+    "verifiers.py:register",
+    "verifiers.py:register.<locals>.add",
+    "verifiers.py:Verifiers.add",
     "runs.py:Run.__aenter__",
     "runs.py:Run.__aexit__",
     "runs.py:Run.__enter__",
@@ -123,6 +127,7 @@ AT_THE_END = (
 
 FILES = {
     *("aiohttp_client.py", "calls.py", "capture.py", "demands.py", "evaluators.py", "exchange.py", "exchanges.py"),
+    *("body_knobs.py", "detours.py", "endpoints.py", "knob_reads.py", "progress.py", "verifiers.py"),
     *("extras.py", "memory.py", "sagas.py", "signals.py"),
     *("http_span_recorder.py", "include_usage.py", "lm15.py", "process_exit.py", "propagation.py", "resending.py"),
     *("retries.py", "rewrite.py", "send_again.py", "sites.py", "spool.py", "stainless.py", "steered.py", "steering.py"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import trimtab
+from trimtab_tracer.instrument.switch import switch
 from trimtab_tracer.records import Decision, RunStart, Site
 
 Recorded = Callable[[type], list[Any]]
@@ -85,6 +86,18 @@ def publish(home: Path, *rules: dict[str, Any], **fields: Any) -> None:
     file = home / "policy.json"
     file.write_text(json.dumps(document))
     file.chmod(0o600)
+
+
+def obey(home: Path, *rules: dict[str, Any], version: int) -> None:
+    """Publish it and go on when it is obeyed."""
+    publish(home, *rules, version=version)
+    until = time.monotonic() + 20
+    while (tracer := switch.active()) is not None and time.monotonic() < until:
+        policy = tracer.steering.policy()
+        if policy is not None and policy.version == version:
+            return
+        time.sleep(0.01)
+    raise AssertionError("not obeyed")
 
 
 @pytest.fixture
@@ -187,3 +200,73 @@ def test_choices_on_record_are_json_without_secrets(recorded: Recorded) -> None:
         trimtab.knob("mode", "a", choices=["a", ("b", 1), object(), secret, None])
     (decision,) = recorded(Decision)
     assert ("a", ["b", 1], None) == decision.choices
+
+
+def test_reading_again_is_seen_anew_where_something_changed(home: Path, recorded: Recorded) -> None:
+    """Another default, other choices and another policy count at once, on the same line and in the same run."""
+    publish(home, {"knob": "k", "value": 10})
+
+    def read(default: Any, choices: Any) -> Any:
+        return trimtab.knob("k", default, choices=choices)
+
+    asked: list[tuple[Any, Any]] = [(5, [5, 10]), (5, [5, 10]), (6, [6, 10]), (5, [10, 5]), (5, (5, 7)), (5, None)]
+    with trimtab.run("r"):
+        assert [10, 10, 10, 10, 5, 5] == [read(*each) for each in asked]
+        obey(home, {"knob": "k", "value": 7}, version=2)
+        assert [5, 7] == [read(5, [5, 10]), read(5, (5, 7))]
+    found = [(d.value, d.source) for d in recorded(Decision)]
+    assert [(10, "human"), (5, "default"), (7, "human")] == found
+
+
+def test_runs_and_their_state_decide(home: Path, recorded: Recorded) -> None:
+    """Attributes of the run and what happened in it are looked at; each value is recorded once, with what was seen."""
+
+    @trimtab.tool
+    def break_down() -> None:
+        raise ValueError("no")
+
+    gold = {"match": {"context": {"tier": "gold"}}}
+    publish(
+        home,
+        {"knob": "depth", "value": 3, **gold},
+        {"knob": "depth", "value": 9, **gold, "when": {"previous_failed": True}},
+    )
+    values = []
+    for tier in ("gold", "tin"):
+        with trimtab.run("r", tier=tier):
+            for _ in range(3):
+                values += [trimtab.knob("depth", 1, choices=[1, 3, 9]) for _ in range(2)]
+                with pytest.raises(ValueError, match="no"):
+                    break_down()
+    assert [3, 3, 9, 9, 9, 9, *[1] * 6] == values
+    found = [(d.value, d.rule_id, d.seen) for d in recorded(Decision)]
+    seen = {"calls": 0, "tokens": 0, "previous_failed": True}
+    assert [(3, "r0", None), (9, "r1", seen), (1, None, None)] == found
+
+
+def test_many_rules_cost_no_more_than_one(home: Path) -> None:
+    """Reading a knob again takes about as long under hundreds of rules as under none, and microseconds."""
+    arms = [{"value": 3, "weight": 0.5}, {"value": 5, "weight": 0.5}]
+    about = {"knob": "top_k", "source": "experiment", "arms": arms}
+    table = {("top_k", n): n for n in range(500)}
+
+    def fastest(read: Callable[[], Any]) -> float:
+        taken = []
+        for _ in range(20):
+            started = time.perf_counter()
+            for _ in range(200):
+                read()
+            taken.append(time.perf_counter() - started)
+        return min(taken)
+
+    def knob() -> int:
+        return trimtab.knob("top_k", 5, choices=[3, 5, 10])
+
+    times = []
+    for version, n in ((1, 0), (2, 400)):
+        obey(home, *({**about, "match": {"context": {"tier": str(i)}}} for i in range(n)), about, version=version)
+        with trimtab.run("r", tier="399"):
+            knob()
+            times.append(fastest(knob))
+    assert times[1] < 3 * times[0]
+    assert times[1] < 300 * fastest(lambda: table["top_k", 5])

@@ -25,6 +25,7 @@ from trimtab_tracer.policy import (
     Match,
     Policy,
     Rule,
+    When,
     draw,
     parse,
     read_rule,
@@ -113,7 +114,33 @@ def test_a_policy_writes_the_document_it_is_read_from() -> None:
     assert policy == parse(dump(to_document(policy)), NOW_NS)
 
 
+def test_rules_about_runs_come_back_as_they_were() -> None:
+    """Attributes of a run, its name and conditions are read and written; a rule without any says nothing of them."""
+    when = {"previous_failed": True, "min_step": 2, "max_tokens": 9000}
+    about = {**FIXED, "match": {"name": "triage", "context": {"tier": "gold", "size": "3"}}, "when": when}
+    policy = parse(changed(("rules", 0), about), NOW_NS)
+    match, read = policy.rules[0].match, policy.rules[0].when
+    assert Match(name="triage", context=(("size", "3"), ("tier", "gold"))) == match
+    assert When(previous_failed=True, min_step=2, max_tokens=9000) == read
+    written = to_document(policy)
+    assert policy == parse(dump(written), NOW_NS)
+    assert {"site": None, "service": None, "model": None, **about["match"]} == written["rules"][0]["match"]
+    assert when == written["rules"][0]["when"]
+    assert ({"site", "service", "model"}, False) == (set(written["rules"][1]["match"]), "when" in written["rules"][1])
+
+
 REFUSED = {
+    changed(("rules", 0, "match"), {"context": {}}): "rules[0].match.context is an object of 0",
+    changed(("rules", 0, "match"), {"context": {str(n): "x" for n in range(9)}}): "an object of 9, expected",
+    changed(("rules", 0, "match"), {"context": {"tier": 3}}): "rules[0].match.context.tier is 3, expected a text",
+    changed(("rules", 0, "match"), {"context": {"tier": "a\n"}}): "rules[0].match.context.tier is",
+    changed(("rules", 0, "match"), {"context": {"at": "https://a.example"}}): "something with an address in it",
+    changed(("rules", 0, "match"), {"name": ""}): 'rules[0].match.name is ""',
+    changed(("rules", 0, "when"), {}): "rules[0].when is an empty object",
+    changed(("rules", 0, "when"), {"step": 1}): "rules[0].when has the unknown key",
+    changed(("rules", 0, "when"), {"min_step": -1}): "rules[0].when.min_step is -1",
+    changed(("rules", 0, "when"), {"previous_failed": 1}): "rules[0].when.previous_failed is 1, expected true or false",
+    changed(("rules", 0, "when"), {"min_step": 3, "max_step": 2}): "rules[0].when.min_step is 3, expected at most max",
     b"": "the document is no JSON at line 1, column 1",
     b"[1]": "the document is a list of 1, expected a JSON object",
     b"\xff{}": "no UTF-8 at byte 0",

@@ -284,11 +284,11 @@ def test_same_words_with_two_models_are_told_by_the_rest() -> None:
     """Two agents asked alike are told apart by their systems; where these change, too, neither's model is guessed."""
     known = Conversations()
     known.remember("run", order("a"), ("whole:1", "user:x"))
-    assert order("a") == known.began_with("run", "rule", ("whole:9", "user:x"))
+    assert order("a") == known.began_with("run", ("rule",), ("whole:9", "user:x"))
     known.remember("run", order("b"), ("whole:2", "user:x"))
-    assert order("a") == known.began_with("run", "rule", ("whole:1", "user:x"))
+    assert order("a") == known.began_with("run", ("rule",), ("whole:1", "user:x"))
     assert [None, None, None] == [
-        known.began_with(run, rule, ("whole:9", "user:x"))
+        known.began_with(run, (rule,), ("whole:9", "user:x"))
         for run, rule in (("run", "rule"), ("other", "rule"), ("run", "other"))
     ]
 
@@ -299,9 +299,11 @@ def test_memory_of_conversations_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     known = Conversations()
     for n in range(3):
         known.remember("run", order("a"), (f"whole:{n}",))
-    known.began_with("run", "rule", ("whole:0",))
+    known.began_with("run", ("rule",), ("whole:0",))
     known.remember("run", order("a"), ("whole:3",))
-    assert [True, False, True, True] == [known.began_with("run", "rule", (f"whole:{n}",)) is not None for n in range(4)]
+    assert [True, False, True, True] == [
+        known.began_with("run", ("rule",), (f"whole:{n}",)) is not None for n in range(4)
+    ]
 
 
 def test_id_of_a_kept_response_is_found_in_its_first_bytes() -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("nowhere")
 def test_the_table_is_the_dataclass() -> None:
     """Every field is a row with its own variable and a sentence; only tables of a settings file have no variable."""
     assert [f.name for f in fields(Settings)] == [row.name for row in TABLE]
-    assert [row.name for row in TABLE if row.env is None] == ["prices", "explain"]
+    assert [row.name for row in TABLE if row.env is None] == ["prices", "endpoints", "explain"]
     assert all(row.env == f"TRIMTAB_{row.name.upper()}" for row in TABLE if row.env)
     assert all(row.sentence.endswith(".") for row in TABLE)
 

@@ -10,6 +10,7 @@ Should steering fail, the call goes out as the agent made it, and is captured.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,11 +29,20 @@ from .wire import formats, usage
 
 
 @guarded()
-def begin(tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerable: bool = True) -> Capture | None:
+def begin(
+    tracer: Tracer,
+    client: Any,
+    request: Any,
+    stream: bool,
+    *,
+    is_steerable: bool = True,
+    sent_with: Mapping[str, Any] | None = None,
+) -> Capture | None:
     """Start to capture ``request``, or None where it is no LLM call or lies within another one.
 
     Where a policy orders something for the call, what goes out is the capture's request instead of ``request``; not so
-    where the request is no ``is_steerable`` one, but a view that can't be sent.
+    where the request is no ``is_steerable`` one, but a view that can't be sent. ``sent_with`` is what else ``send`` was
+    called with.
     """
     if context.in_send.get():
         return None
@@ -50,7 +60,10 @@ def begin(tracer: Tracer, client: Any, request: Any, stream: bool, *, is_steerab
         hint = replace(hint, held=held)
     steered = None
     if is_steerable and (tracer.steering.policy() is not None or (hint is not None and hint.plan is not None)):
-        steered = _steered(tracer, site, Asked(tracer.run_id(), client, request, fmt.api, body, model, hint))
+        asked = Asked(
+            tracer.run_id(), client, request, fmt.api, body, model, hint, site.site_id, stream, sent_with or {}
+        )
+        steered = _steered(tracer, site, asked)
     sending = steered.sending if steered is not None else Sending(request, body, model)
     if tracer.usage_option is not None and is_steerable and stream:
         sending = tracer.usage_option.ask(fmt, sending)
@@ -71,7 +84,7 @@ def _plan(tracer: Tracer, site: Site, call: Asked) -> Plan | None:
     if retry:
         last = context.continued(retry, digest(call.body) if call.body is not None else None)
         return last.plan if last is not None else None
-    plan = tracer.steering.plan(site, call.hint, call.model, call.run_id)
+    plan = tracer.steering.plan(site, call.hint, call.model, call.run_id, tracer.progress())
     # An SDK that was not asked beforehand sends failed requests again by itself: one loop is enough.
     return plan.without_loop() if plan is not None and SDK_HEADER in call.request.headers else plan
 

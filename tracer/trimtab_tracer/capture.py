@@ -12,18 +12,21 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from . import context
 from .caught import Caught, decode
 from .conversations import response_id_in, response_key
-from .decisions import Hint
+from .decisions import Hint, obeyed
 from .delivery import Delivery, Trip
+from .detours import Detour
 from .digests import digest
 from .guard import guarded
 from .headers import picked
 from .otel_context import current_span_ids
-from .records import Attempt, Site
+from .progress import Progress
+from .records import Attempt, CallDecisions, Site
 from .redact import redact_name, redact_url
 from .resending import Resending, Sending, sdk_retry_of
 from .retries import retry_after
@@ -32,6 +35,7 @@ from .segments import encode
 from .steered import Steered
 from .tracer import Tracer, message_of, new_id, type_name
 from .wire import formats, sse, usage
+from .writer import tokens_of
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Response bytes kept for parsing; of a longer body only the end is kept, which holds the usage."""
@@ -82,8 +86,14 @@ class Capture:
         self.delivery: Delivery | None = steered.delivery if steered is not None else None
         self.trip: Trip | None = None
         self.socket: Any = None
+        self.detour: Detour | None = steered.detour if steered is not None else None
         # More than one request of the call may be ours to send, or it is ours when it is sent.
-        self.is_ours = self.resending is not None or self.delivery is not None or sending.plain is not None
+        self.is_ours = (
+            self.resending is not None
+            or self.delivery is not None
+            or sending.plain is not None
+            or self.detour is not None
+        )
         self.method: str = request.method
         self.host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
         self.path = redact_url(request.url.path)
@@ -93,6 +103,7 @@ class Capture:
         self._extensions = request.extensions  # httpx fills in the client's timeout while it sends
         self.hint = hint
         self.run_id: str = tracer.run_id() if before is None else before.run_id
+        self.progress: Progress | None = tracer.progress() if before is None else before.progress
         self.call_id: str
         self.number: int
         self.after_call_id, self.is_branch = context.last_call() if before is None else (None, False)
@@ -127,6 +138,8 @@ class Capture:
         else:
             # A retry whose first attempt was made out of sight keeps its number.
             call_id, number = new_id(), (self.sdk_retry or 0) + 1
+            if self.progress is not None:
+                self.progress.began_call()
         self.sdk_count: int = (self.sdk_retry or 0) if before is None else before.sdk_count
         spawned = context.scope.get().spawned
         context.last_attempt.set(context.LastAttempt(call_id, asked, number, plan, spawned, self.sdk_count))
@@ -142,8 +155,8 @@ class Capture:
 
     def answered(self) -> None:
         """Nothing of the call is sent again: let go of what that would need, for a stream may be read for long."""
-        self.resending = None
-        self.steered = replace(self.steered, resending=None) if self.steered is not None else None
+        self.resending = self.detour = None
+        self.steered = replace(self.steered, resending=None, detour=None) if self.steered is not None else None
 
     def next(self, sending: Sending) -> Capture:
         """The call's next attempt, which we make."""
@@ -249,10 +262,27 @@ class Capture:
         line = encode(attempt)
         self.tracer.write(attempt, line)
         self.tracer.writer.submit(self._caught(attempt, line))
+        self._note_progress(attempt)
         if self.steered is not None:
             self._note_conversation(self.steered)
         # The response may live long, and an exception holds the frames that hold us.
         self._chunks, self._error, self._headers, self.body, self.hint, self.socket = [], None, None, None, None, None
+
+    @guarded()
+    def note_verdict(self, detour: Detour) -> None:
+        """Record the decision to escalate, which was made before, with what came of it."""
+        if detour.escalation is not None and detour.verdict is not None:
+            order = replace(detour.escalation.order, verdict=detour.verdict)
+            detour.escalation = None
+            choices = obeyed((), (order,))
+            self.tracer.write(CallDecisions(self.call_id, self.run_id, self.site.site_id, self.ts_ns, choices))
+
+    @guarded()
+    def _note_progress(self, attempt: Attempt) -> None:
+        if self.progress is not None:
+            has_failed = attempt.end == "error" or (attempt.http_status or 0) >= 400
+            counts = self.tracer.steering.counts_tokens
+            self.progress.ended(has_failed, partial(tokens_of, attempt) if counts else None)
 
     @guarded()
     def _note_conversation(self, steered: Steered) -> None:

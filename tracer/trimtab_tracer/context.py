@@ -20,6 +20,7 @@ from .shapes import value_class
 
 if TYPE_CHECKING:
     from .executions import Execution
+    from .progress import Progress
     from .sagas import Saga
 
 
@@ -74,6 +75,8 @@ class Scope:
     """The tool execution that the code is part of."""
     saga: Saga | None = None
     """What is known of the innermost run's side effects; None where no run around undoes any."""
+    progress: Progress | None = None
+    """What the innermost explicit run has come to."""
 
 
 class LastAttempt(NamedTuple):

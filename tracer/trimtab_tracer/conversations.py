@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 from .decisions import Order
@@ -127,7 +128,7 @@ class Conversations:
     """What a policy gave each conversation when it began. Thread-safe, also where a signal handler interrupts."""
 
     def __init__(self) -> None:
-        self._began: OrderedDict[tuple[str, str, str], Order | None] = OrderedDict()
+        self._began: OrderedDict[tuple[str, str | None, str], Order | None] = OrderedDict()
         self._lock = threading.RLock()
 
     def remember(self, run_id: str, order: Order, keys: tuple[str, ...]) -> None:
@@ -143,13 +144,13 @@ class Conversations:
             while len(self._began) > MAX_KEPT:
                 self._began.popitem(last=False)
 
-    def began_with(self, run_id: str, rule_id: str, keys: tuple[str, ...]) -> Order | None:
-        """What this rule gave the conversation at its beginning; None where that is not known."""
+    def began_with(self, run_id: str, rules: Iterable[str], keys: tuple[str, ...]) -> Order | None:
+        """What one of these rules gave the conversation at its beginning; None where that is not known."""
         with self._lock:
-            for key in keys:
-                order = self._began.get((run_id, rule_id, key))
+            for known in ((run_id, rule_id, key) for rule_id in rules for key in keys):
+                order = self._began.get(known)
                 if order is not None:
-                    self._began.move_to_end((run_id, rule_id, key))
+                    self._began.move_to_end(known)
                     return order
         return None
 

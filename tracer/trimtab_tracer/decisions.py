@@ -59,12 +59,20 @@ class Order:
     propensity: float
     source: str
     """``human`` or ``experiment``."""
-    policy_version: int
-    rule_id: str
+    policy_version: int | None
+    rule_id: str | None
     pin: Pin
     """Where the knob was chosen."""
     values: tuple[Any, ...] = ()
     """All that the rule may give, cut down to the caps: a call that could not get each of them is in no experiment."""
+    seen: dict[str, Any] | None = None
+    """As in :class:`.records.Choice`."""
+    verdict: str | None = None
+    """As in :class:`.records.Choice`."""
+    rules: tuple[str, ...] = ()
+    """All rules that cover the call, whatever its run has come to: a conversation stays with the one it began with."""
+    is_past: bool = False
+    """The rule's ``when`` does not hold now: only for a conversation that began while it did."""
 
 
 HELD = "held"
@@ -156,7 +164,10 @@ def placed(known: tuple[Choice, ...], shown: tuple[Choice, ...]) -> tuple[Choice
     if not places:
         return known + shown
     at = ((of, places.get(of.knob) if of.source == "code" else None) for of in shown)
-    moved = [of if place is None else choice(of.knob, of.value, of.source, place.site_id, place.site_role) for of, place in at]
+    moved = [
+        of if place is None else choice(of.knob, of.value, of.source, place.site_id, place.site_role)
+        for of, place in at
+    ]
     return (*(of for of in known if of.source != HELD), *moved)
 
 
@@ -198,4 +209,7 @@ def _ordered(choice: Choice, order: Order) -> Choice:
         source=order.source,
         propensity=order.propensity,
         policy_version=order.policy_version,
+        rule_id=order.rule_id,
+        seen=order.seen,
+        verdict=order.verdict,
     )

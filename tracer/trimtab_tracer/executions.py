@@ -167,6 +167,8 @@ class Execution:
         mutates = told.mutates if told.mutates is not None or inner is None else inner.told.mutates
         undone_by = told.compensation or (inner.told.compensation if inner is not None else None)
         keeps_text = tracer.settings.content != "off"
+        if (progress := tracer.progress()) is not None:
+            progress.tool_ended(failure is not None)
         tracer.write(
             ToolRun(
                 tool_run_id=self._id,

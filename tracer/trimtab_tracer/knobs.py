@@ -55,11 +55,15 @@ def _read(
     tracer = active()
     if tracer is None:
         return None
+    run_id, policy = tracer.present_run_id(), tracer.steering.policy()
+    again = tracer.knob_reads.again(frame, name, run_id, policy, default, choices)
+    if again is not None:
+        return None if again.place is None or choices is None else (choices[again.place],)
     site = tracer.sites.here(frame)
     setting = None
     offered = () if choices is None else tuple(choices)
     if choices is not None:
-        setting = tracer.steering.knob(name, site, tracer.present_run_id())
+        setting = tracer.steering.knob(name, site, run_id, tracer.progress(), policy)
     chosen = _chosen(setting, offered)
     if setting is not None and chosen is None and not setting.is_incumbent:
         setting = None  # what the policy asks for is none of the choices
@@ -68,6 +72,9 @@ def _read(
     if choices is not None and chosen is None and default not in offered:
         _warn(name, plain, len(offered), site.site_id)
     tracer.decide(_standing(name, plain, site, setting, offered))
+    if tracer.sites.is_own(frame) and (policy is None or not policy.has_conditions((name,))):
+        place = next((i for i, choice in enumerate(offered) if chosen is not None and choice is chosen[0]), None)
+        tracer.knob_reads.note(frame, name, run_id, policy, default, choices, place)
     return chosen
 
 
@@ -75,7 +82,8 @@ def _standing(name: str, value: Any, site: Site, setting: Setting | None, choice
     kept = _recorded(name, site, choices)
     if setting is None:
         return Standing(name, value, site, choices=kept)
-    return Standing(name, value, site, setting.source, setting.propensity, setting.policy_version, kept)
+    by = setting.source, setting.propensity, setting.policy_version
+    return Standing(name, value, site, *by, kept, setting.rule_id, setting.seen)
 
 
 def _recorded(name: str, site: Site, choices: Sequence[object]) -> tuple[Any, ...]:

@@ -18,8 +18,8 @@ from .caps import HARD, Guardrails
 from .digests import canonical
 from .errors import PolicyError
 from .patterns import lazy_pattern
-from .policy_json import check_integer, check_keys, check_number, check_text, read_object, shown
-from .policy_rules import NONE, Arm, Drawn, Match, Policy, Rule, draw
+from .policy_json import check_integer, check_keys, check_number, check_text, inside, read_object, shown
+from .policy_rules import NONE, Arm, Drawn, Match, Policy, Rule, Seen, When, draw
 from .policy_values import STEERABLE, check_harmless, check_knob, check_value
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "Match",
     "Policy",
     "Rule",
+    "Seen",
+    "When",
     "check_value",
     "draw",
     "parse",
@@ -57,6 +59,8 @@ MAX_LIFETIME_S = 7 * 86400
 """Longest that a document holds after it was issued."""
 MAX_AHEAD_NS = 60 * 10**9
 """How far the issuer's clock may be ahead of ours."""
+MAX_CONTEXT = 8
+"""Attributes of a run that one rule names."""
 
 _MAX_INT = 2**63 - 1
 _ID = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
@@ -104,7 +108,7 @@ def read_rule(raw: Any, where: str = "rule") -> Rule:
     Raises:
         PolicyError: it is none that a document may hold; names the place below ``where``.
     """
-    check_keys(raw, where, ("rule_id", "knob", "match", "sticky", "source"), ("value", "arms"))
+    check_keys(raw, where, ("rule_id", "knob", "match", "sticky", "source"), ("value", "arms", "when"))
     rule_id = check_text(raw["rule_id"], f"{where}.rule_id", _ID, "1 to 100 letters, digits and . _ : -")
     check_harmless(rule_id, f"{where}.rule_id")
     knob = check_knob(raw["knob"], f"{where}.knob")
@@ -117,7 +121,9 @@ def read_rule(raw: Any, where: str = "rule") -> Rule:
         given = " and ".join(repr(key) for key in ("value", "arms") if key in raw) or "neither 'value' nor 'arms'"
         wanted = "'arms' and no 'value'" if source == "experiment" else "'value' and no 'arms'"
         raise PolicyError.unusable(where, f'a rule of source "{source}" with {given}', wanted)
-    return Rule(rule_id, knob, _read_match(raw["match"], f"{where}.match"), source, _read_arms(knob, raw, where))
+    match = _read_match(raw["match"], f"{where}.match")
+    when = _read_when(raw["when"], f"{where}.when") if "when" in raw else None
+    return Rule(rule_id, knob, match, source, _read_arms(knob, raw, where), when)
 
 
 def to_document(policy: Policy) -> dict[str, Any]:
@@ -139,8 +145,19 @@ def _rule_document(rule: Rule) -> dict[str, Any]:
         for arm in rule.arms
     ]
     given = {"arms": arms} if rule.source == "experiment" else {"value": rule.arms[0].value}
-    head = {"rule_id": rule.rule_id, "knob": rule.knob, "match": asdict(rule.match), "sticky": "run"}
-    return {**head, "source": rule.source, **given}
+    head = {"rule_id": rule.rule_id, "knob": rule.knob, "match": _match_document(rule.match), "sticky": "run"}
+    when = {} if rule.when is None else {"when": _given(asdict(rule.when))}
+    return {**head, **when, "source": rule.source, **given}
+
+
+def _match_document(match: Match) -> dict[str, Any]:
+    """What came later is only written where it is given, so that agents of an earlier version read what has none."""
+    later = {"name": match.name, "context": dict(match.context) or None}
+    return {"site": match.site, "service": match.service, "model": match.model, **_given(later)}
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _read_rules(raw: Any) -> tuple[Rule, ...]:
@@ -156,12 +173,39 @@ def _read_rules(raw: Any) -> tuple[Rule, ...]:
 
 
 def _read_match(raw: Any, where: str) -> Match:
-    check_keys(raw, where, (), ("site", "service", "model"))
-    given = {key: value for key, value in raw.items() if value is not None}
+    check_keys(raw, where, (), ("site", "service", "model", "name", "context"))
+    given = {key: value for key, value in raw.items() if value is not None and key != "context"}
     for key, value in given.items():
         check_text(value, f"{where}.{key}", _NAME, "null, or a text of 1 to 200 printable characters")
         check_harmless(value, f"{where}.{key}")
-    return Match(**given)
+    return Match(**given, context=_read_context(raw.get("context"), f"{where}.context"))
+
+
+def _read_context(raw: Any, where: str) -> tuple[tuple[str, str], ...]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, dict) or not 1 <= len(raw) <= MAX_CONTEXT:
+        raise PolicyError.unusable(where, shown(raw), f"null, or an object of 1 to {MAX_CONTEXT} attributes of a run")
+    for key, value in raw.items():
+        check_text(key, f"a key of {where}", _NAME, "the name of an attribute: 1 to 200 printable characters")
+        check_text(value, inside(where, key), _NAME, "a text of 1 to 200 printable characters")
+    check_harmless(raw, where)
+    return tuple(sorted(raw.items()))
+
+
+def _read_when(raw: Any, where: str) -> When:
+    found = check_keys(raw, where, (), tuple(When.__match_args__))
+    if not found:
+        raise PolicyError.unusable(where, "an empty object", "a condition or more; a rule without any has no 'when'")
+    for key, value in found.items():
+        if key != "previous_failed":
+            check_integer(value, f"{where}.{key}", 0, _MAX_INT)
+        elif not isinstance(value, bool):
+            raise PolicyError.unusable(f"{where}.{key}", shown(value), "true or false")
+    for low, high in (("min_step", "max_step"), ("min_tokens", "max_tokens")):
+        if found.get(low, 0) > found.get(high, _MAX_INT):
+            raise PolicyError.unusable(f"{where}.{low}", shown(found[low]), f"at most {high}, which is {found[high]}")
+    return When(**found)
 
 
 def _read_arms(knob: str, raw: dict[str, Any], where: str) -> tuple[Arm, ...]:

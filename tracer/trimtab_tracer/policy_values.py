@@ -29,16 +29,9 @@ from .policy_json import (
 from .redact import redact
 
 STEERABLE = (
-    "model",
-    "timeout_s",
-    "max_retries",
-    "backoff",
-    "fallback",
-    "max_tokens",
-    "hedge_delay_s",
-    "retry_budget",
-    "circuit_breaker",
-    "max_concurrency",
+    *("model", "timeout_s", "max_retries", "backoff", "fallback", "max_tokens"),
+    *("hedge_delay_s", "retry_budget", "circuit_breaker", "max_concurrency"),
+    *("temperature", "reasoning_effort", "prompt_cache", "endpoint", "escalate"),
 )
 """Knobs of a call itself; any other name is one that the code declares with ``trimtab.knob()``."""
 
@@ -86,11 +79,20 @@ MIN_OPEN_S, MAX_OPEN_S = 0.1, 4.0
 """From one probe to the next: short enough that calls go through again 5 s after an outage."""
 MAX_PLACES = 10_000
 """Largest ``max_concurrency``."""
+MAX_TEMPERATURE = 2.0
+"""Highest ``temperature``."""
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""What ``reasoning_effort`` may be; no provider takes all of them."""
+CACHE_LIFETIMES = ("5m", "1h")
+"""What ``prompt_cache`` may be: how long Anthropic keeps what it has read."""
+MAX_CHECKS = 5
+"""Checks of one ``escalate``."""
 MAX_DECLARED_BYTES = 4096
 """A declared knob's value as JSON."""
 
 _MODEL = lazy_pattern(r"[A-Za-z0-9._:/@+-]{1,200}")
 _KNOB = lazy_pattern(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
+_ENDPOINT = lazy_pattern(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS = lazy_pattern(
     r"://|%3a%2f%2f|^\s*(?://|\\\\)|(?<![\w.])www\.|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])"
     # With a port: evil.example:8080, localhost:8080, [::1]:8080; 10:30 and qwen2.5:72b are none.
@@ -114,7 +116,7 @@ def check_knob(knob: Any, where: str) -> str:
         PolicyError: no name of a knob, or the name of one that holds an address or a secret.
     """
     name = check_text(knob, where, _KNOB, "a letter or _, then at most 63 letters, digits and _ . -")
-    if _HOLDERS.search("_".join(_WORD.findall(name)).lower()):
+    if name not in STEERABLE and _HOLDERS.search("_".join(_WORD.findall(name)).lower()):
         expected = "a knob that by its name holds no address and no secret: a policy never carries those"
         raise PolicyError.unusable(where, shown(name), expected)
     return name
@@ -235,6 +237,29 @@ def _max_concurrency(value: Any, where: str) -> None:
     check_integer(value, where, 1, MAX_PLACES)
 
 
+def _temperature(value: Any, where: str) -> None:
+    check_number(value, where, 0, MAX_TEMPERATURE)
+
+
+def _one_of(allowed: tuple[str, ...]) -> Callable[[Any, str], None]:
+    def check(value: Any, where: str) -> None:
+        if not isinstance(value, str) or value not in allowed:
+            raise PolicyError.unusable(where, shown(value), f"one of {', '.join(allowed)}")
+
+    return check
+
+
+def _endpoint(value: Any, where: str) -> None:
+    check_text(value, where, _ENDPOINT, "the name of an endpoint: 1 to 64 letters, digits, _ and -")
+
+
+def _escalate(value: Any, where: str) -> None:
+    found = check_keys(value, where, ("model", "verify"))
+    _model(found["model"], f"{where}.model")
+    for i, name in enumerate(_unique(found["verify"], f"{where}.verify", MAX_CHECKS)):
+        check_text(name, f"{where}.verify[{i}]", _KNOB, "the name of a verifier")
+
+
 def _declared(value: Any, where: str) -> None:
     size = len(json.dumps(value, ensure_ascii=False).encode())
     if size > MAX_DECLARED_BYTES:
@@ -252,4 +277,9 @@ _CHECKS: dict[str, Callable[[Any, str], None]] = {
     "retry_budget": _retry_budget,
     "circuit_breaker": _circuit_breaker,
     "max_concurrency": _max_concurrency,
+    "temperature": _temperature,
+    "reasoning_effort": _one_of(EFFORTS),
+    "prompt_cache": _one_of(CACHE_LIFETIMES),
+    "endpoint": _endpoint,
+    "escalate": _escalate,
 }

@@ -32,6 +32,12 @@ class Decision:
     policy_version: int | None = None
     choices: tuple[Any, ...] = ()
     """JSON values that the code says a declared knob may take; left out of the segment where it names none."""
+    rule_id: str | None = None
+    """The policy's rule that was obeyed."""
+    seen: dict[str, Any] | None = None
+    """As in :class:`Choice`."""
+    verdict: str | None = None
+    """As in :class:`Choice`."""
 
 
 @value_class
@@ -46,6 +52,13 @@ class Choice:
     site_role: str = "call"
     propensity: float = 1.0
     policy_version: int | None = None
+    rule_id: str | None = None
+    """The policy's rule that was obeyed; None where the code decided."""
+    seen: dict[str, Any] | None = None
+    """What a rule with ``when`` looked at, as it was when the call began: ``calls`` and ``tokens`` of the run so far,
+    ``previous_failed``. None where the rule has no ``when``."""
+    verdict: str | None = None
+    """Of ``escalate``, what was said of the first model's answer: ``passed``, ``failed: CHECK``, or why nothing was."""
 
 
 @value_class
@@ -74,6 +87,9 @@ class CallDecisions:
                 propensity=choice.propensity,
                 site_role=choice.site_role,
                 policy_version=choice.policy_version,
+                rule_id=choice.rule_id,
+                seen=choice.seen,
+                verdict=choice.verdict,
             )
             for choice in self.choices
         )

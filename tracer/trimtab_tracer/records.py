@@ -99,19 +99,24 @@ def to_dict(record: Record) -> dict[str, Any]:
     for name in _Shapes.names[type(record)]:
         value = getattr(record, name)
         if name in nested:
-            value = [{n: getattr(v, n) for n in _Shapes.names[type(v)]} for v in value]
+            value = [_said({n: getattr(v, n) for n in _Shapes.names[type(v)]}, type(v)) for v in value]
         out[name] = value
-    # So that a sidecar of an earlier version reads what does not need them.
-    for name in _LATER.get(type(record), ()):
-        if out[name] is None or out[name] in ((), {}):
-            del out[name]
-    return out
+    return _said(out, type(record))
+
+
+def _said(written: dict[str, Any], shape: type) -> dict[str, Any]:
+    """It without later fields that say nothing, so that a sidecar of an earlier version reads what has none."""
+    for name in _LATER.get(shape, ()):
+        if written[name] is None or written[name] in ((), {}):
+            del written[name]
+    return written
 
 
 _LATER: dict[type, tuple[str, ...]] = {
     Attempt: ("agent", "step"),
     RunStart: ("annotations",),
-    Decision: ("choices",),
+    Decision: ("choices", "rule_id", "seen", "verdict"),
+    Choice: ("rule_id", "seen", "verdict"),
     Site: ("via",),
     ToolRun: ("compensation",),
     Outcome: ("evaluator", "evaluator_version"),

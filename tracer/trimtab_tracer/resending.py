@@ -8,16 +8,20 @@ requests of the HTTP libraries; it sends nothing itself.
 from __future__ import annotations
 
 import random
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import rewrite
+from . import endpoints, rewrite
 from .decisions import Plan
 from .extras import Account
 from .headers import picked
 from .retries import OWN_MODEL, Failure, RetryLoop
 from .rewrite import Draft
+from .setting_values import Endpoint
 from .shapes import value_class
-from .steering import Steering
+
+if TYPE_CHECKING:
+    from .steering import Steering
 
 SDK_HEADER = "x-stainless-retry-count"
 """Stands on requests of an SDK that sends them again by itself."""
@@ -54,6 +58,20 @@ class Again(NamedTuple):
 
 
 @value_class
+class Destination:
+    """Another endpoint, as a call is made."""
+
+    endpoint: Endpoint
+    key: str | None
+    """None where it needs none."""
+
+    @property
+    def name(self) -> str:
+        """What policies call it."""
+        return self.endpoint.name
+
+
+@value_class
 class Outgoing:
     """Makes the requests of one call."""
 
@@ -67,14 +85,44 @@ class Outgoing:
     """What is asked instead; ``asked`` where nothing is."""
     timeout: dict[str, float | None] | None
     """Other timeouts than the request's."""
+    bare: Draft | None = None
+    """What is asked without the parameters in ``changed``."""
+    changed: tuple[str, ...] = ()
+    """Knobs of :mod:`.body_knobs` that make ``draft`` another one than ``bare``."""
+    destination: Destination | None = None
+    """Where it goes instead."""
+    first: str | None = None
+    """The model that is asked first (``escalate``)."""
+
+    @property
+    def host(self) -> str:
+        """Of the agent's own provider."""
+        return str(self.request.url.host)
+
+    @property
+    def model_asked(self) -> str | None:
+        """The model that is asked instead of the agent's, or that one, but for the one that is asked first."""
+        return self.draft.model if self.draft is not None else self.model
+
+    def without_params(self) -> Outgoing:
+        """The same without :mod:`.body_knobs`."""
+        return replace(self, draft=self.bare, changed=())
+
+    def without_destination(self) -> Outgoing:
+        """The same to the agent's own provider."""
+        return replace(self, destination=None)
+
+    def without_first(self) -> Outgoing:
+        """The same asking the call's own model."""
+        return replace(self, first=None)
 
     def sending(self, fallback: str | None = None, retries: int = 0, is_extra: bool = False) -> Sending:
         """The request after ``retries`` others, to the model ``fallback`` where one is named."""
-        draft = self.draft
-        if draft is not None and fallback is not None:
-            draft = draft.with_model(fallback) or draft
+        draft, model = self.draft, fallback or self.first
+        if draft is not None and model is not None:
+            draft = draft.with_model(model) or draft
         count = self._retry_count(retries) if retries else None
-        if draft is None or draft is self.asked:
+        if draft is None or (draft is self.asked and self.destination is None):
             if count is None and self.timeout is None:
                 return Sending(self.request, self.body, self.model, is_extra)
             request = rewrite.remade(self.request, timeout=self.timeout, retry_count=count)
@@ -83,6 +131,10 @@ class Outgoing:
         request = rewrite.remade(
             self.request, raw_path=draft.raw_path, content=content, timeout=self.timeout, retry_count=count
         )
+        if self.destination is not None:
+            url = endpoints.url(draft.api, self.destination.endpoint, request)
+            headers = endpoints.headers(draft.api, request, self.destination.key)
+            request = rewrite.readdressed(request, url, headers)
         return Sending(request, content, draft.model or self.model, is_spending=True)
 
     def _retry_count(self, retries: int) -> int | None:
@@ -110,7 +162,8 @@ class Resending:
         self._plan = plan
         self._loop = loop
         self._account = account
-        self._outgoing = outgoing
+        self.outgoing = outgoing
+        """Makes the call's requests; another one once a detour is left (:mod:`.detours`)."""
         self._incumbent = incumbent
         self._fallback: str | None = None
         self._is_waiting = False
@@ -123,7 +176,7 @@ class Resending:
     @property
     def is_of_sdk(self) -> bool:
         """Whether an SDK waits for the result that could send the request again, too."""
-        return SDK_HEADER in self._outgoing.request.headers
+        return SDK_HEADER in self.outgoing.request.headers
 
     def next(self, failure: Failure, *, was_sent: bool = True) -> Again | None:
         """What to send after ``failure``, or None to hand it on. After the pause call :meth:`waited`.
@@ -141,8 +194,12 @@ class Resending:
             return None
         if step.model is not None:
             self._fallback = None if step.model == OWN_MODEL else step.model
+        return Again(step.delay_s, self.same())
+
+    def same(self) -> Sending:
+        """The request that the loop is at, as it is made now."""
         is_extra = self._fallback is not None or self._loop.retries > self._incumbent
-        return Again(step.delay_s, self._outgoing.sending(self._fallback, self._loop.retries, is_extra))
+        return self.outgoing.sending(self._fallback, self._loop.retries, is_extra)
 
     def waited(self) -> None:
         """The pause is over, whatever ended it."""

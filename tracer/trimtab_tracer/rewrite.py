@@ -168,6 +168,13 @@ def capped(given: dict[str, float | None], most_s: float | None) -> dict[str, fl
     return {name: most_s if (limit := given.get(name)) is None else min(limit, most_s) for name in names}
 
 
+def readdressed(request: Any, url: Any, headers: dict[str, str]) -> Any:
+    """A new request like ``request`` that goes elsewhere, with none but these headers."""
+    extensions = {key: value for key, value in request.extensions.items() if key != "sni_hostname"}
+    headers = {name: value for name, value in headers.items() if name != "transfer-encoding"}
+    return type(request)(request.method, url, headers=headers, extensions=extensions, content=request.content)
+
+
 def remade(
     request: Any,
     *,

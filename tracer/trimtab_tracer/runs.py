@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from . import context
 from .evaluators import EvaluatedRun, evaluators
 from .guard import guarded
+from .progress import Progress, context_of
 from .records import Outcome, RunEnd, RunStart
 from .redact import redact, redact_value
 from .sagas import Saga, Undoing
@@ -165,19 +166,23 @@ class Run:
         if self._saga is not None:
             self._saga.run_id = run_id
         # First, so that what goes wrong below costs the record and not the run its calls.
-        token = context.scope.set(replace(scope, run_id=run_id))
+        token = context.scope.set(replace(scope, run_id=run_id, progress=None))
         self._token = self._token if self._token is not None else token
         self._started_ns = time.time_ns()
+        name, task = redact(str(self._name)), redact(str(self._task)) if self._task is not None else None
+        attributes = _plain(self._attributes)
+        progress = Progress(run_id, name, context_of(task, attributes))
+        context.scope.set(replace(context.scope.get(), progress=progress))
         tracer.start_run(
             RunStart(
                 run_id=run_id,
                 process_id=tracer.process.process_id,
                 ts_ns=self._started_ns,
-                name=redact(str(self._name)),
+                name=name,
                 origin="explicit",
                 parent_run_id=parent_run_id,
-                task=redact(str(self._task)) if self._task is not None else None,
-                attributes=_plain(self._attributes),
+                task=task,
+                attributes=attributes,
                 harness=str(self._harness) if self._harness is not None else None,
             )
         )

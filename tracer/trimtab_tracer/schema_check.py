@@ -38,6 +38,11 @@ def schema_error(tools: Any, name: str, arguments: Any) -> str | None:
     return None if schema is None else _error(schema, arguments, "", 0)
 
 
+def value_error(schema: dict[str, Any], value: Any) -> str | None:
+    """What is wrong with ``value`` by ``schema``; None where nothing is, as far as this understands it."""
+    return _error(schema, value, "", 0)
+
+
 def _schema_of(tools: Any, name: str) -> dict[str, Any] | None:
     for tool in tools if isinstance(tools, list) else ():
         if not isinstance(tool, dict):

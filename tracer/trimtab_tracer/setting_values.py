@@ -60,6 +60,17 @@ class Explainer:
     """Name of the variable that holds the key; None for none."""
 
 
+@value_class
+class Endpoint:
+    """Another place to send calls to: ``[endpoints.NAME]`` in a settings file. Policies know its name alone."""
+
+    name: str
+    base_url: str
+    """As an SDK takes it: ``https://host/v1``."""
+    key_env: str | None = None
+    """Name of the variable that holds the key when a call is made; None for none."""
+
+
 class Unusable(ValueError):  # noqa: N818 - says what the value is, and never leaves settings.py
     """A value can't be read; its text says what was expected."""
 
@@ -212,6 +223,29 @@ def explain(value: object) -> Explainer:
         return Explainer(**given | {"endpoint": sidecar_url(given["endpoint"])})
     except Unusable:
         raise Unusable(expected) from None
+
+
+def endpoints(value: object) -> tuple[Endpoint, ...]:
+    """Places that calls may be sent to: ``{name: {base_url, key_env}}``."""
+    expected = (
+        "tables like [endpoints.NAME] with base_url (an address like https://host/v1, http:// only to this machine) and"
+        " if needed key_env, the name of the variable that holds the key; NAME of letters, digits, _ and -"
+    )
+    if isinstance(value, tuple) and all(isinstance(each, Endpoint) for each in value):
+        return value
+    if not isinstance(value, Mapping):
+        raise Unusable(expected)
+    found = []
+    for name, said in value.items():
+        is_name = name.replace("-", "").replace("_", "").isalnum() and name.isascii() and len(name) <= 64
+        if not is_name or not isinstance(said, Mapping) or not {"base_url"} <= set(said) <= {"base_url", "key_env"}:
+            raise Unusable(expected)
+        try:
+            given = {key: text(each) for key, each in said.items()}
+            found.append(Endpoint(name, sidecar_url(given["base_url"]), given.get("key_env")))
+        except Unusable:
+            raise Unusable(expected) from None
+    return tuple(found)
 
 
 def fallback_models(value: object) -> tuple[FallbackModels, ...]:

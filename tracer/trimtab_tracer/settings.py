@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Self
 from . import setting_values as read
 from .caps import MAX_DELAY_S, MAX_IN_FLIGHT, MAX_RETRIES, MAX_TOKENS_PER_HOUR, Guardrails
 from .errors import SettingsError, SidecarError
-from .setting_values import LOOPBACK, Explainer, FallbackModels, PriceOverride, Unusable
+from .setting_values import LOOPBACK, Endpoint, Explainer, FallbackModels, PriceOverride, Unusable
 
 HOME_FILE = "trimtab.toml"
 """Settings file inside the home."""
@@ -255,6 +255,15 @@ class Settings:
         ),
     )
 
+    endpoints: tuple[Endpoint, ...] = field(
+        default=(),
+        metadata=_row(
+            None,
+            read.endpoints,
+            "Other endpoints of the same wire format that a policy may send calls to: a table `[endpoints.NAME]` with"
+            " `base_url` and, if needed, `key_env`, the variable that holds the key. A policy carries the name alone.",
+        ),
+    )
     explain: Explainer | None = field(
         default=None,
         metadata=_row(

@@ -238,7 +238,9 @@ def _handed(said: ResponseFacts) -> str:
     if not said.tool_calls:
         return said.text
     given = [loads(call.arguments) for call in said.tool_calls if len(call.arguments) <= 2 * SHORT]
-    return " ".join([text for each in given if isinstance(each, dict) for text in each.values() if isinstance(text, str)])
+    return " ".join(
+        [text for each in given if isinstance(each, dict) for text in each.values() if isinstance(text, str)]
+    )
 
 
 def _of_answers(answered: tuple[tuple[str, ToolAnswer], ...], shown: Shown) -> dict[str, Any]:
@@ -306,10 +308,15 @@ def _named_other(text: str, asked: RequestFacts, calls: tuple[ToolCall, ...]) ->
     return (named[0], calls[0].name) if named else None
 
 
+def is_refusal(text: str) -> bool:
+    """Whether an answer opens with the words of a refusal."""
+    return _REFUSAL.match(text) is not None
+
+
 def _of_final(raw: bytes | bytearray, asked: RequestFacts, said: ResponseFacts) -> dict[str, Any]:
     found: dict[str, Any] = {}
     text = said.text[:MAX_TEXT]
-    if len(said.text) < MAX_TEXT and said.finish_reason == "stop" and _REFUSAL.match(text):
+    if len(said.text) < MAX_TEXT and said.finish_reason == "stop" and is_refusal(text):
         found["refused"] = True
     if not asked.tools_offered and not asked.tool_answers:
         return found

@@ -136,6 +136,11 @@ class SiteFinder:
         found = self._walk(frame, USER)
         return self._site(*found, USER) if found else None
 
+    def is_own(self, frame: FrameType) -> bool:
+        """Whether ``frame`` itself runs the user's code, so that its line is the site."""
+        filename = frame.f_code.co_filename
+        return self._owner(filename) == USER and not _is_generated(filename, frame.f_globals)
+
     def of_traceback(self, traceback: TracebackType | None) -> Site | None:
         """The innermost user line that an exception passed through, or None."""
         found: tuple[CodeType, int, int] | None = None

@@ -20,10 +20,12 @@ from .budgets import HedgeShare
 from .caps import Guardrails
 from .conversations import Conversations
 from .decisions import LASTING_KNOBS, LOOP_KNOBS, Hint, Order, Pin, Plan
+from .detours import LeftAlone
 from .extras import Extras, TokenMeter
 from .guard import guarded
 from .lanes import Lanes
-from .policy import STEERABLE, Drawn, Policy, Rule, draw
+from .policy import STEERABLE, Drawn, Policy, Rule, Seen, draw
+from .policy_rules import InRun
 from .policy_source import PolicySource
 from .records import Site
 from .settings import Settings
@@ -33,8 +35,15 @@ log = logging.getLogger("trimtab")
 MAX_STICKY = 10_000
 """Draws remembered; the oldest are drawn again, with the same result unless the rule has changed since."""
 
-COSTLY = ("model", "max_tokens", "fallback", "hedge_delay_s")
+COSTLY = (
+    *("model", "max_tokens", "fallback", "hedge_delay_s"),
+    *("reasoning_effort", "prompt_cache", "endpoint", "escalate"),
+)
 """Knobs that may make a call dearer."""
+
+
+OF_CONVERSATIONS = ("model", "endpoint")
+"""Knobs that keep their value within a conversation."""
 
 
 class Setting(NamedTuple):
@@ -46,6 +55,9 @@ class Setting(NamedTuple):
     propensity: float
     source: str
     policy_version: int
+    rule_id: str
+    seen: dict[str, Any] | None = None
+    """What a rule with ``when`` looked at."""
 
 
 class Steering:
@@ -61,26 +73,37 @@ class Steering:
         self._service = settings.service
         self._caps = settings.caps
         self._sticky: OrderedDict[tuple[str, str, str], Drawn] = OrderedDict()
+        self._knob_rules: dict[tuple[str, str, str], tuple[Policy, tuple[Rule, ...]]] = {}
         self._lock = threading.RLock()  # a signal handler may call a model, too
         self._waiting = 0
         self._has_said_spent = False
+        self._said_unusable: set[str] = set()
         self.extras = Extras()
         self.lanes = Lanes()
         self.hedges = HedgeShare()
         self.tokens = TokenMeter()
         self.conversations = Conversations()
+        self.left_alone = LeftAlone()
+        self.endpoints = {endpoint.name: endpoint for endpoint in settings.endpoints}
 
     def policy(self) -> Policy | None:
         """The policy in force, if any of its rules is active."""
         policy = self._source.current()
         return policy if policy.knobs else None
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a rule asks for the tokens of a run."""
+        return self._source.current().counts_tokens
+
     @guarded()
     def close(self) -> None:
         """Stop to steer."""
         self._source.close()
 
-    def plan(self, site: Site, hint: Hint | None, model: str | None, run_id: str) -> Plan | None:
+    def plan(
+        self, site: Site, hint: Hint | None, model: str | None, run_id: str, run: InRun | None = None
+    ) -> Plan | None:
         """What is ordered for a call made at ``site``; None where nothing is.
 
         Args:
@@ -88,10 +111,12 @@ class Steering:
             hint: What the SDK said about it.
             model: The model that it asks for.
             run_id: The run it belongs to.
+            run: What is known of that run.
         """
         policy = self.policy()
         if policy is None or policy.knobs.isdisjoint(STEERABLE):
             return None
+        seen = run.seen() if run is not None and policy.has_conditions(STEERABLE) else None
         caps = self._caps.lowered(policy.guardrails)
         is_spent = self.is_spent(caps)
         orders = []
@@ -99,22 +124,35 @@ class Steering:
             if knob not in policy.knobs or (is_spent and knob in COSTLY):
                 continue
             pin = _pin(knob, site, hint)
-            rule = policy.rule(knob, {site.site_id, pin.site.site_id}, self._service, model)
-            if rule is not None:
-                order = self._order(policy, rule, run_id, pin, caps)
+            covering = list(policy.covering(knob, {site.site_id, pin.site.site_id}, self._service, model, run))
+            order = self._order(policy, knob, covering, run_id, pin, caps, seen)
+            if order is not None:
                 orders.append(_no_dearer(order, hint) if is_spent else order)
         return Plan(tuple(orders), caps) if orders else None
 
-    def knob(self, name: str, site: Site, run_id: str) -> Setting | None:
-        """What the declared knob ``name``, read at ``site``, is set to; None where no rule is about it."""
-        policy = self.policy()
+    def knob(self, name: str, site: Site, run_id: str, run: InRun | None, policy: Policy | None) -> Setting | None:
+        """What ``policy`` sets the declared knob ``name`` to, read at ``site``; None where no rule is about it."""
         if policy is None or name not in policy.knobs:
             return None
-        rule = policy.rule(name, (site.site_id,), self._service, None)
+        seen = run.seen() if run is not None and policy.has_conditions((name,)) else None
+        covering = self._covering(policy, name, site, run_id, run)
+        rule = next((rule for rule in covering if rule.when is None or rule.when.holds(seen)), None)
         if rule is None:
             return None
         drawn = self._draw(rule, run_id, site.site_id)
-        return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, rule.source, policy.version)
+        by = rule.source, policy.version, rule.rule_id
+        return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, *by, _recorded(rule, seen))
+
+    def _covering(self, policy: Policy, name: str, site: Site, run_id: str, run: InRun | None) -> tuple[Rule, ...]:
+        """The rules for a declared knob at a line of one run, which are the same for as long as the policy is."""
+        key = (name, site.site_id, run_id)
+        known = self._knob_rules.get(key)
+        if known is None or known[0] is not policy:
+            if len(self._knob_rules) >= MAX_STICKY:
+                self._knob_rules.clear()
+            found = tuple(policy.covering(name, (site.site_id,), self._service, None, run))
+            known = self._knob_rules[key] = policy, found
+        return known[1]
 
     def holds(self, plan: Plan) -> bool:
         """Whether what ``plan`` orders beyond the first request still holds: neither frozen nor over nor taken back."""
@@ -137,6 +175,12 @@ class Steering:
         self._has_said_spent = is_spent
         return is_spent
 
+    def say_unusable(self, endpoint: str, why: str) -> None:
+        """Say once of an endpoint that a policy names why it can't be used."""
+        if endpoint not in self._said_unusable:
+            self._said_unusable.add(endpoint[:64])
+            log.warning("The policy sends calls to the endpoint %r: %s; they go to the code's own.", endpoint, why)
+
     def begin_waiting(self, caps: Guardrails) -> bool:
         """Take a place among the calls that wait in a loop of ours; False where all are taken."""
         with self._lock:
@@ -150,7 +194,24 @@ class Steering:
         with self._lock:
             self._waiting -= 1
 
-    def _order(self, policy: Policy, rule: Rule, run_id: str, pin: Pin, caps: Guardrails) -> Order:
+    def _order(
+        self,
+        policy: Policy,
+        knob: str,
+        covering: list[Rule],
+        run_id: str,
+        pin: Pin,
+        caps: Guardrails,
+        seen: Seen | None,
+    ) -> Order | None:
+        """What the first of the rules that holds orders; of a knob that conversations keep, also what one orders that
+        has held."""
+        rule = next((rule for rule in covering if rule.when is None or rule.when.holds(seen)), None)
+        is_past = rule is None
+        if rule is None:
+            if not covering or knob not in OF_CONVERSATIONS:
+                return None
+            rule = covering[0]
         drawn = self._draw(rule, run_id, pin.site.site_id)
         return Order(
             knob=rule.knob,
@@ -162,6 +223,9 @@ class Steering:
             rule_id=rule.rule_id,
             pin=pin,
             values=tuple(caps.clamp(rule.knob, arm.value) for arm in rule.arms if not arm.is_incumbent),
+            seen=_recorded(rule, seen),
+            rules=tuple(rule.rule_id for rule in covering),
+            is_past=is_past,
         )
 
     def _draw(self, rule: Rule, run_id: str, site_id: str) -> Drawn:
@@ -177,6 +241,11 @@ class Steering:
             if len(self._sticky) > MAX_STICKY:
                 self._sticky.popitem(last=False)
         return drawn
+
+
+def _recorded(rule: Rule, seen: Seen | None) -> dict[str, Any] | None:
+    """What a decision says of the state that its rule looked at."""
+    return None if rule.when is None or seen is None else seen._asdict()
 
 
 def _pin(knob: str, site: Site, hint: Hint | None) -> Pin:

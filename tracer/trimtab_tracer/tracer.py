@@ -21,6 +21,8 @@ from .exchange import ExchangeBuilder
 from .guard import guarded
 from .handover import connect
 from .include_usage import UsageOption
+from .knob_reads import KnobReads
+from .progress import Progress
 from .records import Decision, Harness, Process, Record, RunEnd, RunStart, Site
 from .redact import redact
 from .settings import Settings
@@ -65,6 +67,8 @@ class Standing:
     propensity: float = 1.0
     policy_version: int | None = None
     choices: tuple[Any, ...] = ()
+    rule_id: str | None = None
+    seen: dict[str, Any] | None = None
 
 
 class Tracer:
@@ -93,12 +97,14 @@ class Tracer:
         )
         self.sites = SiteFinder(self.spool.write, self.process.cwd, settings.user_packages)
         self._run_id = new_id()
+        self._progress = Progress(self._run_id, self.process.service)
         self._parent_run_id = parent_run_id
         self._is_child = is_child
         self._run_open = False
         self._explicit_runs = 0
         self._sticky: set[str] = set()
         self._standing: dict[tuple[str, str], Standing] = {}
+        self.knob_reads = KnobReads()
         self._harness: str | None = settings.harness
         self._is_described = False
 
@@ -114,6 +120,12 @@ class Tracer:
     def present_run_id(self) -> str:
         """The same, without opening anything: a value is needed before it is known whether there will be a call."""
         return context.run_here() or self._run_id
+
+    def progress(self) -> Progress | None:
+        """What the run that the calling code belongs to has come to; None where this process has not seen it begin."""
+        run_id = context.run_here()
+        known = self._progress if run_id is None else context.scope.get().progress
+        return known if known is not None and known.run_id == (run_id or self._run_id) else None
 
     def start_run(self, run: RunStart) -> None:
         """Record an explicit run."""
@@ -146,7 +158,8 @@ class Tracer:
 
     def _decide(self, decided: Standing, run_id: str) -> None:
         knob, value, site = decided.knob, decided.value, decided.site
-        key = digest(f"{run_id} {knob} {site.site_id} {value!r} {decided.source} {decided.policy_version}")
+        by = f"{decided.source} {decided.policy_version} {decided.rule_id}"
+        key = digest(f"{run_id} {knob} {site.site_id} {value!r} {by}")
         if key in self._sticky:
             return
         if len(self._sticky) > 100_000:
@@ -165,6 +178,8 @@ class Tracer:
                 site_role="knob",
                 policy_version=decided.policy_version,
                 choices=decided.choices,
+                rule_id=decided.rule_id,
+                seen=decided.seen,
             )
         )
 

@@ -26,6 +26,7 @@ from lm15.transports import StdlibAsyncTransport, StdlibTransport, TransportErro
 
 import trimtab
 import trimtab_tracer
+from trimtab_tracer import verifiers
 from trimtab_tracer.evaluators import Evaluators
 from trimtab_tracer.instrument.process_exit import ProcessExit
 from trimtab_tracer.instrument.switch import Switch
@@ -310,6 +311,37 @@ def other_unreachable() -> object:
         return client.get("http://127.0.0.1:9/nothing").status_code
 
 
+@verifiers.register
+def is_answer(answer: verifiers.Answer) -> bool:
+    """The agent's own check of a cheaper model's answer."""
+    return "Hello" in answer.text
+
+
+def detoured() -> object:
+    """Calls that are asked otherwise at first: by a cheaper model, elsewhere, with parameters that are refused."""
+    with trimtab.run("detours", tier="gold"), chat(max_retries=0) as client:
+        asked = [
+            client.chat.completions.create(model=model, messages=MESSAGES, temperature=1)
+            for model in ("picky", "cheaply", "badly", "elsewhere", "nowhere")
+        ]
+        return [answer.choices[0].message.content for answer in asked]
+
+
+async def adetoured() -> object:
+    """The same, awaited."""
+    async with achat(max_retries=0) as client:
+        asked = [
+            await client.chat.completions.create(model=model, messages=MESSAGES, temperature=1)
+            for model in ("picky", "cheaply", "badly", "nowhere")
+        ]
+        return [answer.choices[0].message.content for answer in asked]
+
+
+def awaited_detours() -> object:
+    """Those that are awaited."""
+    return asyncio.run(adetoured())
+
+
 def forked() -> object:
     """A call in a forked child."""
     pid = os.fork()
@@ -349,6 +381,8 @@ WORK = (
     over_lm15,
     other_http,
     other_unreachable,
+    detoured,
+    awaited_detours,
     forked,
     flushed,
     stopped,
@@ -435,6 +469,17 @@ def publish() -> None:
     rules = [{"knob": knob, "value": value, "match": {}} for knob, value in knobs.items()]
     rules += [{"knob": "model", "value": "gpt-5-nano", "match": {"model": "gpt-5-mini"}}]
     rules += [{"knob": "top", "value": 5, "match": {}}]
+    rules += [{"knob": "top", "value": 5, "match": {}, "when": {"min_step": 0, "max_tokens": 10**9}}]
+    rules += [{"knob": "max_tokens", "value": 9, "match": {"name": "detours", "context": {"tier": "gold"}}}]
+    rules += [{"knob": "temperature", "value": 0.5, "match": {}}, {"knob": "prompt_cache", "value": "5m", "match": {}}]
+    for model, check in (("cheaply", "is_answer"), ("badly", "json")):
+        first = {"model": "gpt-5-pico", "verify": ["nonempty", check]}
+        rules += [{"knob": "escalate", "value": first, "match": {"model": model}}]
+    for name in ("elsewhere", "nowhere"):
+        rules += [{"knob": "endpoint", "value": name, "match": {"model": name}}]
+    places = {"elsewhere": URL, "nowhere": "http://127.0.0.1:9"}
+    lines = [f'[endpoints.{name}]\nbase_url = "{url}/v1"\n' for name, url in places.items()]
+    (Path(os.environ["TRIMTAB_HOME"]) / "trimtab.toml").write_text("".join(lines))
     document = {
         "schema": 1,
         "version": 1,

@@ -84,7 +84,7 @@ def _begin(active: Active, other: Other, client: Any, request: Any, kwargs: dict
     tracer = active()
     if tracer is None:
         return None
-    capture = begin(tracer, client, request, bool(kwargs.get("stream")))
+    capture = begin(tracer, client, request, bool(kwargs.get("stream")), sent_with=kwargs)
     if capture is None and not context.in_send.get():
         other()
     return capture

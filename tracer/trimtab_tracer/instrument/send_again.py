@@ -15,19 +15,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import Any, NamedTuple
 
 from .. import context, retries
 from ..capture import Capture
-from ..guard import from_signal_handler, guarded, guarded_async
+from ..guard import from_signal_handler, guarded, guarded_async, swallow
 from ..include_usage import REFUSALS
 from ..resending import Sending
+from ..verifiers import Answer, answer_of, verifiers
 from . import admission, racing
 from .refusal import refused
 from .tees import deliver
 
 NEEDS_BODY = 429
 """Status of rate limits, and of used-up quotas: only the body tells them apart."""
+
+
+BROKEN = "error"
+"""Stands for a check that could not be made: the answer counts as failed."""
+
+
+class _Lost(Enum):
+    """What to do next could not be found out, for an error of ours."""
+
+    LOST = 0
+
+
+LOST = _Lost.LOST
 
 
 class Next(NamedTuple):
@@ -50,7 +65,7 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
                 response = _sent(send, turn, denial, args, kwargs)
             except BaseException as error:
                 turn.capture.fail(error)
-                following = _after_error(turn.capture, error) if denial is None else None
+                following = _or_own(turn.capture, _after_error(turn.capture, error)) if denial is None else None
                 if following is None:
                     raise
             finally:
@@ -59,7 +74,10 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
         if following is None:
             deliver(capture, response, tee)
             _read(capture, response)
-            following = _after_response(capture, response) if denial is None else None
+            check = _check(capture, response) if denial is None else None
+            verdict = _asked(check) if check is not None else None
+            if denial is None:
+                following = _or_own(capture, _after_response(capture, response, verdict))
             if following is None:
                 return response
         try:
@@ -97,7 +115,7 @@ async def awaited(
                 response = await _asent(send, turn, denial, args, kwargs)
             except BaseException as error:
                 turn.capture.fail(error)
-                following = _after_error(turn.capture, error) if denial is None else None
+                following = _or_own(turn.capture, _after_error(turn.capture, error)) if denial is None else None
                 if following is None:
                     raise
             finally:
@@ -106,7 +124,10 @@ async def awaited(
         if following is None:
             deliver(capture, response, tee)
             await _aread(capture, response)
-            following = _after_response(capture, response) if denial is None else None
+            check = _check(capture, response) if denial is None else None
+            verdict = await _aasked(check) if check is not None else None
+            if denial is None:
+                following = _or_own(capture, _after_response(capture, response, verdict))
             if following is None:
                 return response
         try:
@@ -148,8 +169,8 @@ def _sleep() -> Callable[[float], Awaitable[None]]:
     return anyio.sleep
 
 
-@guarded()
-def _after_error(capture: Capture, error: BaseException) -> Next | None:
+@guarded(default=LOST)
+def _after_error(capture: Capture, error: BaseException) -> Next | _Lost | None:
     if from_signal_handler(error):  # a deadline of the user's, whatever it is called
         return None
     failure = retries.of_error(error, is_any=capture.hint is not None and capture.hint.repeats_any_error)
@@ -172,22 +193,84 @@ def _instead(capture: Capture, denial: retries.Failure | None) -> Next | None:
 
 
 @guarded()
-def _after_response(capture: Capture, response: Any) -> Next | None:
-    """What to do after ``response``; None where it is the call's, an answer or not."""
+def _or_own(capture: Capture, following: Next | _Lost | None) -> Next | None:
+    """What follows; where that got lost, the request as the agent made it, if what was sent is not just that."""
+    if not isinstance(following, _Lost):
+        return following
+    detour = capture.detour
+    if detour is None:
+        return None
+    capture.answered()
+    return Next(0.0, capture.next(detour.own))
+
+
+class Check(NamedTuple):
+    """What is to be asked about an answer before it is handed out (``escalate``)."""
+
+    names: tuple[str, ...]
+    answer: Answer | None
+
+    def failed(self) -> str:
+        """The first check that the answer fails; empty where it passes all."""
+        return verifiers.failed(self.names, self.answer) or ""
+
+
+@guarded()
+def _check(capture: Capture, response: Any) -> Check | None:
+    """What is to be asked about ``response``; None where it is no answer, or there is nothing to ask."""
+    detour = capture.detour
+    escalation = detour.escalation if detour is not None else None
+    if escalation is None or response.status_code >= 400 or not hasattr(response, "_content"):
+        return None
+    return Check(escalation.checks, answer_of(capture.fmt, escalation.request, response.content))
+
+
+@guarded(default=BROKEN)
+def _asked(check: Check) -> str:
+    return check.failed()
+
+
+async def _aasked(check: Check) -> str:
+    """The same; what the agent's own checks take, the event loop does not."""
+    try:
+        if not verifiers.has_own(check.names):
+            return _asked(check)
+        import anyio.to_thread
+
+        return await anyio.to_thread.run_sync(_asked, check, abandon_on_cancel=True)
+    except Exception as error:
+        if from_signal_handler(error):
+            raise
+        swallow("_aasked", error)
+        return BROKEN
+
+
+@guarded(default=LOST)
+def _after_response(capture: Capture, response: Any, verdict: str | None) -> Next | _Lost | None:
+    """What to do after ``response``; None where it is the call's, an answer or not.
+
+    ``verdict`` is the check that the answer failed, empty for none, and None where nothing was asked.
+    """
     plain = _without_usage(capture, response)
     if plain is not None:
         return Next(0.0, capture.next(plain))
-    resending = capture.resending
+    resending, detour = capture.resending, capture.detour
     if response.status_code < 400:
         admission.told(capture, None)
+        if detour is not None and detour.escalation is not None:
+            better = detour.judged(verdict if verdict is not None else BROKEN)
+            capture.note_verdict(detour)
+            if better is not None:
+                return Next(0.0, capture.next(better))
         if resending is not None:
             resending.succeeded()
+        if resending is not None or detour is not None:
             capture.answered()
         return None
     body = response.content if hasattr(response, "_content") else None
     failure = retries.of_status(response.status_code, response.headers, body)
     admission.told(capture, failure)
-    following = _next(capture, failure)
+    following = _next(capture, failure, response.status_code, body)
     if following is None and resending is not None and resending.is_of_sdk:
         response.headers["x-should-retry"] = "false"  # one loop is enough
     return following
@@ -206,7 +289,14 @@ def _without_usage(capture: Capture, response: Any) -> Sending | None:
     return None
 
 
-def _next(capture: Capture, failure: retries.Failure) -> Next | None:
+def _next(
+    capture: Capture, failure: retries.Failure, status: int | None = None, body: bytes | None = None
+) -> Next | None:
+    if capture.detour is not None:
+        other = capture.detour.failed(failure, status, body)
+        capture.note_verdict(capture.detour)
+        if other is not None:
+            return Next(0.0, capture.next(other))
     if capture.resending is None:
         return None
     try:
@@ -228,6 +318,8 @@ def _is_to_read(capture: Capture, response: Any) -> bool:
     if response.status_code < 400 or hasattr(response, "_content"):
         return False
     if capture.sending.plain is not None and response.status_code in REFUSALS:
+        return True
+    if capture.detour is not None and capture.detour.is_open and response.status_code in REFUSALS:
         return True
     if capture.resending is None:
         return False

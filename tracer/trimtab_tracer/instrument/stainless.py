@@ -218,7 +218,7 @@ def _plan(tracer: Tracer, module: ModuleType, client: Any, options: Any, caller:
     if model is None:
         return None  # the hook takes no request without a model
     site = tracer.sites.here(caller)
-    return tracer.steering.plan(site, _hint(module, client, options), model, tracer.run_id())
+    return tracer.steering.plan(site, _hint(module, client, options), model, tracer.run_id(), tracer.progress())
 
 
 def _keep(key: str | None, plan: Plan | None) -> bool:

@@ -17,7 +17,7 @@ from trimtab_tracer.settings import Settings
 
 Json = dict[str, Any]
 
-_KEYS = ("site", "service", "model")
+_KEYS = ("site", "service", "model", "name")
 
 
 def terms(settings: Settings) -> Json:
@@ -53,8 +53,9 @@ def plain_match(match: Json) -> Json:
 
 
 def is_same_place(one: Json, other: Json) -> bool:
-    """Whether two rules are about one knob and exactly the same calls."""
-    return bool(one["knob"] == other["knob"] and plain_match(one["match"]) == plain_match(other["match"]))
+    """Whether two rules are about one knob and exactly the same calls, in the same state of their runs."""
+    is_one = one["knob"] == other["knob"] and one.get("when") == other.get("when")
+    return bool(is_one and plain_match(one["match"]) == plain_match(other["match"]))
 
 
 def overlaps(one: Json, other: Json) -> bool:
@@ -65,7 +66,11 @@ def overlaps(one: Json, other: Json) -> bool:
     """
     if one["knob"] != other["knob"]:
         return False
-    return all(one["match"].get(key) is None or other["match"].get(key) in (None, one["match"][key]) for key in _KEYS)
+    match, others = one["match"], other["match"]
+    attributes, wanted = match.get("context") or {}, others.get("context") or {}
+    return all(match.get(key) is None or others.get(key) in (None, match[key]) for key in _KEYS) and all(
+        wanted.get(key, value) == value for key, value in attributes.items()
+    )
 
 
 def with_rule(rules: Iterable[Json], rule: Json) -> list[Json]:
