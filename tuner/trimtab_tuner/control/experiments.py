@@ -60,8 +60,13 @@ def stop(change: Change, experiment_id: str, version: int) -> Row:
         done = audit.last(change.con, subject_kind="experiment", subject_id=experiment_id)
         state = f"This experiment is {row['status']} at version {row['version']}, and you saw version {version}"
         raise Conflict.overtaken(audit.told(done, change.now_ns, it="this experiment") if done else state)
-    change.publish(f"experiment {experiment_id} stopped", rules=without(change.rules, row["rule_id"]))
-    return ended(change, row, None)
+    return take_out(change, row, None)
+
+
+def take_out(change: Change, row: Row, why: str | None) -> Row:
+    """End a running experiment: its rules leave the policy."""
+    change.publish(f"experiment {row['experiment_id']} stopped", rules=without(change.rules, row["rule_id"]))
+    return ended(change, row, why)
 
 
 def ended(change: Change, row: Row, why: str | None) -> Row:

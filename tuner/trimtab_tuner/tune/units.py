@@ -1,0 +1,100 @@
+"""What runs drew and what came of it: from the store to observations.
+
+In: a cursor and an experiment. Out: its units that are complete, each once. Apart from :mod:`.live` because it is the
+only part that knows tables. A unit is complete when its run has ended and somebody said what came of it, or when
+nobody did for as long as the settings wait; what an exception ended has failed unless somebody says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..control.campaigns import INCUMBENT, value_key
+from ..learn.observation import Observation
+from ..reads import Row, fetch
+
+if TYPE_CHECKING:
+    import duckdb
+
+MOST: Final = 2000
+"""Units of one look: a campaign that was away for days catches up in several."""
+SKEW_NS: Final = 60 * 10**9
+"""How far an agent's clock may be behind ours before its draws are overlooked."""
+
+
+class Unit(NamedTuple):
+    """One run at one line."""
+
+    run_id: str
+    site_id: str
+    seen: Observation | None
+    """None where its value changed within the run (a restart of the experiment): it tells nothing of any one arm."""
+
+
+def complete(
+    con: duckdb.DuckDBPyConnection,
+    experiment: Row,
+    *,
+    now_ns: int,
+    wait_s: float,
+    context_key: str | None,
+    limit: int = MOST,
+) -> list[Unit]:
+    """The units of ``experiment`` that can be learned from and were not, in the order of their draws.
+
+    Args:
+        con: The store.
+        experiment: Its row.
+        now_ns: The time, in nanoseconds since the epoch.
+        wait_s: How long after the end of a run its outcome is waited for.
+        context_key: Attribute of the runs that is their context.
+        limit: Units at most.
+    """
+    arms = {value_key(arm["value"]) for arm in experiment["arms"] if "value" in arm}
+    rows = fetch(
+        con,
+        _statement("units"),
+        experiment_id=experiment["experiment_id"],
+        knob=experiment["knob"],
+        rule=experiment["rule_id"],
+        since_ns=experiment["started_ns"] - SKEW_NS,
+        now_ns=now_ns,
+        wait_ns=int(wait_s * 1e9),
+        context_key=context_key,
+        limit=limit,
+    )
+    return [Unit(row["run_id"], row["site_id"], _observation(row, arms)) for row in rows]
+
+
+def _observation(row: Row, arms: set[str]) -> Observation | None:
+    if row["value"] is None:
+        return None
+    drawn = value_key(json.loads(row["value"]))
+    cost = row["cost_musd"]
+    return Observation(
+        value=drawn if drawn in arms else INCUMBENT,
+        propensity=row["propensity"],
+        quality=_quality(row),
+        cost_usd=cost / 1e6 if cost is not None else None,
+        latency_s=row["latency_s"],
+        failed=row["failed"],
+        context=row["context"],
+        at_ns=row["decided_ns"],
+    )
+
+
+def _quality(row: Row) -> float | None:
+    """In [0, 1]; None where nobody knows. Yes or no goes before a score, whose range only [0, 1] is known of."""
+    if row["success"] is not None:
+        return float(row["success"])
+    if row["score"] is not None and 0.0 <= row["score"] <= 1.0:
+        return float(row["score"])
+    return 0.0 if row["raised"] else None
+
+
+@cache
+def _statement(name: str) -> str:
+    return (resources.files(__package__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
