@@ -250,7 +250,8 @@ class Settings:
         metadata=_row(
             "TRIMTAB_TUNE_OUTCOME_WAIT_S",
             read.seconds(0, 30 * 86400),
-            "How long after its end a run's outcome is waited for before an experiment goes on without it, in seconds.",
+            "How long after its end a run that raised may still be said to have succeeded, before an experiment counts it"
+            " as failed, in seconds.",
         ),
     )
     tune_publish_interval_s: float = field(
@@ -262,10 +263,10 @@ class Settings:
         ),
     )
     tune_max_share: float = field(
-        default=0.5,
+        default=0.2,
         metadata=_row(
             "TRIMTAB_TUNE_MAX_SHARE",
-            read.number(0.02, 0.98, "a share of the runs"),
+            read.number(0.02, 0.9, "a share of the runs"),
             "Share of the runs that an experiment may give other values than the code's, until one is promoted.",
         ),
     )
@@ -274,7 +275,8 @@ class Settings:
         metadata=_row(
             "TRIMTAB_TUNE_MAX_USD_PER_DAY",
             read.number(0, 1e6, "USD"),
-            "What the runs that an experiment gives other values may cost in a day, in USD; above it they get the code's.",
+            "How much more than the code's own the other values of an experiment may cost in a day, in USD; above it"
+            " exploring pauses.",
         ),
     )
     fallback_models: tuple[FallbackModels, ...] = field(

@@ -138,17 +138,25 @@ class StartExperiment(Body):
 class Goal(Body):
     """What an experiment that is learned from is to reach, and what it may cost."""
 
-    objective: Literal["cheapest", "best", "fastest"] = Field(
+    objective: Literal["cheapest", "best_within", "fastest", "value"] = Field(
         "cheapest",
-        description="`cheapest`: least cost with success at least the incumbent's less `margin`; `best`: most success"
-        " within `usd_per_day`; `fastest`: least latency within both",
+        description="`cheapest`: least cost with success at least the code's own less `margin`; `best_within`: most"
+        " success within `usd_per_day`; `fastest`: least latency within both; `value`: success at `value_usd` each, less"
+        " cost",
     )
     margin: float = Field(0.02, ge=0, le=0.5, description="Loss of success that is accepted, as a share of runs")
+    usd_per_day: float | None = Field(None, gt=0, description="What all runs together may cost in a day")
+    value_usd: float | None = Field(None, gt=0, description="What a successful run is worth, in USD")
     max_share: float | None = Field(
-        None, ge=0.02, le=0.98, description="Share of runs that get other values until one is promoted; left out: the setting"
+        None,
+        ge=0.02,
+        le=0.9,
+        description="Share of runs that get other values until one is promoted; left out: the setting",
     )
-    usd_per_day: float | None = Field(
-        None, ge=0, description="What runs with other values may cost in a day; left out: the setting"
+    explore_usd_per_day: float | None = Field(
+        None,
+        ge=0,
+        description="How much more than the code's own the other values may cost in a day; left out: the setting",
     )
     context_key: Id | None = Field(None, description="Attribute of runs by which the best value may differ")
 
@@ -158,9 +166,10 @@ class StartCampaign(Body):
 
     seen: Seen
     knob: Id
-    values: list[Any] = Field(min_length=1, max_length=7)
-    match: MatchBody = MatchBody()
-    goal: Goal = Goal()
+    values: list[Any] = Field([], max_length=7, description="To try; left out: those of `after`")
+    match: MatchBody | None = Field(None, description="For which calls; left out: those of `after`, or all")
+    goal: Goal = Goal.model_validate({})
+    after: Id | None = Field(None, description="An earlier experiment on the knob, whose runs are learned from as well")
     why: Why | None = None
 
 
@@ -405,7 +414,7 @@ class Campaign(Answer):
         description="As published last: context (empty for all others), key of the arm (JSON text of its value, or"
         " `incumbent`), weight"
     )
-    phase: Literal["learning", "promoted", "rolled_back", "ended"]
+    phase: Literal["exploring", "promoted", "halted"]
     promoted_arm: str | None
     units: int = Field(description="Runs at a line that it has learned from")
     started_ns: int

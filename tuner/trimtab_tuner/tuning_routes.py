@@ -56,7 +56,9 @@ def _tuning(desk: Desk) -> APIRouter:
         with desk.snapshot() as con:
             found = reads.campaigns(con, experiment_id=experiment_id)
         if not found:
-            detail = f"There is no experiment {experiment_id!r} that is learned from; `trimtab tune` lists what there is."
+            detail = (
+                f"There is no experiment {experiment_id!r} that is learned from; `trimtab tune` lists what there is."
+            )
             raise HTTPException(404, detail)
         return shapes.Campaign.model_validate(found[0])
 
@@ -65,10 +67,24 @@ def _tuning(desk: Desk) -> APIRouter:
         """Try values of a knob against what the code does, and learn which is better while agents run."""
         from .tune.begin import begin  # brings numpy and scipy
 
-        goal: dict[str, Any] = body.goal.model_dump()
-        match = body.match.model_dump(exclude_none=True)
-        row = begin(desk.control, body.knob, match, body.values, goal, actor=who, seen=body.seen, why=body.why)
+        earlier = _earlier(body)
+        match = body.match.model_dump(exclude_none=True) if body.match is not None else earlier.get("match", {})
+        values = body.values or [arm["value"] for arm in earlier.get("arms", ()) if "value" in arm]
+        known = {"after": earlier or None, "store": desk.store}
+        who_says: dict[str, Any] = {"actor": who, "seen": body.seen, "why": body.why}
+        row = begin(desk.control, body.knob, match, values, body.goal.model_dump(), **who_says, **known)
         return campaign(row["experiment_id"], NONE())
+
+    def _earlier(body: shapes.StartCampaign) -> reads.Row:
+        """The experiment whose runs are learned from as well; empty where none is named."""
+        if body.after is None:
+            return {}
+        with desk.snapshot() as con:
+            found = reads.experiments(con, experiment_id=body.after)
+        if not found or found[0]["knob"] != body.knob:
+            detail = f"There is no experiment {body.after!r} on {body.knob}; `trimtab experiment list` lists them."
+            raise HTTPException(404, detail)
+        return found[0]
 
     return api
 

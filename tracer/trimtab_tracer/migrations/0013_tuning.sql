@@ -17,19 +17,20 @@ CREATE TABLE campaigns (
     state JSON NOT NULL,                -- what was learned; read back with a check, never by hand
     verdict JSON NOT NULL,              -- per arm: units, means of quality, cost and latency with intervals
     weights JSON NOT NULL,              -- as published last: context ('' for all others) -> arm -> weight
-    phase VARCHAR NOT NULL,             -- learning | promoted | rolled_back | ended
+    phase VARCHAR NOT NULL,             -- exploring | promoted | halted
     promoted_arm VARCHAR,
     units BIGINT NOT NULL,              -- learned from so far
     updated_ns BIGINT NOT NULL,
     published_ns BIGINT NOT NULL        -- when its weights were published last
 );
 
--- Units (one run at one line) that a campaign has learned from: each counts once, whatever is killed when.
+-- Units (one run at one line) that a campaign has learned from: each fact counts once, whatever is killed when.
 CREATE TABLE campaign_units (
     experiment_id VARCHAR NOT NULL,
     run_id VARCHAR NOT NULL,
     site_id VARCHAR NOT NULL,
     learned_ns BIGINT NOT NULL,
+    has_quality BOOLEAN NOT NULL,       -- what came of it was known; else that is learned when it is
     PRIMARY KEY (experiment_id, run_id, site_id)
 );
 
@@ -38,8 +39,9 @@ CREATE TABLE campaign_events (
     event_id BIGINT PRIMARY KEY,
     experiment_id VARCHAR NOT NULL,
     at_ns BIGINT NOT NULL,
-    kind VARCHAR NOT NULL,              -- started | aa_passed | aa_failed | drift | reset | arm_dropped | arm_added | price_change |
-                                        -- promotion_ready | promoted | rollback | budget_stop | weights | ended | error
+    kind VARCHAR NOT NULL,              -- started | weights | aa_passed | aa_failed | arm_added | arm_dropped | arm_readmitted | budget_stop |
+                                        -- budget_resumed | clock_back | drift | halted | observation_refused | price_changed |
+                                        -- promotion_ready | promoted | reset | rollback | share_mismatch | ended | unreadable
     arm VARCHAR,                        -- canonical JSON of its value, or 'incumbent'
     told VARCHAR NOT NULL,              -- one sentence
     figures JSON NOT NULL

@@ -24,6 +24,8 @@ from .document import Json, is_of, without
 if TYPE_CHECKING:
     import duckdb
 
+    from trimtab_tracer.settings import Settings
+
 log = logging.getLogger("trimtab.tuner")
 
 Weights = Mapping[str, Mapping[str, float]]
@@ -54,17 +56,18 @@ class Learned:
     weights: Weights
     phase: str
     promoted_arm: str | None
-    units: Sequence[tuple[str, str]]
-    """Run and line of each unit that it learned from."""
+    units: Sequence[tuple[str, str, bool]]
+    """Run and line of each unit that it learned from, and whether what came of it was known."""
     events: Sequence[Event]
     publishes: bool
     """Whether agents are to draw with these weights from now on."""
 
 
 def running(con: duckdb.DuckDBPyConnection) -> list[Row]:
-    """The running experiments that are learned from: columns of both tables; ``experiment_version`` of the experiment."""
+    """The running experiments that are learned from: columns of ``campaigns``, and of ``experiments`` those that say what
+    is drawn."""
     sql = """
-        SELECT c.*, e.knob, e.match, e.arms, e.rule_id, e.started_ns, e.started_by, e.version AS experiment_version
+        SELECT c.*, e.knob, e.match, e.arms, e.rule_id, e.started_ns, e.started_by
         FROM campaigns AS c JOIN experiments AS e USING (experiment_id)
         WHERE e.status = 'running'
         ORDER BY e.experiment_id
@@ -72,13 +75,32 @@ def running(con: duckdb.DuckDBPyConnection) -> list[Row]:
     return fetch(con, sql)
 
 
+def is_wanted(con: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Whether there is anything to learn from, or may be without anyone asking for it."""
+    if settings.tune_mode == "auto":
+        return True
+    sql = "SELECT (SELECT count(*) FROM campaigns) + (SELECT count(*) FROM knob_modes WHERE mode = 'auto')"
+    ((found,),) = con.execute(sql).fetchall()
+    return bool(found)
+
+
 def start(
-    change: Change, knob: str, match: Json, arms: list[Json], *, spec: Json, state: Json, weights: Weights, told: str
+    change: Change,
+    experiment_id: str,
+    knob: str,
+    match: Json,
+    arms: list[Json],
+    *,
+    spec: Json,
+    state: Json,
+    weights: Weights,
+    told: str,
 ) -> Row:
     """Begin an experiment that is learned from; its row.
 
     Args:
         change: The decision it is.
+        experiment_id: Of :func:`.experiments.new_id`; the learner has to know it before.
         knob: What is drawn.
         match: For which calls.
         arms: Its values and the incumbent, each with the weight that it begins with.
@@ -91,9 +113,9 @@ def start(
         Conflict: another one runs on this knob, or a person's rule steers some of the same calls.
         Refused: knob, match or arms can't be used.
     """
-    row = experiments.start(change, knob, match, arms)
+    row = experiments.start(change, knob, match, arms, experiment_id)
     columns: Row = {"experiment_id": row["experiment_id"], "spec": spec, "state": state, "verdict": {}}
-    columns |= {"weights": weights, "phase": "learning", "units": 0}
+    columns |= {"weights": weights, "phase": "exploring", "units": 0}
     rows.insert(change.con, "campaigns", columns | {"updated_ns": change.now_ns, "published_ns": change.now_ns})
     _note(change, row["experiment_id"], [Event("started", None, told)])
     return row
@@ -109,16 +131,22 @@ def record(change: Change, experiment_id: str, learned: Learned) -> None:
     columns: Row = {"state": learned.state, "verdict": learned.verdict, "phase": learned.phase}
     columns |= {"promoted_arm": learned.promoted_arm, "updated_ns": change.now_ns}
     if learned.publishes and experiment["status"] == "running" and not change.is_frozen:
-        if learned.phase in ("rolled_back", "ended"):
-            experiments.take_out(change, experiment, learned.events[-1].told if learned.events else None)
-        else:
-            _publish(change, experiment, learned.weights)
+        _publish(change, experiment, learned.weights)
         columns |= {"weights": learned.weights, "published_ns": change.now_ns}
     rows.update(con, "campaigns", "experiment_id", experiment_id, columns)
     _count(change, experiment_id, learned.units)
     _note(change, experiment_id, learned.events)
     for event in learned.events:
         _audit(change, experiment_id, event)
+
+
+def end(change: Change, experiment_id: str, event: Event) -> None:
+    """End a campaign because of ``event``; what it learned stays as it was."""
+    experiment = experiments.get(change.con, experiment_id)
+    if experiment["status"] == "running":
+        experiments.take_out(change, experiment, event.told)
+    _note(change, experiment_id, [event])
+    _audit(change, experiment_id, event)
 
 
 def events(con: duckdb.DuckDBPyConnection, *, after: int, limit: int, experiment_id: str | None = None) -> list[Row]:
@@ -138,7 +166,9 @@ def rules_of(experiment: Row, weights: Weights, context_key: str | None) -> list
     """
     made = []
     for n, (context, shares) in enumerate(sorted(weights.items(), reverse=True)):
-        arms = [arm | {"weight": shares[arm_key(arm)]} for arm in experiment["arms"] if shares.get(arm_key(arm), 0.0) > 0.0]
+        arms = [
+            arm | {"weight": shares[arm_key(arm)]} for arm in experiment["arms"] if shares.get(arm_key(arm), 0.0) > 0.0
+        ]
         if len(arms) < 2:
             continue
         rule = {"rule_id": experiment["rule_id"], "knob": experiment["knob"], "match": experiment["match"]}
@@ -164,26 +194,33 @@ def _publish(change: Change, experiment: Row, weights: Weights) -> None:
     campaign = rows.one(change.con, "campaigns", "experiment_id", experiment["experiment_id"])
     context_key = campaign["spec"].get("context_key") if campaign else None
     made = rules_of(experiment, weights, context_key)
+    if not any(rule["rule_id"] == experiment["rule_id"] for rule in made):
+        experiments.take_out(change, experiment, "no value is left to try: the code's own holds again")
+        return
     place = next((n for n, rule in enumerate(change.rules) if is_of(rule, experiment["rule_id"])), len(change.rules))
     kept = without(change.rules, experiment["rule_id"])
     change.publish(f"weights of experiment {experiment['experiment_id']}", rules=[*kept[:place], *made, *kept[place:]])
 
 
-def _count(change: Change, experiment_id: str, units: Sequence[tuple[str, str]]) -> None:
-    """Write down what was learned from. One that is there already would be learned from twice: that is an error."""
+def _count(change: Change, experiment_id: str, units: Sequence[tuple[str, str, bool]]) -> None:
+    """Write down what was learned from."""
+    if not units:
+        return
     con = change.con
-    if units:
-        table = [(experiment_id, run_id, site_id, change.now_ns) for run_id, site_id in units]
-        con.executemany("INSERT INTO campaign_units VALUES (?, ?, ?, ?)", table)
-        sql = "UPDATE campaigns SET units = units + ? WHERE experiment_id = ?"
-        con.execute(sql, [len(units), experiment_id])
+    table = [(experiment_id, run_id, site_id, change.now_ns, known) for run_id, site_id, known in units]
+    ((before,),) = con.execute("SELECT count(*) FROM campaign_units").fetchall()
+    con.executemany("INSERT OR REPLACE INTO campaign_units VALUES (?, ?, ?, ?, ?)", table)
+    ((after,),) = con.execute("SELECT count(*) FROM campaign_units").fetchall()
+    con.execute("UPDATE campaigns SET units = units + ? WHERE experiment_id = ?", [after - before, experiment_id])
 
 
 def _note(change: Change, experiment_id: str, happened: Sequence[Event]) -> None:
     ((last,),) = change.con.execute("SELECT coalesce(max(event_id), 0) FROM campaign_events").fetchall()
     for n, event in enumerate(happened, last + 1):
         row: Row = {"event_id": n, "experiment_id": experiment_id, "at_ns": change.now_ns, "kind": event.kind}
-        rows.insert(change.con, "campaign_events", row | {"arm": event.arm, "told": event.told, "figures": event.figures})
+        rows.insert(
+            change.con, "campaign_events", row | {"arm": event.arm, "told": event.told, "figures": event.figures}
+        )
 
 
 def _audit(change: Change, experiment_id: str, event: Event) -> None:
@@ -197,5 +234,5 @@ def _audit(change: Change, experiment_id: str, event: Event) -> None:
 
 AUDITED: Final = {"promoted": "promote", "rollback": "roll_back", "budget_stop": "budget_stop", "drift": "drift"}
 """Kinds of events that are decisions of the sidecar's, and what the audit calls them."""
-NOTICED: Final = ("promoted", "rollback", "budget_stop", "aa_failed", "error")
+NOTICED: Final = ("promoted", "rollback", "budget_stop", "aa_failed", "share_mismatch", "halted", "unreadable")
 """Kinds that somebody should hear of."""

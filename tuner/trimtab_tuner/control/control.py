@@ -235,6 +235,7 @@ class Control:
 
     def start_campaign(
         self,
+        experiment_id: str,
         knob: str,
         match: Json,
         arms: list[Json],
@@ -258,7 +259,13 @@ class Control:
                 change.check_seen(seen)
             if modes.mode_of(modes.modes(change.con), knob, self._settings.tune_mode) == "observe":
                 raise Refused(f"{knob} is only observed; `trimtab tune mode {knob} recommend` lets it be tried.")
-            return campaigns.start(change, knob, match, arms, spec=spec, state=state, weights=weights, told=told)
+            learner: dict[str, Any] = {"spec": spec, "state": state, "weights": weights}
+            return campaigns.start(change, experiment_id, knob, match, arms, **learner, told=told)
+
+    def end_campaign(self, experiment_id: str, event: campaigns.Event) -> None:
+        """Take a campaign out that can't go on: the code's own value holds again."""
+        with suppress(Unfinished), self._deciding(SIDECAR) as change:
+            campaigns.end(change, experiment_id, event)
 
     def record_learning(self, experiment_id: str, learned: campaigns.Learned) -> None:
         """Keep what the sidecar has learned of a campaign, and publish its weights where that is asked for."""

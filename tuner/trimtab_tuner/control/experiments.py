@@ -23,14 +23,19 @@ PREFIX = "exp-"
 """Begins the ids of experiments' rules, and of nothing else."""
 
 
-def start(change: Change, knob: str, match: Json, arms: list[Json]) -> Row:
-    """Begin an experiment.
+def new_id() -> str:
+    """An id for an experiment."""
+    return secrets.token_hex(6)
+
+
+def start(change: Change, knob: str, match: Json, arms: list[Json], experiment_id: str | None = None) -> Row:
+    """Begin an experiment; with an id of :func:`new_id` where that had to be known before.
 
     Raises:
         Conflict: another one runs on this knob, or a person's rule steers some of the same calls.
         Refused: knob, match or arms can't be used.
     """
-    experiment_id = secrets.token_hex(6)
+    experiment_id = experiment_id or new_id()
     rule = _rule(PREFIX + experiment_id, knob, plain_match(match), arms)
     change.check_rule(rule)
     for other in running(change.con):

@@ -157,7 +157,9 @@ def _propose_again(change: Change, row: Row, columns: Row) -> None:
     if changed is not None:
         turn(change, row, "proposed", proposed_ns=change.now_ns, **{name: columns[name] for name in _FIGURES})
         why = f"{changed} since it was rejected"
-        change.audit("propose_again", "recommendation", row["recommendation_id"], before="rejected", after="proposed", why=why)
+        change.audit(
+            "propose_again", "recommendation", row["recommendation_id"], before="rejected", after="proposed", why=why
+        )
 
 
 def note_obeyed(change: Change, obeyed: Sequence[Row]) -> None:

@@ -1,8 +1,9 @@
 """What runs drew and what came of it: from the store to observations.
 
-In: a cursor and an experiment. Out: its units that are complete, each once. Apart from :mod:`.live` because it is the
-only part that knows tables. A unit is complete when its run has ended and somebody said what came of it, or when
-nobody did for as long as the settings wait; what an exception ended has failed unless somebody says otherwise.
+In: a cursor and an experiment. Out: its units of which something can be learned, each fact once. Apart from
+:mod:`.live` because it is the only part that knows tables. A unit is learned from when its run has ended; what came
+of it may be said later, and is learned then. A run that an exception ended has failed unless somebody says otherwise for
+as long as the settings wait. A unit whose value changed within the run is of no arm: it is counted and teaches nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 2000
 """Units of one look: a campaign that was away for days catches up in several."""
+ALL: Final = 1_000_000
+"""Units that are learned from again at once, when an experiment begins where another one ended."""
 SKEW_NS: Final = 60 * 10**9
 """How far an agent's clock may be behind ours before its draws are overlooked."""
 
@@ -31,10 +34,12 @@ class Unit(NamedTuple):
     run_id: str
     site_id: str
     seen: Observation | None
-    """None where its value changed within the run (a restart of the experiment): it tells nothing of any one arm."""
+    """None where its value changed within the run."""
+    has_quality: bool
+    """Nothing of it is left to be learned."""
 
 
-def complete(
+def news(
     con: duckdb.DuckDBPyConnection,
     experiment: Row,
     *,
@@ -43,13 +48,13 @@ def complete(
     context_key: str | None,
     limit: int = MOST,
 ) -> list[Unit]:
-    """The units of ``experiment`` that can be learned from and were not, in the order of their draws.
+    """The units of ``experiment`` of which something new can be learned, in the order of their draws.
 
     Args:
         con: The store.
         experiment: Its row.
         now_ns: The time, in nanoseconds since the epoch.
-        wait_s: How long after the end of a run its outcome is waited for.
+        wait_s: How long after its end a run that raised may still be said to have reached its goal.
         context_key: Attribute of the runs that is their context.
         limit: Units at most.
     """
@@ -66,23 +71,30 @@ def complete(
         context_key=context_key,
         limit=limit,
     )
-    return [Unit(row["run_id"], row["site_id"], _observation(row, arms)) for row in rows]
+    return [_unit(row, arms) for row in rows]
+
+
+def _unit(row: Row, arms: set[str]) -> Unit:
+    seen = _observation(row, arms)
+    return Unit(row["run_id"], row["site_id"], seen, seen is None or seen.quality is not None)
 
 
 def _observation(row: Row, arms: set[str]) -> Observation | None:
     if row["value"] is None:
         return None
     drawn = value_key(json.loads(row["value"]))
-    cost = row["cost_musd"]
+    is_late, cost = row["is_late"], row["cost_musd"]
     return Observation(
         value=drawn if drawn in arms else INCUMBENT,
         propensity=row["propensity"],
         quality=_quality(row),
-        cost_usd=cost / 1e6 if cost is not None else None,
-        latency_s=row["latency_s"],
+        cost_usd=cost / 1e6 if cost is not None and not is_late else None,
+        latency_s=row["latency_s"] if not is_late else None,
         failed=row["failed"],
         context=row["context"],
-        at_ns=row["decided_ns"],
+        at_ns=row["ended_ns"],
+        unit=f"{row['run_id']}|{row['site_id']}",
+        late=is_late,
     )
 
 

@@ -1,6 +1,7 @@
--- Units of one experiment that are complete and were not learned from: one run at one line, and what it drew there.
+-- Units of one experiment of which something can be learned that was not: one run at one line, and what it drew there. That is all of
+-- a unit whose run has ended; or what came of it, where that was not known then.
 -- Parameters: $experiment_id, $knob, $rule VARCHAR: the experiment and its rule, whose parts are called <rule>.<n>; $since_ns BIGINT: its
--- start; $now_ns, $wait_ns BIGINT: a run that ended longer ago than that is complete without an outcome; $context_key VARCHAR: the
+-- start; $now_ns, $wait_ns BIGINT: a run that raised longer ago than that has failed, unless somebody says otherwise; $context_key VARCHAR: the
 -- attribute of the run by which contexts are told apart, or NULL; $limit BIGINT.
 -- One row per unit, in the order of the draws:
 --   run_id, site_id
@@ -8,9 +9,11 @@
 --   propensity   of its first draw; decided_ns when
 --   context      text of the run's attribute; NULL without
 --   success      of the best outcome that counts (explicit before evaluator); score likewise; NULL where there is none
---   raised       an exception ended the run
+--   raised       an exception ended the run, longer ago than $wait_ns
+--   is_late      all but what came of it was learned before
 --   cost_musd    of all calls of the run; NULL where an answered one has no known cost
 --   latency_s    mean seconds of its calls under this knob, waiting included; of all its calls where the draw names none
+--   ended_ns     end of the run
 --   failed       one of these calls got no answer
 WITH drawn AS (
     SELECT
@@ -41,14 +44,18 @@ units AS (
     GROUP BY run_id, site_id
 ),
 new AS (
-    SELECT u.*, r.ended_ns, r.status, r.attributes
+    SELECT
+        u.*,
+        r.attributes,
+        r.ended_ns,
+        r.status = 'error' AND r.ended_ns <= $now_ns - $wait_ns AS raised,
+        k.run_id IS NOT NULL AS is_late
     FROM units AS u
     JOIN runs AS r USING (run_id)
+    LEFT JOIN (FROM campaign_units WHERE experiment_id = $experiment_id) AS k
+        ON k.run_id = u.run_id AND k.site_id = u.site_id
     WHERE r.ended_ns IS NOT NULL
-      AND NOT EXISTS (
-          FROM campaign_units AS k
-          WHERE k.experiment_id = $experiment_id AND k.run_id = u.run_id AND k.site_id = u.site_id
-      )
+      AND k.has_quality IS NOT true
 ),
 said AS (
     SELECT
@@ -86,13 +93,15 @@ SELECT
     CASE WHEN $context_key IS NOT NULL THEN json_extract_string(n.attributes, '$."' || $context_key || '"') END AS context,
     s.success,
     s.score,
-    n.status = 'error' AS raised,
+    n.raised,
+    n.is_late,
+    n.ended_ns,
     p.cost_musd::BIGINT AS cost_musd,
     coalesce(n.took_s, p.took_s) AS latency_s,
     coalesce(n.is_lost, p.is_lost, false) AS failed
 FROM new AS n
 LEFT JOIN said AS s USING (run_id)
 LEFT JOIN spent AS p USING (run_id)
-WHERE s.success IS NOT NULL OR s.score IS NOT NULL OR n.ended_ns <= $now_ns - $wait_ns
+WHERE NOT n.is_late OR s.success IS NOT NULL OR s.score IS NOT NULL OR n.raised
 ORDER BY n.decided_ns, n.run_id, n.site_id
 LIMIT $limit

@@ -1,0 +1,86 @@
+"""Begins an experiment that is learned from.
+
+In: a knob, values to try, a goal, who wants it. Out: a running experiment with its first weights, by way of the
+control, which refuses what agents would refuse. Apart from :mod:`.live`, which goes on with it, because a person's
+request begins one as well as the sidecar itself.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from ..control import Refused, campaigns, experiments
+from ..control.document import Json
+from ..learn import Campaign
+from ..reads import Row
+from . import specs, units
+
+if TYPE_CHECKING:
+    from trimtab_tracer.store import Store
+
+    from ..control import Actor, Control
+
+
+def begin(
+    control: Control,
+    knob: str,
+    match: Json,
+    values: list[Any],
+    goal: Json,
+    *,
+    actor: Actor,
+    seen: int | None = None,
+    why: str | None = None,
+    is_auto: bool = False,
+    after: Row | None = None,
+    store: Store | None = None,
+) -> Row:
+    """Try ``values`` of ``knob`` against what the code does; the experiment's row.
+
+    Args:
+        control: Of the store.
+        knob: What to draw.
+        match: For which calls.
+        values: To try, 1 to 7 different ones.
+        goal: Objective, margin and caps, as the API has them.
+        actor: Who wants it.
+        seen: Version of the policy that they saw; None for the sidecar itself.
+        why: Their reason.
+        is_auto: Whether good values may get more than the share for exploring before one is promoted.
+        after: An earlier experiment with the same values, whose runs are learned from again; needs ``store``.
+        store: Where they are.
+
+    Raises:
+        Conflict: someone decided in the meantime, or something is in the way.
+        Refused: it can't be tried like this; says why.
+    """
+    spec = specs.spec_json(goal, control.settings, is_auto=is_auto)
+    experiment_id = experiments.new_id()
+    unweighted: list[Json] = [{"incumbent": True}, *({"value": value} for value in values)]
+    try:
+        campaign = Campaign(specs.campaign_spec(experiment_id, unweighted, spec))
+    except ValueError as error:
+        raise Refused(f"{error}. Nothing was changed.") from None
+    if after is not None and store is not None:
+        _learn_again(campaign, after, store, spec)
+    weights = specs.weights_of(campaign.advance(time.time_ns()))
+    first = weights[campaigns.EVERYWHERE]
+    arms = [arm | {"weight": first[campaigns.arm_key(arm)]} for arm in unweighted if campaigns.arm_key(arm) in first]
+    if len(arms) < len(unweighted):
+        raise Refused("An experiment with the same values has shown that they are not worth it. Nothing was changed.")
+    told = f"{knob}: {len(values)} other value{'s' if len(values) > 1 else ''} tried against the code's own"
+    learner: dict[str, Any] = {"spec": spec, "state": campaign.state(), "weights": weights}
+    who: dict[str, Any] = {"actor": actor, "seen": seen, "why": why}
+    return control.start_campaign(experiment_id, knob, match, arms, **learner, told=told, **who)
+
+
+def _learn_again(campaign: Campaign, after: Row, store: Store, spec: Json) -> None:
+    """Take in what the runs of an earlier experiment came to: they were drawn with known probabilities, too."""
+    with closing(store.cursor()) as con:
+        again = {**after, "experiment_id": campaign.spec.campaign_id}  # whose units no one has learned from
+        known: dict[str, Any] = {"now_ns": time.time_ns(), "wait_s": 0.0, "context_key": spec["context_key"]}
+        for unit in units.news(con, again, **known, limit=units.ALL):
+            if unit.seen is not None:
+                campaign.observe(unit.seen)
