@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,6 +71,9 @@ def test_orders_arrive_with_all_that_is_recorded_of_them() -> None:
     pinned = (order.pin.site.site_id, order.pin.role)
     odds = (order.propensity, order.source, order.policy_version, order.rule_id)
     assert said == (order.knob, order.value, order.is_incumbent, *odds, *pinned)
+    assert (None, None) == (order.seen, order.verdict)
+    (order,) = carried(caught(orders=(replace(ORDERS[0], seen={"calls": 2}, verdict="passed"),))).orders
+    assert ({"calls": 2}, "passed") == (order.seen, order.verdict)
 
 
 def test_compressed_responses_are_unpacked_behind_the_socket() -> None:

@@ -104,6 +104,7 @@ def story() -> list[r.Record]:
         r.Decision("d1", "run", "model", "gpt-4o", "code", "site", SECOND, "c1"),
         r.Decision("d2", "run", "temperature", None, "default", "site", SECOND, "c1"),
         r.Decision("d3", "run", "depth", 2, "code", "site", SECOND, None, 1.0, "knob", choices=(1, 2, None, "deep")),
+        r.Decision("d4", "run", "depth", 2, "experiment", "site", SECOND, rule_id="exp-1.2", seen={"calls": 2}),
         r.Outcome("o1", "run", 12 * SECOND, False, 0.5),
         r.HttpSpan("h1", "run", "p", "GET", 5 * SECOND, 10, "GET", "http://x"),
         r.Loss("p", "content", "spool nearly full", 2, 200, 5),
@@ -123,6 +124,13 @@ def test_what_a_knob_may_become_is_kept(store: Store) -> None:
     ingest(store, story())
     sql = "SELECT knob, value, choices FROM decisions WHERE decision_id IN ('d1', 'd3') ORDER BY decision_id"
     assert [("model", '"gpt-4o"', None), ("depth", "2", '[1, 2, null, "deep"]')] == rows(store, sql)
+
+
+def test_the_rule_that_was_obeyed_is_kept(store: Store) -> None:
+    """A steered decision names its rule and what that saw of the run; NULL for what the code decided."""
+    ingest(store, story())
+    sql = "SELECT rule_id, seen, verdict FROM decisions WHERE decision_id IN ('d1', 'd4') ORDER BY decision_id"
+    assert [(None, None, None), ("exp-1.2", '{"calls": 2}', None)] == rows(store, sql)
 
 
 @given(st.integers(0, 10**9), st.integers(1, 4), st.booleans())

@@ -25,6 +25,20 @@ def test_a_decision_without_choices_has_the_shape_of_earlier_versions() -> None:
     assert DECISION == from_dict(written)
 
 
+def test_a_decision_names_the_rule_it_obeyed_and_what_that_saw() -> None:
+    """Rule, state and verdict come back as they were; without a policy nothing is written of them."""
+    seen = {"calls": 3, "tokens": 120, "previous_failed": True}
+    obeyed = replace(DECISION, rule_id="exp-1.2", seen=seen, verdict="failed: json")
+    assert obeyed == from_dict(json.loads(json.dumps(to_dict(obeyed))))
+    choice = Choice("model", "m", "experiment", rule_id="exp-1.2", seen=seen, verdict="passed")
+    call = CallDecisions("c", "r", "s", 1, (choice, Choice("stop", None, "default")))
+    assert call == from_dict(json.loads(json.dumps(to_dict(call))))
+    (decision, plain) = call.decisions()
+    assert ("exp-1.2", seen, "passed") == (decision.rule_id, decision.seen, decision.verdict)
+    assert (None, None, None) == (plain.rule_id, plain.seen, plain.verdict)
+    assert not {"rule_id", "seen", "verdict"} & (to_dict(DECISION).keys() | to_dict(call)["choices"][1].keys())
+
+
 def test_what_only_imports_know_is_written_only_there() -> None:
     """Agent, step and annotations come back as they were, and are left out of the records of live agents."""
     attempt = Attempt("a", "c", "r", "p", 1, 1, 1, "openai.chat", "POST", "h", "/", "s", "complete")

@@ -64,6 +64,10 @@ class Order:
     """Where the knob was chosen."""
     values: tuple[Any, ...] = ()
     """All that the rule may give, cut down to the caps: a call that could not get each of them is in no experiment."""
+    seen: dict[str, Any] | None = None
+    """As in :class:`.records.Choice`."""
+    verdict: str | None = None
+    """As in :class:`.records.Choice`."""
 
 
 LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback"})
@@ -163,4 +167,7 @@ def _ordered(choice: Choice, order: Order) -> Choice:
         source=order.source,
         propensity=order.propensity,
         policy_version=order.policy_version,
+        rule_id=order.rule_id,
+        seen=order.seen,
+        verdict=order.verdict,
     )

@@ -212,13 +212,16 @@ def _more(caught: Caught) -> bytes:
 
 def _order_parts(order: Order) -> tuple[Any, ...]:
     drawn = (order.knob, order.value, order.is_incumbent, order.propensity, order.source, order.policy_version)
-    return (*drawn, order.rule_id, order.pin.site.site_id, order.pin.source, order.pin.role)
+    parts = (*drawn, order.rule_id, order.pin.site.site_id, order.pin.source, order.pin.role)
+    # Only where there are any, so that a sidecar of an earlier version reads what has none.
+    return parts if order.seen is None and order.verdict is None else (*parts, order.seen, order.verdict)
 
 
 def _order(*parts: Any) -> Order:
-    knob, value, is_incumbent, propensity, by, version, rule_id, site_id, source, role = parts
+    knob, value, is_incumbent, propensity, by, version, rule_id, site_id, source, role, *more = parts
+    seen, verdict = more or (None, None)
     pin = Pin(replace(UNKNOWN, site_id=site_id), source, role)  # of the site only its id is recorded
-    return Order(knob, value, is_incumbent, propensity, by, version, rule_id, pin)
+    return Order(knob, value, is_incumbent, propensity, by, version, rule_id, pin, seen=seen, verdict=verdict)
 
 
 def ack(number: int, memos: list[bytes]) -> bytes:

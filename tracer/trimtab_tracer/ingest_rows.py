@@ -277,7 +277,9 @@ def decision_row(decision: Decision) -> Row:
     """A knob's value in force."""
     row = _plain(decision)
     choices = json_text(list(decision.choices)) if decision.choices else None
-    return row | {"value": json_text(decision.value), "choices": choices, "decided_ns": row.pop("ts_ns")}
+    seen = json_text(decision.seen) if decision.seen is not None else None
+    said = {"value": json_text(decision.value), "choices": choices, "seen": seen}
+    return row | said | {"decided_ns": row.pop("ts_ns")}
 
 
 def outcome_row(outcome: Outcome) -> Row:

@@ -75,7 +75,8 @@ def _standing(name: str, value: Any, site: Site, setting: Setting | None, choice
     kept = _recorded(name, site, choices)
     if setting is None:
         return Standing(name, value, site, choices=kept)
-    return Standing(name, value, site, setting.source, setting.propensity, setting.policy_version, kept)
+    by = setting.source, setting.propensity, setting.policy_version
+    return Standing(name, value, site, *by, kept, setting.rule_id)
 
 
 def _recorded(name: str, site: Site, choices: Sequence[object]) -> tuple[Any, ...]:

@@ -336,6 +336,12 @@ class Decision:
     policy_version: int | None = None
     choices: tuple[Any, ...] = ()
     """JSON values that the code says a declared knob may take; left out of the segment where it names none."""
+    rule_id: str | None = None
+    """The policy's rule that was obeyed."""
+    seen: dict[str, Any] | None = None
+    """As in :class:`Choice`."""
+    verdict: str | None = None
+    """As in :class:`Choice`."""
 
 
 @value_class
@@ -350,6 +356,13 @@ class Choice:
     site_role: str = "call"
     propensity: float = 1.0
     policy_version: int | None = None
+    rule_id: str | None = None
+    """The policy's rule that was obeyed; None where the code decided."""
+    seen: dict[str, Any] | None = None
+    """What a rule with ``when`` looked at, as it was when the call began: ``calls`` and ``tokens`` of the run so far,
+    ``previous_failed``. None where the rule has no ``when``."""
+    verdict: str | None = None
+    """Of ``escalate``, what was said of the first model's answer: ``passed``, ``failed: CHECK``, or why nothing was."""
 
 
 @value_class
@@ -378,6 +391,9 @@ class CallDecisions:
                 propensity=choice.propensity,
                 site_role=choice.site_role,
                 policy_version=choice.policy_version,
+                rule_id=choice.rule_id,
+                seen=choice.seen,
+                verdict=choice.verdict,
             )
             for choice in self.choices
         )
@@ -594,19 +610,24 @@ def to_dict(record: Record) -> dict[str, Any]:
     for name in _Shapes.names[type(record)]:
         value = getattr(record, name)
         if name in nested:
-            value = [{n: getattr(v, n) for n in _Shapes.names[type(v)]} for v in value]
+            value = [_said({n: getattr(v, n) for n in _Shapes.names[type(v)]}, type(v)) for v in value]
         out[name] = value
-    # So that a sidecar of an earlier version reads what does not need them.
-    for name in _LATER.get(type(record), ()):
-        if out[name] is None or out[name] in ((), {}):
-            del out[name]
-    return out
+    return _said(out, type(record))
+
+
+def _said(written: dict[str, Any], shape: type) -> dict[str, Any]:
+    """It without later fields that say nothing, so that a sidecar of an earlier version reads what has none."""
+    for name in _LATER.get(shape, ()):
+        if written[name] is None or written[name] in ((), {}):
+            del written[name]
+    return written
 
 
 _LATER: dict[type, tuple[str, ...]] = {
     Attempt: ("agent", "step"),
     RunStart: ("annotations",),
-    Decision: ("choices",),
+    Decision: ("choices", "rule_id", "seen", "verdict"),
+    Choice: ("rule_id", "seen", "verdict"),
     Site: ("via",),
     ToolRun: ("compensation",),
     Outcome: ("evaluator", "evaluator_version"),

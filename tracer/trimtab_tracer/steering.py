@@ -44,6 +44,7 @@ class Setting(NamedTuple):
     propensity: float
     source: str
     policy_version: int
+    rule_id: str
 
 
 class Steering:
@@ -110,7 +111,7 @@ class Steering:
         if rule is None:
             return None
         drawn = self._draw(rule, run_id, site.site_id)
-        return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, rule.source, policy.version)
+        return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, rule.source, policy.version, rule.rule_id)
 
     def holds(self, plan: Plan) -> bool:
         """Whether what ``plan`` orders about retries is still wanted: neither frozen nor over nor taken back."""

@@ -65,6 +65,8 @@ class Standing:
     propensity: float = 1.0
     policy_version: int | None = None
     choices: tuple[Any, ...] = ()
+    rule_id: str | None = None
+    seen: dict[str, Any] | None = None
 
 
 class Tracer:
@@ -146,7 +148,8 @@ class Tracer:
 
     def _decide(self, decided: Standing, run_id: str) -> None:
         knob, value, site = decided.knob, decided.value, decided.site
-        key = digest(f"{run_id} {knob} {site.site_id} {value!r} {decided.source} {decided.policy_version}")
+        by = f"{decided.source} {decided.policy_version} {decided.rule_id}"
+        key = digest(f"{run_id} {knob} {site.site_id} {value!r} {by}")
         if key in self._sticky:
             return
         if len(self._sticky) > 100_000:
@@ -165,6 +168,8 @@ class Tracer:
                 site_role="knob",
                 policy_version=decided.policy_version,
                 choices=decided.choices,
+                rule_id=decided.rule_id,
+                seen=decided.seen,
             )
         )
 

@@ -266,6 +266,9 @@ class Decision(Answer):
     choices: list[Any] | None = Field(
         description="What a declared knob may be set to; null where the code does not say"
     )
+    rule_id: str | None = Field(description="Rule of the policy that was obeyed; null where the code decided")
+    seen: dict[str, Any] | None = Field(description="What a rule with `when` looked at: the run so far")
+    verdict: str | None = Field(description="What was said of the first answer, of `escalate`")
 
 
 class Outcome(Answer):
