@@ -250,8 +250,8 @@ class Settings:
         metadata=_row(
             "TRIMTAB_TUNE_OUTCOME_WAIT_S",
             read.seconds(0, 30 * 86400),
-            "How long after its end a run that raised may still be said to have succeeded, before an experiment counts it"
-            " as failed, in seconds.",
+            "How long after its end a run that raised may still be said to have succeeded, before an experiment counts"
+            " it as failed, in seconds.",
         ),
     )
     tune_publish_interval_s: float = field(
@@ -259,7 +259,8 @@ class Settings:
         metadata=_row(
             "TRIMTAB_TUNE_PUBLISH_INTERVAL_S",
             read.seconds(0.01, 86400),
-            "Least pause between two publications of what an experiment has learned, in seconds; a rollback never waits.",
+            "Least pause between two publications of what an experiment has learned, in seconds; a rollback does not"
+            " wait.",
         ),
     )
     tune_max_share: float = field(

@@ -141,8 +141,8 @@ class Goal(Body):
     objective: Literal["cheapest", "best_within", "fastest", "value"] = Field(
         "cheapest",
         description="`cheapest`: least cost with success at least the code's own less `margin`; `best_within`: most"
-        " success within `usd_per_day`; `fastest`: least latency within both; `value`: success at `value_usd` each, less"
-        " cost",
+        " success within `usd_per_day`; `fastest`: least latency within both; `value`: success at `value_usd` each,"
+        " less cost",
     )
     margin: float = Field(0.02, ge=0, le=0.5, description="Loss of success that is accepted, as a share of runs")
     usd_per_day: float | None = Field(None, gt=0, description="What all runs together may cost in a day")
@@ -171,6 +171,29 @@ class StartCampaign(Body):
     goal: Goal = Goal.model_validate({})
     after: Id | None = Field(None, description="An earlier experiment on the knob, whose runs are learned from as well")
     why: Why | None = None
+
+
+class PairBody(Body):
+    """Two answers to one request: the recorded one, and another model's."""
+
+    call_id: Id
+    site_id: Id
+    own_model: Id
+    model: Id
+    judge: Id = Field(description="`agreement`, or the name of the user's own function")
+    own_quality: float = Field(ge=0, le=1)
+    quality: float = Field(ge=0, le=1)
+    own_cost_musd: int | None = Field(ge=0)
+    cost_musd: int | None = Field(ge=0)
+    own_latency_s: float = Field(ge=0, allow_inf_nan=False)
+    latency_s: float = Field(ge=0, allow_inf_nan=False)
+    asked_ns: int = Field(ge=0, le=MAX_INT64)
+
+
+class ShadowBody(Body):
+    """What `trimtab shadow` brought."""
+
+    pairs: list[PairBody] = Field(min_length=1, max_length=10_000)
 
 
 class ModeBody(Body):
@@ -428,6 +451,12 @@ class Tuning(Answer):
 
     modes: list[KnobMode]
     campaigns: list[Campaign]
+
+
+class ShadowTaken(Answer):
+    """What became of pairs."""
+
+    pairs: int
 
 
 class CampaignEvent(Answer):

@@ -1,9 +1,10 @@
 """The sidecar: one process beside the agents that collects, prices, analyses, recommends and answers questions.
 
 In: a home (:class:`~trimtab_tracer.settings.Settings`) with whatever agents spooled into it, since seconds or days.
-Out: the store, kept up to date, the policy file, and the API on loopback. Three loops work at their own pace: the
-collector looks into the spool, the analysis runs only when something new came in, and the policy is issued again while
-it holds; a fourth one learns from experiments, if there are any. All go on after any single exception. When the sidecar ends, the policy file stays: it holds for its lifetime.
+Out: the store, kept up to date, the policy file, and the API on loopback. Four loops work at their own pace: the
+collector looks into the spool, the analysis runs only when something new came in, the policy is issued again while it
+holds, and experiments are learned from where there are any. All go on after any single exception. When the sidecar
+ends, the policy file stays: it holds for its lifetime.
 
 It may be killed at any moment: what counts is committed in the store or still in the spool, and the next start goes
 on from there. A store that DuckDB itself has given up (disk full in the middle of a commit) can't be repaired from

@@ -24,7 +24,7 @@ Anything = Annotated[NONE, Query()]
 
 def routers(desk: Desk) -> tuple[APIRouter, ...]:
     """Routes by what they are about."""
-    return (_tuning(desk), _modes(desk))
+    return _tuning(desk), _modes(desk), _shadow(desk)
 
 
 def _tuning(desk: Desk) -> APIRouter:
@@ -70,9 +70,8 @@ def _tuning(desk: Desk) -> APIRouter:
         earlier = _earlier(body)
         match = body.match.model_dump(exclude_none=True) if body.match is not None else earlier.get("match", {})
         values = body.values or [arm["value"] for arm in earlier.get("arms", ()) if "value" in arm]
-        known = {"after": earlier or None, "store": desk.store}
-        who_says: dict[str, Any] = {"actor": who, "seen": body.seen, "why": body.why}
-        row = begin(desk.control, body.knob, match, values, body.goal.model_dump(), **who_says, **known)
+        known: dict[str, Any] = {"seen": body.seen, "why": body.why, "after": earlier or None, "store": desk.store}
+        row = begin(desk.control, body.knob, match, values, body.goal.model_dump(), actor=who, **known)
         return campaign(row["experiment_id"], NONE())
 
     def _earlier(body: shapes.StartCampaign) -> reads.Row:
@@ -92,7 +91,7 @@ def _tuning(desk: Desk) -> APIRouter:
 def _modes(desk: Desk) -> APIRouter:
     api = router()
 
-    @api.put("/tuning/modes/{knob}")
+    @api.post("/tuning/modes/{knob}")
     def set_mode(
         knob: str, body: shapes.ModeBody, who: Annotated[Actor, Depends(Who)], _: Anything
     ) -> list[shapes.KnobMode]:
@@ -100,5 +99,22 @@ def _modes(desk: Desk) -> APIRouter:
         desk.control.set_mode(knob, body.mode, actor=who, why=body.why)
         with desk.snapshot() as con:
             return [shapes.KnobMode.model_validate(row) for row in modes.modes(con)]
+
+    return api
+
+
+def _shadow(desk: Desk) -> APIRouter:
+    api = router()
+
+    @api.post("/shadow")
+    def shadow(body: shapes.ShadowBody, who: Annotated[Actor, Depends(Who)], _: Anything) -> shapes.ShadowTaken:
+        """Keep what another model answered to recorded requests, and propose what that speaks for."""
+        from .recommend.pairs import proposals  # brings polars
+
+        desk.control.record_shadow([pair.model_dump() for pair in body.pairs], actor=who)
+        with desk.snapshot() as con:
+            made = proposals(con)
+        desk.control.propose(made, ("shadow",))
+        return shapes.ShadowTaken(pairs=len(body.pairs))
 
     return api

@@ -51,3 +51,21 @@ ALTER TABLE recommendations ADD COLUMN learned_by VARCHAR DEFAULT 'rule';  -- ru
 ALTER TABLE recommendations ADD COLUMN calls_per_day DOUBLE;  -- that it would change, by the calls of the last days; NULL: not known
 ALTER TABLE recommendations ADD COLUMN wrong_if VARCHAR;      -- one sentence: what would make it wrong
 ALTER TABLE recommendations ADD COLUMN experiment_id VARCHAR; -- that it was learned in; NULL for others
+
+-- What another model answered when it was asked the same as a recorded call, beside the agent.
+CREATE TABLE shadow_pairs (
+    call_id VARCHAR NOT NULL,           -- the recorded call
+    site_id VARCHAR NOT NULL,
+    own_model VARCHAR NOT NULL,
+    model VARCHAR NOT NULL,             -- that was asked
+    judge VARCHAR NOT NULL,             -- agreement | the name of the user's own function
+    own_quality DOUBLE NOT NULL,        -- 0 to 1 by that judge
+    quality DOUBLE NOT NULL,
+    own_cost_musd BIGINT,
+    cost_musd BIGINT,
+    own_latency_s DOUBLE,
+    latency_s DOUBLE,
+    asked_ns BIGINT NOT NULL,
+    asked_by VARCHAR NOT NULL,
+    PRIMARY KEY (call_id, model, judge)
+);

@@ -90,8 +90,9 @@ def _print_campaign(row: dict[str, Any], console: Console) -> None:
 
     state = row["phase"] if row["status"] == "running" else "stopped"
     spec = row["spec"]
-    head = f"{row['knob']} for {terminal.match(row['match'])}, {spec['objective']}, margin {100 * spec['margin']:g} points"
-    console.print(f"[bold]{row['experiment_id']}[/]  [cyan]{state}[/]  {escape(head)}, {row['units']} runs", soft_wrap=True)
+    goal = f"{spec['objective']}, margin {100 * spec['margin']:g} points"
+    head = f"{row['knob']} for {terminal.match(row['match'])}, {goal}, {row['units']} runs"
+    console.print(f"[bold]{row['experiment_id']}[/]  [cyan]{state}[/]  {escape(head)}", soft_wrap=True)
     table = terminal.table("value", "share now", "runs", "success", "cost, USD", "latency, s", "change of success")
     shares = row["weights"].get("", {})
     for arm in row["verdict"].get("arms", ()):
@@ -159,7 +160,7 @@ def _stop(args: Namespace, client: Client) -> None:
 def _mode(args: Namespace, client: Client) -> None:
     knob = "*" if args.knob == "all" else args.knob
     body = {"mode": None if args.mode == "default" else args.mode, "why": args.why}
-    rows = client.put(f"/v1/tuning/modes/{terminal.quoted(knob)}", body)
+    rows = client.post(f"/v1/tuning/modes/{terminal.quoted(knob)}", body)
     if args.json:
         terminal.print_json(rows)
         return

@@ -1,7 +1,7 @@
 """Experiments whose weights are learned: their rows, and the rules that their weights become.
 
 In: a decision inside its transaction, and what the learner says. Out: rows of ``campaigns``, ``campaign_units`` and
-``campaign_events``, and the rules in the policy: one for all runs, and one for each context that has weights of its own.
+``campaign_events``, and the rules in the policy: one for all runs, and one for each context with weights of its own.
 Apart from :mod:`.experiments`, of which a campaign is one, because nothing there learns; and apart from :mod:`..tune`,
 which decides what is learned, because only the control writes.
 
@@ -64,8 +64,7 @@ class Learned:
 
 
 def running(con: duckdb.DuckDBPyConnection) -> list[Row]:
-    """The running experiments that are learned from: columns of ``campaigns``, and of ``experiments`` those that say what
-    is drawn."""
+    """The running experiments that are learned from: columns of ``campaigns``, and of ``experiments`` what is drawn."""
     sql = """
         SELECT c.*, e.knob, e.match, e.arms, e.rule_id, e.started_ns, e.started_by
         FROM campaigns AS c JOIN experiments AS e USING (experiment_id)
@@ -180,7 +179,7 @@ def rules_of(experiment: Row, weights: Weights, context_key: str | None) -> list
 
 
 def value_key(value: Any) -> str:
-    """Key of the arm that gives ``value``: canonical JSON, so that equal values are one arm however they are written."""
+    """Key of the arm that gives ``value``: canonical JSON, so that equal values are one arm however written."""
     return json.dumps(value, sort_keys=True)
 
 

@@ -19,7 +19,7 @@ from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 
 from ..reads import Row
-from . import audit, campaigns, experiments, modes, observed, outcomes, recommendations, rules
+from . import audit, campaigns, experiments, modes, observed, outcomes, recommendations, rules, shadows
 from .actor import SIDECAR, Actor
 from .change import Change, newest, newest_version
 from .document import Json, terms
@@ -271,6 +271,11 @@ class Control:
         """Keep what the sidecar has learned of a campaign, and publish its weights where that is asked for."""
         with suppress(Unfinished), self._deciding(SIDECAR) as change:
             campaigns.record(change, experiment_id, learned)
+
+    def record_shadow(self, pairs: Sequence[Row], *, actor: Actor) -> None:
+        """Keep pairs of answers to the same request."""
+        with self._deciding(actor) as change:
+            shadows.record(change, pairs)
 
     # --- stop and go ----------------------------------------------------------------------------------------------
 

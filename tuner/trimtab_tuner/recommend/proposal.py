@@ -59,8 +59,8 @@ class Proposal:
     risk: str
     """One sentence: what may go wrong."""
     learned_by: str = "rule"
-    """``rule``: a finding says so; ``effect``: values were drawn at random and compared; ``association``: they were compared
-    as they came; ``shadow``: another value was asked the same beside the agent."""
+    """``rule``: a finding says so; ``effect``: values were drawn at random and compared; ``association``: they were
+    compared as they came; ``shadow``: another value was asked the same beside the agent."""
     calls_per_day: float | None = None
     """Calls that it would change, by those of the last days; None where that is not known."""
     wrong_if: str | None = None

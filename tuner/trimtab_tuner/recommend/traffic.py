@@ -1,8 +1,8 @@
 """How many calls a day a rule would change.
 
-In: the store and a rule's match. Out: a number. Apart from :mod:`.scene` because experiments ask it too. Counted are the
-last days of the store up to its newest call, so a recording of last month is told as it was; what covers less than a
-day is not scaled up to one.
+In: the store and a rule's match. Out: a number. Apart from :mod:`.scene` because experiments ask it too. Counted are
+the last days of the store up to its newest call, so a recording of last month is told as it was; what covers less than
+a day is not scaled up to one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WHERE c.started_ns > newest.since_ns
 
 
 def calls_per_day(con: Connection, match: Mapping[str, Any]) -> float | None:
-    """Calls a day that ``match`` (``site``, ``service``, ``model``; None or left out for any) covers; None without any."""
+    """Calls a day that ``match`` covers (``site``, ``service``, ``model``; left out: any); None without a call."""
     asked = {key: match.get(key) for key in ("site", "service", "model")}
     ((calls, spanned_ns),) = con.execute(_COUNTED, asked | {"window_ns": DAYS * _DAY_NS}).fetchall()
     return calls / max(1.0, spanned_ns / _DAY_NS) if calls else None

@@ -11,9 +11,9 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ..control import Refused, campaigns, experiments
+from ..control import Refused, campaigns, experiments, shadows
 from ..control.document import Json
-from ..learn import Campaign
+from ..learn import Campaign, Observation
 from ..reads import Row
 from . import specs, units
 
@@ -65,6 +65,8 @@ def begin(
         raise Refused(f"{error}. Nothing was changed.") from None
     if after is not None and store is not None:
         _learn_again(campaign, after, store, spec)
+    if knob == "model" and store is not None:
+        campaign.warm(_pairs(store, match.get("site"), values))
     weights = specs.weights_of(campaign.advance(time.time_ns()))
     first = weights[campaigns.EVERYWHERE]
     arms = [arm | {"weight": first[campaigns.arm_key(arm)]} for arm in unweighted if campaigns.arm_key(arm) in first]
@@ -74,6 +76,31 @@ def begin(
     learner: dict[str, Any] = {"spec": spec, "state": campaign.state(), "weights": weights}
     who: dict[str, Any] = {"actor": actor, "seen": seen, "why": why}
     return control.start_campaign(experiment_id, knob, match, arms, **learner, told=told, **who)
+
+
+def _pairs(store: Store, site: str | None, models: list[Any]) -> list[dict[str, Observation]]:
+    """What shadow runs have shown of these models: they warm the learner, and pass no gate."""
+    with closing(store.cursor()) as con:
+        found = shadows.warm_pairs(con, site, [model for model in models if isinstance(model, str)])
+    return [
+        {
+            campaigns.INCUMBENT: _answer(campaigns.INCUMBENT, pair, "own_"),
+            campaigns.value_key(pair["model"]): _answer(campaigns.value_key(pair["model"]), pair, ""),
+        }
+        for pair in found
+    ]
+
+
+def _answer(arm: str, pair: Row, whose: str) -> Observation:
+    cost = pair[f"{whose}cost_musd"]
+    return Observation(
+        value=arm,
+        propensity=1.0,
+        quality=pair[f"{whose}quality"],
+        cost_usd=cost / 1e6 if cost is not None else None,
+        latency_s=pair[f"{whose}latency_s"],
+        at_ns=pair["asked_ns"],
+    )
 
 
 def _learn_again(campaign: Campaign, after: Row, store: Store, spec: Json) -> None:

@@ -2,8 +2,8 @@
 
 In: a cursor and an experiment. Out: its units of which something can be learned, each fact once. Apart from
 :mod:`.live` because it is the only part that knows tables. A unit is learned from when its run has ended; what came
-of it may be said later, and is learned then. A run that an exception ended has failed unless somebody says otherwise for
-as long as the settings wait. A unit whose value changed within the run is of no arm: it is counted and teaches nothing.
+of it may be said later, and is learned then. A run that an exception ended has failed, unless somebody says otherwise
+for as long as the settings wait. A unit whose value changed within the run is of no arm: it teaches nothing.
 """
 
 from __future__ import annotations
