@@ -199,6 +199,7 @@ class ShadowBody(Body):
 class ModeBody(Body):
     """What may be done about a knob without asking."""
 
+    seen: Seen
     mode: Literal["observe", "recommend", "auto"] | None = Field(description="Null: what holds for all knobs")
     why: Why | None = None
 
@@ -420,6 +421,12 @@ class KnobMode(Answer):
     mode: Literal["observe", "recommend", "auto"]
     set_ns: int | None = Field(description="Null where the setting `tune_mode` says so")
     set_by: str | None
+
+
+class KnobModes(Answer):
+    """Modes that people have set."""
+
+    modes: list[KnobMode]
 
 
 class Campaign(Answer):

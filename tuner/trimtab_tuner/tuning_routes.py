@@ -89,16 +89,16 @@ def _tuning(desk: Desk) -> APIRouter:
 
 
 def _modes(desk: Desk) -> APIRouter:
-    api = router()
+    api = router(may_conflict=True)
 
     @api.post("/tuning/modes/{knob}")
     def set_mode(
         knob: str, body: shapes.ModeBody, who: Annotated[Actor, Depends(Who)], _: Anything
-    ) -> list[shapes.KnobMode]:
+    ) -> shapes.KnobModes:
         """Say what may be done about a knob without asking; `*` stands for all that have no mode of their own."""
-        desk.control.set_mode(knob, body.mode, actor=who, why=body.why)
+        desk.control.set_mode(knob, body.mode, seen=body.seen, actor=who, why=body.why)
         with desk.snapshot() as con:
-            return [shapes.KnobMode.model_validate(row) for row in modes.modes(con)]
+            return shapes.KnobModes(modes=[shapes.KnobMode.model_validate(row) for row in modes.modes(con)])
 
     return api
 

@@ -159,10 +159,11 @@ def _stop(args: Namespace, client: Client) -> None:
 
 def _mode(args: Namespace, client: Client) -> None:
     knob = "*" if args.knob == "all" else args.knob
-    body = {"mode": None if args.mode == "default" else args.mode, "why": args.why}
-    rows = client.post(f"/v1/tuning/modes/{terminal.quoted(knob)}", body)
+    seen = client.get("/v1/policy")["version"]
+    body = {"seen": seen, "mode": None if args.mode == "default" else args.mode, "why": args.why}
+    found = client.post(f"/v1/tuning/modes/{terminal.quoted(knob)}", body)
     if args.json:
-        terminal.print_json(rows)
+        terminal.print_json(found)
         return
     from rich.markup import escape
 

@@ -224,13 +224,15 @@ class Control:
 
     # --- learning -------------------------------------------------------------------------------------------------
 
-    def set_mode(self, knob: str, mode: str | None, *, actor: Actor, why: str | None = None) -> None:
+    def set_mode(self, knob: str, mode: str | None, *, seen: int, actor: Actor, why: str | None = None) -> None:
         """Say what trimtab may do about a knob (``*``: all) without being asked; None: what holds for all.
 
         Raises:
+            Conflict: the policy is not the one that the actor ``seen``.
             Refused: there is no such mode or name.
         """
         with self._deciding(actor, why) as change:
+            change.check_seen(seen)
             modes.set_mode(change, knob, mode, self._settings.tune_mode)
 
     def start_campaign(
