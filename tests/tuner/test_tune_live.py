@@ -1,4 +1,4 @@
-"""Learning live: runs of an agent that draws as agents do, and what the loop makes of them, through kills and bad state."""
+"""Learning live: runs of an agent that draws as agents do, and what the loop makes of them, through restarts."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class World:
         row = begin(self.control, "model", {"model": OWN}, [CHEAP], {"max_share": 0.5} | goal, actor=ADA)
         return str(row["experiment_id"])
 
-    def run(self, n: int, *, says: Callable[[int], bool] = lambda number: True, batch: int = 50) -> None:
+    def run(self, n: int, *, says: Callable[[int], bool] = lambda number: True, batch: int = 200) -> None:
         """``n`` runs, a look of the loop after each batch; ``says`` whether a run's outcome is told at its end."""
         for start in range(0, n, batch):
             records: list[Record] = []
@@ -189,8 +189,8 @@ def test_in_auto_it_is_promoted_and_rolled_back_when_it_turns_bad(world: World) 
     world.run(200, batch=10)
     assert {"promoted", "rollback"} <= set(world.events())
     assert world.share() <= 0.5
-    audited = world.rows("SELECT actor, action FROM audit WHERE subject_kind = 'experiment' ORDER BY audit_id")
-    assert [row["action"] for row in audited if row["actor"] == "sidecar"][:2] == ["promote", "roll_back"]
+    audited = world.rows("SELECT action FROM audit WHERE subject_kind = 'experiment' AND via = 'sidecar'")
+    assert {"promote", "roll_back"} <= {row["action"] for row in audited}
 
 
 def test_every_run_counts_once_through_restarts(world: World) -> None:
@@ -267,9 +267,8 @@ def test_a_rejected_proposal_comes_again_when_the_evidence_has_doubled(world: Wo
     for n, status in ((30, "rejected"), (39, "rejected"), (40, "proposed")):
         world.control.propose([_proposal("max_retries", 3, n=n)])
         assert world.rows("SELECT status FROM recommendations") == [{"status": status}], n
-    assert (
-        "40 observations instead of 20" in world.rows("SELECT why FROM audit ORDER BY audit_id DESC LIMIT 1")[0]["why"]
-    )
+    (last,) = world.rows("SELECT why FROM audit ORDER BY audit_id DESC LIMIT 1")
+    assert "40 observations instead of 20" in last["why"]
 
 
 def _proposal(knob: str, value: Any, n: int = 20) -> Any:

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from trimtab_tracer.store import replace_rows
+
 from ..reads import Row, fetch
 from . import audit, experiments, rows
 from .change import Change
@@ -45,6 +47,20 @@ class Event:
     arm: str | None
     told: str
     figures: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What an experiment begins with."""
+
+    spec: Json
+    """What is asked for, kept as it is."""
+    state: Json
+    verdict: Json
+    weights: Weights
+    units: int
+    """Of an earlier experiment, learned from already."""
+    events: Sequence[Event]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +99,7 @@ def is_wanted(con: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
     return bool(found)
 
 
-def start(
-    change: Change,
-    experiment_id: str,
-    knob: str,
-    match: Json,
-    arms: list[Json],
-    *,
-    spec: Json,
-    state: Json,
-    weights: Weights,
-    told: str,
-) -> Row:
+def start(change: Change, experiment_id: str, knob: str, match: Json, arms: list[Json], begun: Begun) -> Row:
     """Begin an experiment that is learned from; its row.
 
     Args:
@@ -103,20 +108,17 @@ def start(
         knob: What is drawn.
         match: For which calls.
         arms: Its values and the incumbent, each with the weight that it begins with.
-        spec: What is asked for, kept as it is.
-        state: What the learner begins with.
-        weights: The same weights by context and key.
-        told: What is begun, in a sentence.
+        begun: What the learner begins with.
 
     Raises:
         Conflict: another one runs on this knob, or a person's rule steers some of the same calls.
         Refused: knob, match or arms can't be used.
     """
     row = experiments.start(change, knob, match, arms, experiment_id)
-    columns: Row = {"experiment_id": row["experiment_id"], "spec": spec, "state": state, "verdict": {}}
-    columns |= {"weights": weights, "phase": "exploring", "units": 0}
+    columns: Row = {"experiment_id": row["experiment_id"], "spec": begun.spec, "state": begun.state}
+    columns |= {"verdict": begun.verdict, "weights": begun.weights, "phase": "exploring", "units": begun.units}
     rows.insert(change.con, "campaigns", columns | {"updated_ns": change.now_ns, "published_ns": change.now_ns})
-    _note(change, row["experiment_id"], [Event("started", None, told)])
+    _note(change, row["experiment_id"], begun.events)
     return row
 
 
@@ -206,10 +208,16 @@ def _count(change: Change, experiment_id: str, units: Sequence[tuple[str, str, b
     if not units:
         return
     con = change.con
-    table = [(experiment_id, run_id, site_id, change.now_ns, known) for run_id, site_id, known in units]
-    ((before,),) = con.execute("SELECT count(*) FROM campaign_units").fetchall()
-    con.executemany("INSERT OR REPLACE INTO campaign_units VALUES (?, ?, ?, ?, ?)", table)
-    ((after,),) = con.execute("SELECT count(*) FROM campaign_units").fetchall()
+    known = {"experiment_id": experiment_id, "learned_ns": change.now_ns}
+    of_these = "SELECT count(*) FROM campaign_units WHERE experiment_id = ?"
+    ((before,),) = con.execute(of_these, [experiment_id]).fetchall()
+    replace_rows(
+        con,
+        "campaign_units",
+        [known | {"run_id": run, "site_id": site, "has_quality": has_quality} for run, site, has_quality in units],
+        ("experiment_id", "run_id", "site_id"),
+    )
+    ((after,),) = con.execute(of_these, [experiment_id]).fetchall()
     con.execute("UPDATE campaigns SET units = units + ? WHERE experiment_id = ?", [after - before, experiment_id])
 
 

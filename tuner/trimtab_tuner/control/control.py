@@ -73,6 +73,10 @@ class Control:
         """Those it decides by."""
         return self._settings
 
+    def now_ns(self) -> int:
+        """The time by its clock, in nanoseconds since the epoch."""
+        return self._clock()
+
     # --- what agents are told -------------------------------------------------------------------------------------
 
     def published(self) -> Published:
@@ -241,11 +245,8 @@ class Control:
         knob: str,
         match: Json,
         arms: list[Json],
+        begun: campaigns.Begun,
         *,
-        spec: Json,
-        state: Json,
-        weights: campaigns.Weights,
-        told: str,
         actor: Actor,
         seen: int | None = None,
         why: str | None = None,
@@ -261,8 +262,7 @@ class Control:
                 change.check_seen(seen)
             if modes.mode_of(modes.modes(change.con), knob, self._settings.tune_mode) == "observe":
                 raise Refused(f"{knob} is only observed; `trimtab tune mode {knob} recommend` lets it be tried.")
-            learner: dict[str, Any] = {"spec": spec, "state": state, "weights": weights}
-            return campaigns.start(change, experiment_id, knob, match, arms, **learner, told=told)
+            return campaigns.start(change, experiment_id, knob, match, arms, begun)
 
     def end_campaign(self, experiment_id: str, event: campaigns.Event) -> None:
         """Take a campaign out that can't go on: the code's own value holds again."""

@@ -1,7 +1,7 @@
 """How an answer is judged: by the user's own function, or by its agreement with the recorded one.
 
 In: a request and answers. Out: numbers from 0 to 1. Agreement is not quality: an answer that is better than the
-recorded one disagrees with it, too. It is what can be said without knowing the task, and it is called by its name everywhere.
+recorded one disagrees with it, too. It is what can be said without knowing the task, and it is called by its name.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ request begins one as well as the sidecar itself.
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ..control import Refused, campaigns, experiments, shadows
+from ..control.campaigns import Event
 from ..control.document import Json
 from ..learn import Campaign, Observation
 from ..reads import Row
@@ -63,19 +63,22 @@ def begin(
         campaign = Campaign(specs.campaign_spec(experiment_id, unweighted, spec))
     except ValueError as error:
         raise Refused(f"{error}. Nothing was changed.") from None
+    learned = 0
     if after is not None and store is not None:
-        _learn_again(campaign, after, store, spec)
+        learned = _learn_again(campaign, after, store, spec, control.now_ns())
     if knob == "model" and store is not None:
         campaign.warm(_pairs(store, match.get("site"), values))
-    weights = specs.weights_of(campaign.advance(time.time_ns()))
+    advice = campaign.advance(control.now_ns())
+    weights = specs.weights_of(advice)
     first = weights[campaigns.EVERYWHERE]
     arms = [arm | {"weight": first[campaigns.arm_key(arm)]} for arm in unweighted if campaigns.arm_key(arm) in first]
     if len(arms) < len(unweighted):
         raise Refused("An experiment with the same values has shown that they are not worth it. Nothing was changed.")
     told = f"{knob}: {len(values)} other value{'s' if len(values) > 1 else ''} tried against the code's own"
-    learner: dict[str, Any] = {"spec": spec, "state": campaign.state(), "weights": weights}
-    who: dict[str, Any] = {"actor": actor, "seen": seen, "why": why}
-    return control.start_campaign(experiment_id, knob, match, arms, **learner, told=told, **who)
+    first_events = [Event("started", None, told), *map(specs.event_of, advice.events)]
+    verdict = specs.verdict_json(advice)
+    begun = campaigns.Begun(spec, campaign.state(), verdict, weights, learned, first_events)
+    return control.start_campaign(experiment_id, knob, match, arms, begun, actor=actor, seen=seen, why=why)
 
 
 def _pairs(store: Store, site: str | None, models: list[Any]) -> list[dict[str, Observation]]:
@@ -103,11 +106,12 @@ def _answer(arm: str, pair: Row, whose: str) -> Observation:
     )
 
 
-def _learn_again(campaign: Campaign, after: Row, store: Store, spec: Json) -> None:
-    """Take in what the runs of an earlier experiment came to: they were drawn with known probabilities, too."""
+def _learn_again(campaign: Campaign, after: Row, store: Store, spec: Json, now_ns: int) -> int:
+    """Take in what the runs of an earlier experiment came to: drawn with known probabilities, too. How many."""
     with closing(store.cursor()) as con:
         again = {**after, "experiment_id": campaign.spec.campaign_id}  # whose units no one has learned from
-        known: dict[str, Any] = {"now_ns": time.time_ns(), "wait_s": 0.0, "context_key": spec["context_key"]}
-        for unit in units.news(con, again, **known, limit=units.ALL):
-            if unit.seen is not None:
-                campaign.observe(unit.seen)
+        known: dict[str, Any] = {"now_ns": now_ns, "wait_s": 0.0, "context_key": spec["context_key"]}
+        seen = [unit.seen for unit in units.news(con, again, **known, limit=units.ALL) if unit.seen is not None]
+    for observation in seen:
+        campaign.observe(observation)
+    return len(seen)

@@ -15,7 +15,6 @@ from ..control.campaigns import INCUMBENT
 from ..reads import Row, fetch
 from ..recommend import Proposal
 from ..recommend.proposal import MICRO_USD_PER_RUN, SECONDS, SHARE_OF_RUNS, Expected, effect, expected
-from ..recommend.traffic import calls_per_day
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +27,12 @@ SELECT value FROM decisions
 WHERE knob = $knob AND ($site IS NULL OR site_id = $site) AND source IN ('code', 'default')
 ORDER BY decided_ns DESC LIMIT 1
 """
+_CALLS: Final = """
+SELECT count(DISTINCT call_id), coalesce(max(decided_ns) - min(decided_ns), 0)
+FROM decisions
+WHERE source = 'experiment' AND (rule_id = $rule OR starts_with(rule_id, $rule || '.'))
+"""
+DAY_NS: Final = 86_400 * 10**9
 _PLACE: Final = """
 SELECT s.site_id, s.file, s.function, s.line
 FROM campaign_units AS u JOIN sites AS s USING (site_id)
@@ -72,10 +77,16 @@ def promise(con: duckdb.DuckDBPyConnection, experiment: Row, verdict: Mapping[st
         evidence={"findings": [], "calls": [], "runs": [], "attempts": [], "numbers": _numbers(ready, own)},
         risk=_risk(said),
         learned_by="effect",
-        calls_per_day=calls_per_day(con, match),
+        calls_per_day=_per_day(con, experiment),
         wrong_if="the tasks, or the model behind a name, are other ones from here on than in the runs that were drawn",
         experiment_id=experiment["experiment_id"],
     )
+
+
+def _per_day(con: duckdb.DuckDBPyConnection, experiment: Row) -> float | None:
+    """Calls a day that were drawn for; a time of less than a day is not scaled up to one."""
+    ((calls, spanned_ns),) = con.execute(_CALLS, {"rule": experiment["rule_id"]}).fetchall()
+    return calls / max(1.0, spanned_ns / DAY_NS) if calls else None
 
 
 def _change(bounds: Mapping[str, float | None], unit: str, scale: float, n: int, basis: str) -> Expected | None:
