@@ -63,7 +63,7 @@ class CampaignSpec:
     """Whether a challenger may get more than its share of ``exploration`` before promotion, as far as the lower bound
     of its quality keeps the expected loss below one point (for ``auto``; never for ``recommend``)."""
     usd_per_day: float | None = None
-    """Most that challengers may cost *more* than the incumbent would have, in 24 hours; then exploring pauses."""
+    """Most that units which drew a challenger may cost in 24 hours before a promotion; then exploring pauses."""
     alpha: float = 0.05
     """Probability of a wrong promotion, over all challengers and all looks."""
     seed: int = 0

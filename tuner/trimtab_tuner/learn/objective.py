@@ -7,12 +7,14 @@ knows no statistics.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .states import StateError
 
 Floats = NDArray[np.float64]
 Kind = Literal["value", "cheapest", "best_within", "fastest"]
@@ -52,22 +54,36 @@ class Objective:
             if amount is not None and not (isfinite(amount) and amount > 0):
                 raise ValueError(f"{name} is a number above 0, got {amount!r}")
 
+    def state(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of_state(cls, state: Any) -> Self:
+        """From JSON; StateError where it does not fit."""
+        if not isinstance(state, dict) or set(state) != {"kind", "margin", "usd_per_day", "value_usd"}:
+            raise StateError(f"objective: expected kind, margin, usd_per_day and value_usd, got {state!r}")
+        try:
+            return cls(**state)
+        except (TypeError, ValueError) as error:
+            raise StateError(f"objective: {error}") from error
+
     def scores(
         self, quality: Floats, cost_usd: Floats, latency_s: Floats, incumbent: int, price_of_a_dollar: float = 0.0
     ) -> Floats:
-        """How good each arm is in each draw, ``(draws, arms)``; only differences within a row mean something.
+        """How good each arm is in each draw, ``(..., arms)``; only differences between arms mean something.
 
         Args:
-            quality: ``(draws, arms)``, possible means.
+            quality: ``(..., arms)``, possible means.
             cost_usd: the same, USD per unit.
             latency_s: the same, seconds per unit.
             incumbent: index of the incumbent's arm.
             price_of_a_dollar: quality that a dollar is worth now, from :class:`~.pacer.Pacer`; >= 0.
         """
         if self.kind == "value":
-            return np.asarray(quality - cost_usd / self.value_usd)
+            return np.asarray(quality - cost_usd / (self.value_usd or 1.0))
         if self.kind == "best_within":
             return np.asarray(quality - cost_usd * price_of_a_dollar)
-        short = np.maximum(quality[:, [incumbent]] - self.margin - quality, 0.0)
+        short = np.maximum(quality[..., [incumbent]] - self.margin - quality, 0.0)
         wanted = cost_usd if self.kind == "cheapest" else latency_s + cost_usd * price_of_a_dollar
         return np.asarray(-wanted - FORBIDDEN * short)

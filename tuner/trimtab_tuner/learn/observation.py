@@ -39,17 +39,21 @@ class Observation(NamedTuple):
     """Identifies the unit (run and site); its hash halves the incumbent for the A/A check. "" leaves that check out."""
     late: bool = False
     """The rest of this unit was given before."""
+    score: float | None = None
+    """For an escalating knob: what the verifier said of the first answer, 0 to 1; None where nothing was verified."""
 
 
 def refusal(observation: Observation) -> str | None:
     """Why this can't be learned from, as a sentence; None where it can.
 
-    NaN and infinity, a propensity outside (0, 1], a quality outside [0, 1], a negative cost or latency.
+    NaN and infinity, a propensity outside (0, 1], a quality or score outside [0, 1], a negative cost or latency.
     """
     if not (isfinite(observation.propensity) and 0 < observation.propensity <= 1):
         return f"a propensity lies in (0, 1], got {observation.propensity!r}"
     if observation.quality is not None and not (isfinite(observation.quality) and 0 <= observation.quality <= 1):
         return f"a quality lies in [0, 1], got {observation.quality!r}"
+    if observation.score is not None and not (isfinite(observation.score) and 0 <= observation.score <= 1):
+        return f"a verifier's score lies in [0, 1], got {observation.score!r}"
     for name, amount in (("cost_usd", observation.cost_usd), ("latency_s", observation.latency_s)):
         if amount is not None and not (isfinite(amount) and amount >= 0):
             return f"{name} is a finite number of at least 0, got {amount!r}"

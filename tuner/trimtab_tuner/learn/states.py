@@ -7,6 +7,7 @@ detector loads its state through it, and none may start from half a state.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
@@ -92,6 +93,43 @@ class Reader:
         if not np.isfinite(found).all() or (found < low).any() or (found > high).any():
             raise StateError(f"{self._where}.{key}: expected finite numbers in [{low:g}, {high:g}], got {value!r}")
         return found
+
+    def numbers(self, key: str, low: float = -float("inf")) -> dict[str, float]:
+        """An object of finite numbers of at least ``low``."""
+        value = self.take(key)
+        if not isinstance(value, dict):
+            raise StateError(f"{self._where}.{key}: expected an object of numbers, got {value!r}")
+        return {str(name): self._finite(one, f"{key}.{name}", low, float("inf")) for name, one in value.items()}
+
+    def object(self, key: str, keys: Iterable[str]) -> dict[str, Any]:
+        """An object whose keys are among these."""
+        value = self.take(key)
+        known = list(keys)
+        if not isinstance(value, dict) or not set(value) <= set(known):
+            raise StateError(f"{self._where}.{key}: expected an object with keys of {known}, got {value!r}")
+        return value
+
+    def list(self, key: str, length: int | None = None) -> list[Any]:
+        """A list, of that length where it is given."""
+        value = self.take(key)
+        if not isinstance(value, list) or (length is not None and len(value) != length):
+            raise StateError(f"{self._where}.{key}: expected a list{f' of {length}' if length else ''}, got {value!r}")
+        return value
+
+    def optional_text(self, key: str, among: tuple[str, ...] | None = None) -> str | None:
+        """A string, one of ``among`` where that is given, or None."""
+        value = self.take(key)
+        if value is not None and (not isinstance(value, str) or (among is not None and value not in among)):
+            raise StateError(f"{self._where}.{key}: expected None or {among or 'a string'}, got {value!r}")
+        return value
+
+    def members(self, key: str, names: Iterable[str]) -> dict[str, Any]:
+        """An object with exactly these keys."""
+        value = self.take(key)
+        wanted = list(names)
+        if not isinstance(value, dict) or set(value) != set(wanted):
+            raise StateError(f"{self._where}.{key}: expected an object of {wanted}, got {value!r}")
+        return {name: value[name] for name in wanted}
 
     def end(self) -> None:
         """Nothing else may stand there."""
