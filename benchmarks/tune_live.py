@@ -3,10 +3,11 @@
     python benchmarks/tune_live.py --data ../shared/data/paretobandit_k4 --incumbent google/gemini-2.5-pro \
         --try mistralai/mistral-large-2512 google/gemini-2.5-flash --out docs/tuning
 
-The table's prompts are shuffled and cut in two. On the first half an experiment runs that a person started: the sidecar
-moves the shares and, when a value is proven, proposes it with an interval. The proposal is accepted by the request that
-the dashboard's button sends. On the second half the agent goes on, now with the accepted value. Then the change of what a
-run costs there, against what the same prompts cost with the code's own value, is held against what was promised.
+The table's prompts are shuffled and cut in two. On the first half an experiment runs that a person started: the
+sidecar moves the shares and, when a value is proven, proposes it with an interval. The proposal is accepted by the
+request that the dashboard's button sends. On the second half the agent goes on, now with the accepted value. Then the
+change of what a run costs there, against what the same prompts cost with the code's own value, is held against what
+was promised.
 
 Prints JSON: ``promised`` (``cost_usd_per_run`` and ``success``, each with ``estimate``, ``low``, ``high``), ``second_half``
 (``runs``, ``cost_usd_per_run``, ``success``, both with what the same prompts would have come to with the incumbent),
@@ -24,9 +25,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -41,6 +43,7 @@ from live_tuning.replay_provider import Recorded, Replay  # noqa: E402
 BATCH = 100
 """Prompts that the agent is given at once: between two batches the benchmark looks whether something is proposed."""
 PATIENCE_S = 60.0
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -108,8 +111,7 @@ def _measure(
         portion = prompts[asked : min(asked + BATCH, half)]
         _ask(args, portion, provider, home)
         asked += len(portion)
-        _learned(client, started["experiment_id"], asked)
-        proposed = _proposal(client)
+        proposed = _proposal(client) if _is_proven(client, started["experiment_id"], asked) else None
     first = _half(provider, provider.table, args.incumbent)
     events = [event["told"] for event in client.get("/v1/tuning/events", limit=1000)["items"]]
     status = client.get(f"/v1/tuning/{started['experiment_id']}")
@@ -159,18 +161,31 @@ def _ask(args: argparse.Namespace, prompts: list[dict[str, str]], provider: Repl
     subprocess.run(command, env=os.environ | {"TRIMTAB_HOME": str(home)}, check=True, timeout=600)
 
 
-def _learned(client: Client, experiment_id: str, runs: int) -> None:
-    """Wait until every run has been learned from."""
+def _is_proven(client: Client, experiment_id: str, runs: int) -> bool:
+    """Whether a value is, once every run has been learned from."""
+
+    def learned() -> dict[str, Any] | None:
+        found: dict[str, Any] = client.get(f"/v1/tuning/{experiment_id}")
+        return found if found["units"] >= runs else None
+
+    return _wait(f"{runs} runs to be learned from", learned)["verdict"]["ready"] is not None
+
+
+def _proposal(client: Client) -> dict[str, Any]:
+    def proposed() -> dict[str, Any] | None:
+        rows = client.pages("/v1/recommendations", status="proposed")
+        return next((row for row in rows if row["learned_by"] == "effect"), None)
+
+    return _wait("the proposal", proposed)
+
+
+def _wait(what: str, look: Callable[[], T | None]) -> T:
     end = time.monotonic() + PATIENCE_S
-    while client.get(f"/v1/tuning/{experiment_id}")["units"] < runs:
-        if time.monotonic() > end:
-            raise SystemExit(f"of {runs} runs not all were learned from in {PATIENCE_S:g} s")
+    while time.monotonic() < end:
+        if (found := look()) is not None:
+            return found
         time.sleep(0.1)
-
-
-def _proposal(client: Client) -> dict[str, Any] | None:
-    rows = client.pages("/v1/recommendations", status="proposed")
-    return next((row for row in rows if row["learned_by"] == "effect"), None)
+    raise SystemExit(f"waited {PATIENCE_S:g} s for {what}")
 
 
 def _start_sidecar(home: Path) -> subprocess.Popen[bytes]:
@@ -182,13 +197,7 @@ def _start_sidecar(home: Path) -> subprocess.Popen[bytes]:
 
 
 def _connected(home: Path) -> Client:
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        client = connect(Settings(home=home))
-        if client is not None:
-            return client
-        time.sleep(0.1)
-    raise SystemExit(f"the sidecar did not come up: {(home / 'up.log').read_text()}")
+    return _wait(f"the sidecar, whose log is {home / 'up.log'}", lambda: connect(Settings(home=home)))
 
 
 if __name__ == "__main__":

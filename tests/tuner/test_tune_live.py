@@ -271,12 +271,28 @@ def test_a_rejected_proposal_comes_again_when_the_evidence_has_doubled(world: Wo
     assert "40 observations instead of 20" in last["why"]
 
 
+def test_what_a_person_accepted_is_rolled_back_when_runs_fail_under_it(world: World) -> None:
+    """After 200 runs at .9 a change is accepted under which .5 succeed: it is gone within 60 runs, with the figures."""
+    world.run(200)
+    world.control.propose([_proposal("model", CHEAP)])
+    (row,) = world.rows("SELECT * FROM recommendations")
+    world.control.accept(row["recommendation_id"], version=1, actor=ADA)
+    world.run(60, batch=20)
+    assert world.rows("SELECT status FROM recommendations") == [{"status": "accepted"}]
+    world.success[CHEAP] = 0.5
+    world.run(60, batch=20)
+    (row,) = world.rows("SELECT * FROM recommendations")
+    assert (row["status"], row["decided_by"]) == ("rolled_back", "sidecar")
+    assert "before it 9" in row["decided_why"]
+    assert world.control.published().document["rules"] == []
+
+
 def _proposal(knob: str, value: Any, n: int = 20) -> Any:
     from trimtab_tuner.recommend import Proposal
     from trimtab_tuner.recommend.proposal import SHARE, association, expected
 
     said = expected(success=association(SHARE, low=0.0, high=0.5, estimate=0.2, n=n, basis="calls"))
-    return Proposal(
-        finding_id="f", rule="lost", knob=knob, service=None, model=None, site_id="s1", file="shop.py", function="main",
-        line=12, title="t", why="w", from_value=0, to_value=value, match={"site": "s1"}, expected=said, evidence={}, risk="r",
-    )  # fmt: skip
+    where: dict[str, Any] = {"service": None, "model": None, "site_id": "s1", "match": {"site": "s1"}}
+    where |= {"file": "shop.py", "function": "main", "line": 12}
+    told: dict[str, Any] = {"title": "t", "why": "w", "risk": "r", "evidence": {}, "expected": said}
+    return Proposal(finding_id="f", rule="lost", knob=knob, from_value=0, to_value=value, **where, **told)

@@ -91,12 +91,19 @@ def running(con: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def is_wanted(con: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
-    """Whether there is anything to learn from, or may be without anyone asking for it."""
+    """Whether there is anything to learn from or to keep an eye on, or may be without anyone asking for it."""
     if settings.tune_mode == "auto":
         return True
-    sql = "SELECT (SELECT count(*) FROM campaigns) + (SELECT count(*) FROM knob_modes WHERE mode = 'auto')"
-    ((found,),) = con.execute(sql).fetchall()
+    ((found,),) = con.execute(_WANTED).fetchall()
     return bool(found)
+
+
+_WANTED: Final = """
+SELECT
+    (SELECT count(*) FROM campaigns)
+    + (SELECT count(*) FROM knob_modes WHERE mode = 'auto')
+    + (SELECT count(*) FROM recommendations WHERE status IN ('accepted', 'active', 'promoted'))
+"""
 
 
 def start(change: Change, experiment_id: str, knob: str, match: Json, arms: list[Json], begun: Begun) -> Row:

@@ -24,6 +24,7 @@ from ..learn import Advice, Campaign, StateError
 from ..reads import Row, fetch
 from . import promises, specs, units
 from .begin import begin
+from .watch import Watch
 
 if TYPE_CHECKING:
     from trimtab_tracer.settings import Settings
@@ -36,6 +37,8 @@ log = logging.getLogger("trimtab.tuner")
 
 LEAST_CHANGE: Final = 0.01
 """Change of a weight that is worth a version of the policy."""
+WATCH_NS: Final = 10 * 10**9
+"""Pause between two looks at what people accepted."""
 URGENT: Final = frozenset(
     {"arm_dropped", "budget_stop", "drift", "halted", "promoted", "reset", "rollback", "share_mismatch", "aa_failed"}
 )
@@ -63,6 +66,8 @@ class Tuner:
         self._clock = clock
         self._running: dict[str, _Running] = {}
         self._proposed: frozenset[str] = frozenset()
+        self._watch = Watch(store, control)
+        self._watched_ns = 0
 
     def step(self) -> None:
         """Look once at every experiment, propose what has been shown, and begin what may be begun."""
@@ -82,6 +87,9 @@ class Tuner:
             if row["experiment_id"] in self._running
         }
         self._begin_what_may_be_begun(said, {row["knob"] for row in rows})
+        if self._clock() - self._watched_ns >= WATCH_NS:
+            self._watched_ns = self._clock()
+            self._watch.step()
 
     # --- one experiment -------------------------------------------------------------------------------------------
 

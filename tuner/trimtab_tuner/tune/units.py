@@ -61,7 +61,7 @@ def news(
     arms = {value_key(arm["value"]) for arm in experiment["arms"] if "value" in arm}
     rows = fetch(
         con,
-        _statement("units"),
+        statement("units"),
         experiment_id=experiment["experiment_id"],
         knob=experiment["knob"],
         rule=experiment["rule_id"],
@@ -108,5 +108,6 @@ def _quality(row: Row) -> float | None:
 
 
 @cache
-def _statement(name: str) -> str:
+def statement(name: str) -> str:
+    """Text of ``queries/<name>.sql``."""
     return (resources.files(__package__) / "queries" / f"{name}.sql").read_text(encoding="utf-8")
