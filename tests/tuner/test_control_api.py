@@ -18,6 +18,10 @@ Json = dict[str, Any]
 RULE: Json = {"knob": "max_retries", "value": 2, "match": {"site": "s1"}}
 ARMS: list[Json] = [{"incumbent": True, "weight": 0.5}, {"value": 9, "weight": 0.5}]
 
+PAIR: Json = {"call_id": "r001.c", "site_id": "s1", "own_model": "big", "model": "small", "judge": "agreement"}
+PAIR |= {"own_quality": 1.0, "quality": 0.5, "own_cost_musd": 3, "cost_musd": 1}
+PAIR |= {"own_latency_s": 1.0, "latency_s": 0.5, "asked_ns": 1}
+
 BODIES: dict[str, Json] = {
     "/v1/policy/rules": {"seen": 1, "rule": RULE, "why": "x"},
     "/v1/policy/rules/{rule_id}/remove": {"seen": 1, "why": "x"},
@@ -30,6 +34,9 @@ BODIES: dict[str, Json] = {
     "/v1/recommendations/{recommendation_id}/promote": {"version": 1, "why": "x"},
     "/v1/experiments": {"seen": 1, "knob": "timeout_s", "match": {"service": "shop"}, "arms": ARMS, "why": "x"},
     "/v1/experiments/{experiment_id}/stop": {"version": 1, "why": "x"},
+    "/v1/tuning": {"seen": 1, "knob": "timeout_s", "values": [9], "match": {"service": "shop"}, "why": "x"},
+    "/v1/tuning/modes/{knob}": {"seen": 1, "mode": "auto", "why": "x"},
+    "/v1/shadow": {"pairs": [PAIR]},
     "/v1/outcomes": {"run_id": "r001", "success": False, "comment": "x", "outcome_id": "late"},
     "/v1/login-codes": {"name": "ada"},
     "/v1/sessions": {"code": "x"},
@@ -37,7 +44,7 @@ BODIES: dict[str, Json] = {
 """A body that is right in itself for every route that takes one."""
 NO_BODY = {"/v1/import"}
 """Takes lines of records."""
-NO_VERSION = {"/v1/freeze", "/v1/outcomes", "/v1/login-codes", "/v1/sessions"}
+NO_VERSION = {"/v1/freeze", "/v1/shadow", "/v1/outcomes", "/v1/login-codes", "/v1/sessions"}
 """Decides about nothing that somebody else could have changed, or must not fail because of it."""
 
 
@@ -76,7 +83,7 @@ def state(api: httpx.Client) -> list[Any]:
 def with_surprise(body: Json) -> Iterator[tuple[str, Json]]:
     """The body with an unknown field in each of its objects, and where that is."""
     yield "surprise", body | {"surprise": 1}
-    for path in (("rule",), ("rule", "match"), ("match",), ("arms", 0)):
+    for path in (("rule",), ("rule", "match"), ("match",), ("arms", 0), ("pairs", 0)):
         changed: Any = deepcopy(body)
         inner: Any = changed
         try:
@@ -138,7 +145,7 @@ def test_an_outdated_view_is_a_conflict(api: httpx.Client) -> None:
     before = state(api)
     version = api.get("/v1/policy").json()["version"]
     stale = {path: body | {"seen": version + 7} for path, body in BODIES.items() if "seen" in body}
-    assert len(stale) == 5
+    assert len(stale) == 7
     for path, body in stale.items():
         response = api.post(path, json=body)
         assert (409, "trimtab:conflict") == (response.status_code, response.json()["type"]), path

@@ -51,7 +51,12 @@ def proposal(knob: str = "max_retries", to_value: Any = 3, **more: Any) -> Any:
     columns = {"finding_id": "f1", "rule": "retry_storm", "knob": knob, "service": None, "model": None}
     columns |= {"site_id": "s1", "file": "shop.py", "function": "main", "line": 12, "title": "Retry less", "why": "it"}
     columns |= {"from_value": None, "to_value": to_value, "match": {"site": "s1"}, "expected": {}, "evidence": {}}
-    return SimpleNamespace(**columns | {"risk": "low"} | more)
+    return SimpleNamespace(
+        **columns
+        | {"risk": "low", "learned_by": "rule", "calls_per_day": None, "wrong_if": None}
+        | {"experiment_id": None}
+        | more
+    )
 
 
 def proposed(control: Control, *proposals: Any) -> list[str]:

@@ -43,6 +43,10 @@ PROPOSALS = [
         expected={},
         evidence={},
         risk="low",
+        learned_by="rule",
+        calls_per_day=None,
+        wrong_if=None,
+        experiment_id=None,
     )
     for knob, value, match in (
         ("max_retries", 1, {"site": "s1"}),

@@ -55,6 +55,7 @@ def accepted(control: Control, knob: str = "max_retries", value: Any = 3, **matc
     columns = {"finding_id": "f", "rule": "retry_storm", "knob": knob, "service": None, "model": None}
     columns |= {"site_id": None, "file": None, "function": None, "line": None, "title": "t", "why": "w"}
     columns |= {"from_value": None, "to_value": value, "match": match, "expected": {}, "evidence": {}, "risk": "low"}
+    columns |= {"learned_by": "rule", "calls_per_day": None, "wrong_if": None, "experiment_id": None}
     control.propose([SimpleNamespace(**columns)])
     (row,) = rows(control, "SELECT * FROM recommendations WHERE status = 'proposed'")
     return str(control.accept(row["recommendation_id"], version=1, actor=ALICE)["recommendation_id"])

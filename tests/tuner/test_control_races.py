@@ -36,7 +36,16 @@ def proposals(n: int) -> list[Any]:
     """Proposals for different knobs."""
     columns = {"finding_id": "f", "rule": "retry_storm", "service": None, "model": None, "site_id": "s1"}
     columns |= {"file": "a.py", "function": "f", "line": 1, "title": "t", "why": "w", "from_value": 0, "to_value": 3}
-    columns |= {"match": {}, "expected": {}, "evidence": {}, "risk": "low"}
+    columns |= {
+        "match": {},
+        "expected": {},
+        "evidence": {},
+        "risk": "low",
+        "learned_by": "rule",
+        "calls_per_day": None,
+        "wrong_if": None,
+        "experiment_id": None,
+    }
     return [SimpleNamespace(**columns, knob=f"knob_{i}") for i in range(n)]
 
 

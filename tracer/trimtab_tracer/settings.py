@@ -236,6 +236,50 @@ class Settings:
             "What steered calls may cost in 24 hours at list prices, in USD; above it the sidecar freezes steering.",
         ),
     )
+    tune_mode: str = field(
+        default="recommend",
+        metadata=_row(
+            "TRIMTAB_TUNE_MODE",
+            read.one_of("observe", "recommend", "auto"),
+            "What the sidecar may do about knobs that have no mode of their own: `observe` proposes nothing,"
+            " `recommend` asks a person, `auto` also tries and promotes by itself.",
+        ),
+    )
+    tune_outcome_wait_s: float = field(
+        default=3600.0,
+        metadata=_row(
+            "TRIMTAB_TUNE_OUTCOME_WAIT_S",
+            read.seconds(0, 30 * 86400),
+            "How long after its end a run that raised may still be said to have succeeded, before an experiment counts"
+            " it as failed, in seconds.",
+        ),
+    )
+    tune_publish_interval_s: float = field(
+        default=30.0,
+        metadata=_row(
+            "TRIMTAB_TUNE_PUBLISH_INTERVAL_S",
+            read.seconds(0.01, 86400),
+            "Least pause between two publications of what an experiment has learned, in seconds; a rollback does not"
+            " wait.",
+        ),
+    )
+    tune_max_share: float = field(
+        default=0.2,
+        metadata=_row(
+            "TRIMTAB_TUNE_MAX_SHARE",
+            read.number(0.02, 0.9, "a share of the runs"),
+            "Share of the runs that an experiment may give other values than the code's, until one is promoted.",
+        ),
+    )
+    tune_max_usd_per_day: float = field(
+        default=10.0,
+        metadata=_row(
+            "TRIMTAB_TUNE_MAX_USD_PER_DAY",
+            read.number(0, 1e6, "USD"),
+            "How much more than the code's own the other values of an experiment may cost in a day, in USD; above it"
+            " exploring pauses.",
+        ),
+    )
     fallback_models: tuple[FallbackModels, ...] = field(
         default=(),
         metadata=_row(

@@ -22,7 +22,7 @@ from trimtab_tracer.content import read as read_content
 from trimtab_tracer.prices import PriceList
 from trimtab_tracer.records import SCHEMA_VERSION, Record, from_dict, kind_of
 
-from . import bodies, control_routes, models, paging, policy_routes, reads, session_routes, table_routes
+from . import bodies, control_routes, models, paging, policy_routes, reads, session_routes, table_routes, tuning_routes
 from .computed import Computed
 from .paging import MAX_LIMIT
 from .routing import Backend, application, page_at, page_behind, router
@@ -42,6 +42,7 @@ def create_app(backend: Backend) -> FastAPI:
             table_routes.tables(backend),
             *policy_routes.routers(backend, backend.policy_key),
             *control_routes.routers(backend),
+            *tuning_routes.routers(backend),
             session_routes.sessions(backend.keys.write),
             _imports(backend, computed),
         ]

@@ -135,6 +135,75 @@ class StartExperiment(Body):
     why: Why | None = None
 
 
+class Goal(Body):
+    """What an experiment that is learned from is to reach, and what it may cost."""
+
+    objective: Literal["cheapest", "best_within", "fastest", "value"] = Field(
+        "cheapest",
+        description="`cheapest`: least cost with success at least the code's own less `margin`; `best_within`: most"
+        " success within `usd_per_day`; `fastest`: least latency within both; `value`: success at `value_usd` each,"
+        " less cost",
+    )
+    margin: float = Field(0.02, ge=0, le=0.5, description="Loss of success that is accepted, as a share of runs")
+    usd_per_day: float | None = Field(None, gt=0, description="What all runs together may cost in a day")
+    value_usd: float | None = Field(None, gt=0, description="What a successful run is worth, in USD")
+    max_share: float | None = Field(
+        None,
+        ge=0.02,
+        le=0.9,
+        description="Share of runs that get other values until one is promoted; left out: the setting",
+    )
+    explore_usd_per_day: float | None = Field(
+        None,
+        ge=0,
+        description="How much more than the code's own the other values may cost in a day; left out: the setting",
+    )
+    context_key: Id | None = Field(None, description="Attribute of runs by which the best value may differ")
+
+
+class StartCampaign(Body):
+    """An experiment whose weights are learned: values that are tried against what the code does."""
+
+    seen: Seen
+    knob: Id
+    values: list[Any] = Field([], max_length=7, description="To try; left out: those of `after`")
+    match: MatchBody | None = Field(None, description="For which calls; left out: those of `after`, or all")
+    goal: Goal = Goal.model_validate({})
+    after: Id | None = Field(None, description="An earlier experiment on the knob, whose runs are learned from as well")
+    why: Why | None = None
+
+
+class PairBody(Body):
+    """Two answers to one request: the recorded one, and another model's."""
+
+    call_id: Id
+    site_id: Id
+    own_model: Id
+    model: Id
+    judge: Id = Field(description="`agreement`, or the name of the user's own function")
+    own_quality: float = Field(ge=0, le=1)
+    quality: float = Field(ge=0, le=1)
+    own_cost_musd: int | None = Field(ge=0)
+    cost_musd: int | None = Field(ge=0)
+    own_latency_s: float = Field(ge=0, allow_inf_nan=False)
+    latency_s: float = Field(ge=0, allow_inf_nan=False)
+    asked_ns: int = Field(ge=0, le=MAX_INT64)
+
+
+class ShadowBody(Body):
+    """What `trimtab shadow` brought."""
+
+    pairs: list[PairBody] = Field(min_length=1, max_length=10_000)
+
+
+class ModeBody(Body):
+    """What may be done about a knob without asking."""
+
+    seen: Seen
+    mode: Literal["observe", "recommend", "auto"] | None = Field(description="Null: what holds for all knobs")
+    why: Why | None = None
+
+
 class Freeze(Body):
     """The stop of all steering. It must not fail because somebody else was quicker, so it needs no version, nor
     because of its reason, which is kept as far as it can be."""
@@ -280,6 +349,13 @@ class Recommendation(Answer):
     rule_id: str | None
     policy_version: int | None
     obeyed_ns: int | None
+    learned_by: Literal["rule", "effect", "association", "shadow"] = Field(
+        description="How it was learned: from a finding, by drawing values at random, by comparing them as they came,"
+        " or by asking another value the same beside the agent"
+    )
+    calls_per_day: float | None = Field(description="Calls that it would change, by those of the last 7 days")
+    wrong_if: str | None = Field(description="What would make it wrong")
+    experiment_id: str | None = Field(description="In which it was learned")
 
 
 class Difference(Answer):
@@ -336,6 +412,77 @@ class Experiment(Answer):
     stopped_by: str | None
     rule_id: str
     policy_version: int
+
+
+class KnobMode(Answer):
+    """The mode of one knob."""
+
+    knob: str = Field(description="Its name, or `*` for all that have none of their own")
+    mode: Literal["observe", "recommend", "auto"]
+    set_ns: int | None = Field(description="Null where the setting `tune_mode` says so")
+    set_by: str | None
+
+
+class KnobModes(Answer):
+    """Modes that people have set."""
+
+    modes: list[KnobMode]
+
+
+class Campaign(Answer):
+    """An experiment whose weights are learned, and what it has learned so far."""
+
+    experiment_id: str
+    knob: str
+    match: dict[str, Any]
+    arms: list[dict[str, Any]]
+    status: Literal["running", "stopped"]
+    version: int = Field(description="Of the experiment: give it to stop it")
+    spec: dict[str, Any] = Field(description="What was asked for")
+    verdict: dict[str, Any] = Field(description="Per arm: units, and means of quality, cost and latency with intervals")
+    weights: dict[str, dict[str, float]] = Field(
+        description="As published last: context (empty for all others), key of the arm (JSON text of its value, or"
+        " `incumbent`), weight"
+    )
+    phase: Literal["exploring", "promoted", "halted"]
+    promoted_arm: str | None
+    units: int = Field(description="Runs at a line that it has learned from")
+    started_ns: int
+    started_by: str
+    updated_ns: int
+    published_ns: int
+
+
+class Tuning(Answer):
+    """Modes, and experiments that are learned from."""
+
+    modes: list[KnobMode]
+    campaigns: list[Campaign]
+
+
+class ShadowTaken(Answer):
+    """What became of pairs."""
+
+    pairs: int
+
+
+class CampaignEvent(Answer):
+    """One thing that happened to an experiment that is learned from."""
+
+    event_id: int
+    experiment_id: str
+    at_ns: int
+    kind: str
+    arm: str | None
+    told: str
+    figures: dict[str, Any]
+
+
+class CampaignEvents(Answer):
+    """Events after a known one, oldest first."""
+
+    items: list[CampaignEvent]
+    after: int = Field(description="Give it as `after` to get what follows")
 
 
 class AuditEntry(Answer):

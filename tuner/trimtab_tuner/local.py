@@ -137,7 +137,7 @@ def _lock(settings: Settings, is_patient: bool) -> home.HomeLock | Client:
 
 
 def _application(store: Store, settings: Settings) -> FastAPI:
-    from . import control_routes, policy_routes, table_routes
+    from . import control_routes, policy_routes, table_routes, tuning_routes
     from .control import Control
     from .routing import Desk, application
 
@@ -146,6 +146,7 @@ def _application(store: Store, settings: Settings) -> FastAPI:
         [
             *policy_routes.routers(desk, home.policy_key(settings)),
             *control_routes.routers(desk),
+            *tuning_routes.routers(desk),
             table_routes.tables(desk),
         ]
     )

@@ -66,6 +66,7 @@ class Health(Answer):
     collector: LoopHealth
     analysis: LoopHealth
     policy: LoopHealth
+    tuning: LoopHealth
     policy_version: int
     frozen: bool = Field(description="Whether all steering is stopped")
 

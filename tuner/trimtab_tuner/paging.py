@@ -149,6 +149,14 @@ class EventParameters(_Waiting):
     limit: int = Field(100, ge=1, le=MAX_LIMIT, description="Decisions in one answer")
 
 
+class CampaignEventParameters(NoParameters):
+    """Which events of experiments that are learned from."""
+
+    experiment: str | None = Field(None, description="Id of one experiment")
+    after: int = Field(0, ge=0, le=MAX_INT, description="`after` of the answer before; 0 for all from the first one")
+    limit: int = Field(100, ge=1, le=MAX_LIMIT, description="Events in one answer")
+
+
 class ImportParameters(NoParameters):
     """What is imported."""
 

@@ -151,6 +151,11 @@ def experiments(
     return fetch(con, statement("experiments"), experiment_id=experiment_id, status=status, limit=limit, offset=offset)
 
 
+def campaigns(con: duckdb.DuckDBPyConnection, *, experiment_id: str | None = None) -> list[Row]:
+    """Experiments whose weights are learned, running ones first; columns as in ``queries/campaigns.sql``."""
+    return fetch(con, statement("campaigns"), experiment_id=experiment_id)
+
+
 def policy_versions(
     con: duckdb.DuckDBPyConnection, *, version: int | None = None, limit: int = 1, offset: int = 0
 ) -> list[Row]:

@@ -1,9 +1,10 @@
 """The sidecar: one process beside the agents that collects, prices, analyses, recommends and answers questions.
 
 In: a home (:class:`~trimtab_tracer.settings.Settings`) with whatever agents spooled into it, since seconds or days.
-Out: the store, kept up to date, the policy file, and the API on loopback. Three loops work at their own pace: the
-collector looks into the spool, the analysis runs only when something new came in, and the policy is issued again while
-it holds. All go on after any single exception. When the sidecar ends, the policy file stays: it holds for its lifetime.
+Out: the store, kept up to date, the policy file, and the API on loopback. Four loops work at their own pace: the
+collector looks into the spool, the analysis runs only when something new came in, the policy is issued again while it
+holds, and experiments are learned from where there are any. All go on after any single exception. When the sidecar
+ends, the policy file stays: it holds for its lifetime.
 
 It may be killed at any moment: what counts is committed in the store or still in the spool, and the next start goes
 on from there. A store that DuckDB itself has given up (disk full in the middle of a commit) can't be repaired from
@@ -39,6 +40,7 @@ from trimtab_tracer.store import Store
 
 from . import home
 from .control import Control
+from .control.campaigns import is_wanted
 from .loops import Loop, LoopState
 from .waiting import Bell
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from .models import Health, LoopHealth
+    from .tune import Tuner
 
 
 class Sidecar:
@@ -72,6 +75,7 @@ class Sidecar:
         self.settings = settings
         self._started_ns = time.time_ns()
         self._records = 0
+        self._tuner: Tuner | None = None
         self._analyses = 0
         self._problems = 0
         self._has_news = threading.Event()
@@ -100,6 +104,7 @@ class Sidecar:
         self._collecting = Loop("collector", self._collect, settings.collect_interval_s)
         self._analysing = Loop("analysis", self._analyze, settings.analyze_interval_s)
         self._steering = Loop("policy", self._steer, self.STEER_INTERVAL_S)
+        self._tuning = Loop("tuning", self._tune, self.STEER_INTERVAL_S)
         self._beside = ExitStack()  # ends what was started beside the API and asks it, such as a dashboard
         self.url = _url(settings.host, self._socket.getsockname()[1])
 
@@ -115,6 +120,7 @@ class Sidecar:
         self._undo.callback(home.remove_note, self.settings)
         self._analysing.start()
         self._steering.start()
+        self._tuning.start()
         return self
 
     def wait(self) -> None:
@@ -148,6 +154,7 @@ class Sidecar:
         self._collecting.stop()
         self._analysing.stop()
         self._steering.stop()
+        self._tuning.stop()
         self._collecting.once()
         self._analysing.once()
         self._undo.close()
@@ -169,7 +176,7 @@ class Sidecar:
         """What ``/v1/health`` says."""
         from .models import Health
 
-        loops = (self._collecting.state, self._analysing.state, self._steering.state)
+        loops = (self._collecting.state, self._analysing.state, self._steering.state, self._tuning.state)
         published = self._control.published()
         return Health(
             status="ok" if not self._problems and all(state.is_healthy for state in loops) else "degraded",
@@ -182,6 +189,7 @@ class Sidecar:
             collector=_health_of(loops[0]),
             analysis=_health_of(loops[1]),
             policy=_health_of(loops[2]),
+            tuning=_health_of(loops[3]),
             policy_version=published.version,
             frozen=published.is_frozen,
         )
@@ -255,6 +263,16 @@ class Sidecar:
         except duckdb.Error:
             self._end_if_failed()
             raise
+
+    def _tune(self) -> None:
+        if self._tuner is None:
+            with closing(self._store.cursor()) as con:
+                if not is_wanted(con, self.settings):
+                    return
+            from .tune import Tuner  # brings numpy, scipy and river, which most sidecars never need
+
+            self._tuner = Tuner(self._store, self._control, self.settings)
+        self._tuner.step()
 
     def _take(self, records: list[Record], replace_runs: Sequence[str]) -> None:
         ingest(self._store, records, prices=self._prices, replace_runs=replace_runs)

@@ -26,6 +26,11 @@ _ACTIONS = {
     "unfreeze": "unfroze steering",
     "spend_cap": "froze steering: the spend cap was reached",
     "outcome": "recorded an outcome",
+    "propose_again": "proposed again: the evidence has changed",
+    "set_mode": "set the mode of a knob",
+    "budget_stop": "stopped exploring: its budget was spent",
+    "drift": "saw a value change, and learns it anew",
+    "shadow": "asked another model the same",
 }
 
 

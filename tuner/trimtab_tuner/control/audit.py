@@ -30,6 +30,7 @@ _DONE: Final = {
     "reject": "rejected {it}",
     "roll_back": "rolled back {it}",
     "promote": "promoted {it}",
+    "propose_again": "proposed {it} once more, as the evidence had changed",
     "expire": "let {it} expire, as nothing asks for it any more",
     "activate": "saw the first call that obeys {it}",
     "start_experiment": "started {it}",
@@ -41,6 +42,10 @@ _DONE: Final = {
     "unfreeze": "let steering go on",
     "spend_cap": "froze all steering, as the spend cap was reached",
     "outcome": "told what came of {it}",
+    "set_mode": "set the mode of {it}",
+    "budget_stop": "gave all runs the code's own value, as the budget of {it} was spent",
+    "drift": "saw {it} change, and began to learn it anew",
+    "shadow": "asked another model the same, for {it}",
 }
 _WAYS: Final = {
     "api": " (through the API)",

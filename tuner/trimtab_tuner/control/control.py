@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,11 +19,11 @@ from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 
 from ..reads import Row
-from . import audit, experiments, observed, outcomes, recommendations, rules
+from . import audit, campaigns, experiments, modes, observed, outcomes, recommendations, rules, shadows
 from .actor import SIDECAR, Actor
 from .change import Change, newest, newest_version
 from .document import Json, terms
-from .errors import Conflict, Unfinished
+from .errors import Conflict, Refused, Unfinished
 from .outcomes import Recorded
 from .publish import Published, Publisher, is_left_frozen
 
@@ -67,6 +67,15 @@ class Control:
         self._publisher.announce(written["audit_id"] if written else 0)
         if not document["frozen"] and is_left_frozen(settings.policy_path, document["version"], clock()):
             self._freeze(SIDECAR, INTERRUPTED, "freeze")
+
+    @property
+    def settings(self) -> Settings:
+        """Those it decides by."""
+        return self._settings
+
+    def now_ns(self) -> int:
+        """The time by its clock, in nanoseconds since the epoch."""
+        return self._clock()
 
     # --- what agents are told -------------------------------------------------------------------------------------
 
@@ -160,11 +169,14 @@ class Control:
             row = recommendations.decidable(change, recommendation_id, version, "promote")
             return recommendations.decide(change, row, "promote", "promoted", "active", "promoted")
 
-    def propose(self, proposals: Sequence[Proposal]) -> None:
-        """Bring the undecided recommendations up to date with the last analysis."""
+    def propose(self, proposals: Sequence[Proposal], learned_by: Collection[str] = ("rule",)) -> None:
+        """Bring the undecided recommendations that were learned in these ways up to date. Knobs that are only observed
+        get none."""
         # A file that can't be written is :meth:`refresh`'s to complain about; the proposals are stored.
         with suppress(Unfinished), self._deciding(SIDECAR) as change:
-            recommendations.propose(change, proposals)
+            said = modes.modes(change.con)
+            wanted = [p for p in proposals if modes.mode_of(said, p.knob, self._settings.tune_mode) != "observe"]
+            recommendations.propose(change, wanted, learned_by)
 
     def note_obeyed(self) -> None:
         """Accepted recommendations that a call has obeyed become active."""
@@ -213,6 +225,59 @@ class Control:
         """End an experiment that the actor saw at ``version``. Gives its row."""
         with self._deciding(actor, why) as change:
             return experiments.stop(change, experiment_id, version)
+
+    # --- learning -------------------------------------------------------------------------------------------------
+
+    def set_mode(self, knob: str, mode: str | None, *, seen: int, actor: Actor, why: str | None = None) -> None:
+        """Say what trimtab may do about a knob (``*``: all) without being asked; None: what holds for all.
+
+        Raises:
+            Conflict: the policy is not the one that the actor ``seen``.
+            Refused: there is no such mode or name.
+        """
+        with self._deciding(actor, why) as change:
+            change.check_seen(seen)
+            modes.set_mode(change, knob, mode, self._settings.tune_mode)
+
+    def start_campaign(
+        self,
+        experiment_id: str,
+        knob: str,
+        match: Json,
+        arms: list[Json],
+        begun: campaigns.Begun,
+        *,
+        actor: Actor,
+        seen: int | None = None,
+        why: str | None = None,
+    ) -> Row:
+        """Begin an experiment whose weights are learned (:func:`.campaigns.start`). Gives its row.
+
+        Raises:
+            Conflict: the policy is not the one that the actor ``seen``, or something is in the way.
+            Refused: knob, match or arms can't be used, or the knob is only to be observed.
+        """
+        with self._deciding(actor, why) as change:
+            if seen is not None:
+                change.check_seen(seen)
+            if modes.mode_of(modes.modes(change.con), knob, self._settings.tune_mode) == "observe":
+                raise Refused(f"{knob} is only observed; `trimtab tune mode {knob} recommend` lets it be tried.")
+            return campaigns.start(change, experiment_id, knob, match, arms, begun)
+
+    def end_campaign(self, experiment_id: str, event: campaigns.Event) -> None:
+        """Take a campaign out that can't go on: the code's own value holds again."""
+        with suppress(Unfinished), self._deciding(SIDECAR) as change:
+            campaigns.end(change, experiment_id, event)
+
+    def record_learning(self, experiment_id: str, learned: campaigns.Learned) -> None:
+        """Keep what the sidecar has learned of a campaign, and publish its weights where that is asked for."""
+        with suppress(Unfinished), self._deciding(SIDECAR) as change:
+            campaigns.record(change, experiment_id, learned)
+
+    def record_shadow(self, pairs: Sequence[Row], *, actor: Actor) -> None:
+        """Keep pairs of answers to the same request."""
+        with self._deciding(actor) as change:
+            shadows.record(change, pairs)
 
     # --- stop and go ----------------------------------------------------------------------------------------------
 

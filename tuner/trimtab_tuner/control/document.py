@@ -86,6 +86,11 @@ def with_rule(rules: Iterable[Json], rule: Json) -> list[Json]:
     return out if is_placed else [*out, rule]
 
 
+def is_of(rule: Json, rule_id: str) -> bool:
+    """Whether it is the rule of this id, or a part of it for some of its calls (``<rule_id>.<n>``)."""
+    return bool(rule["rule_id"] == rule_id or rule["rule_id"].startswith(f"{rule_id}."))
+
+
 def without(rules: Iterable[Json], rule_id: str) -> list[Json]:
-    """``rules`` without the one of this id."""
-    return [rule for rule in rules if rule["rule_id"] != rule_id]
+    """``rules`` without the one of this id and its parts."""
+    return [rule for rule in rules if not is_of(rule, rule_id)]

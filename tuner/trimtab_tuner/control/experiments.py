@@ -23,14 +23,19 @@ PREFIX = "exp-"
 """Begins the ids of experiments' rules, and of nothing else."""
 
 
-def start(change: Change, knob: str, match: Json, arms: list[Json]) -> Row:
-    """Begin an experiment.
+def new_id() -> str:
+    """An id for an experiment."""
+    return secrets.token_hex(6)
+
+
+def start(change: Change, knob: str, match: Json, arms: list[Json], experiment_id: str | None = None) -> Row:
+    """Begin an experiment; with an id of :func:`new_id` where that had to be known before.
 
     Raises:
         Conflict: another one runs on this knob, or a person's rule steers some of the same calls.
         Refused: knob, match or arms can't be used.
     """
-    experiment_id = secrets.token_hex(6)
+    experiment_id = experiment_id or new_id()
     rule = _rule(PREFIX + experiment_id, knob, plain_match(match), arms)
     change.check_rule(rule)
     for other in running(change.con):
@@ -60,8 +65,13 @@ def stop(change: Change, experiment_id: str, version: int) -> Row:
         done = audit.last(change.con, subject_kind="experiment", subject_id=experiment_id)
         state = f"This experiment is {row['status']} at version {row['version']}, and you saw version {version}"
         raise Conflict.overtaken(audit.told(done, change.now_ns, it="this experiment") if done else state)
-    change.publish(f"experiment {experiment_id} stopped", rules=without(change.rules, row["rule_id"]))
-    return ended(change, row, None)
+    return take_out(change, row, None)
+
+
+def take_out(change: Change, row: Row, why: str | None) -> Row:
+    """End a running experiment: its rules leave the policy."""
+    change.publish(f"experiment {row['experiment_id']} stopped", rules=without(change.rules, row["rule_id"]))
+    return ended(change, row, why)
 
 
 def ended(change: Change, row: Row, why: str | None) -> Row:

@@ -5,26 +5,27 @@ In: proposals of :mod:`trimtab_tuner.recommend`, decisions of people, decisions 
 
     proposed ─▶ accepted ─▶ active ─▶ promoted      its rule is in the policy
        │  ▲         └──────────┴──────────┴──▶ rolled_back
-       │  └─▶ expired  (nothing asks for it any more, and perhaps again later)
-       └──▶ rejected
+       │  ├─▶ expired  (nothing asks for it any more, and perhaps again later)
+       └──┴▶ rejected  (and again proposed when the evidence has changed)
 
 Each change of state raises the row's version, by which someone who decides says what they saw. A decision is for
-good: what was rejected or rolled back comes again only as another proposal. Only taking the whole policy back to an
-earlier version also brings back a recommendation whose rule that one had. Apart from :mod:`.change`, which
+good: what was rolled back comes again only as another proposal, and what was rejected when the evidence has changed
+(:mod:`.evidence`). Only taking the whole policy back to an earlier version also brings back a recommendation whose rule
+that one had. Apart from :mod:`.change`, which
 knows rules but not where they come from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from trimtab_tracer.digests import canonical, digest
 from trimtab_tracer.ingest_rows import json_text
 
 from ..reads import Row, fetch
-from . import audit, rows
+from . import audit, evidence, rows
 from .change import Change
 from .document import plain_match
 from .errors import Conflict, NotThere
@@ -46,11 +47,15 @@ MAY: Final = {
 }
 """From which states each decision leads on, and the sentence for the others."""
 
-_FIGURES: Final = ("finding_id", "file", "function", "line", "title", "why", "expected", "evidence", "risk")
+_FIGURES: Final = (
+    *("finding_id", "file", "function", "line", "title", "why", "expected", "evidence", "risk"),
+    *("calls_per_day", "wrong_if", "experiment_id"),
+)
 """What may change of a proposal that stays the same."""
 _COLUMNS: Final = (
     *("finding_id", "rule", "knob", "service", "model", "site_id", "file", "function", "line"),
     *("title", "why", "from_value", "to_value", "match", "expected", "evidence", "risk"),
+    *("learned_by", "calls_per_day", "wrong_if", "experiment_id"),
 )
 
 
@@ -116,9 +121,13 @@ def brought_back(change: Change, row: Row, value: Any, why: str) -> None:
     decide(change, row, "accept", "accepted", row["from_value"], value, why=why, **in_policy)
 
 
-def propose(change: Change, proposals: Sequence[Proposal]) -> None:
-    """Bring the undecided recommendations up to date with an analysis; what was decided stays as it is."""
-    stored = {row["recommendation_id"]: row for row in fetch(change.con, "SELECT * FROM recommendations")}
+def propose(change: Change, proposals: Sequence[Proposal], learned_by: Collection[str]) -> None:
+    """Bring the undecided recommendations that were learned in these ways up to date; what was decided stays as it is.
+
+    One that a person rejected comes again only when the evidence behind it is another (:mod:`.evidence`).
+    """
+    rows_now = fetch(change.con, "SELECT * FROM recommendations")
+    stored = {row["recommendation_id"]: row for row in rows_now}
     wanted = {_id_of(columns): columns for columns in map(_columns_of, proposals)}
     for proposed_id, columns in wanted.items():
         row = stored.get(proposed_id)
@@ -128,15 +137,29 @@ def propose(change: Change, proposals: Sequence[Proposal]) -> None:
             rows.insert(change.con, "recommendations", new)
         elif row["status"] == "expired":
             turn(change, row, "proposed", proposed_ns=change.now_ns, **{name: columns[name] for name in _FIGURES})
+        elif row["status"] == "rejected":
+            _propose_again(change, row, columns)
         elif row["status"] == "proposed":
             new = {name: columns[name] for name in _FIGURES if columns[name] != row[name]}
             if new:
                 new["updated_ns"] = change.now_ns
                 rows.update(change.con, "recommendations", "recommendation_id", proposed_id, new)
     for row in stored.values():
-        if row["status"] == "proposed" and row["recommendation_id"] not in wanted:
+        is_stale = row["learned_by"] in learned_by and row["recommendation_id"] not in wanted
+        if row["status"] == "proposed" and is_stale:
             turn(change, row, "expired")
             change.audit("expire", "recommendation", row["recommendation_id"], before="proposed", after="expired")
+
+
+def _propose_again(change: Change, row: Row, columns: Row) -> None:
+    """Ask once more about one that was rejected, if what is known is no longer what it was rejected on."""
+    changed = evidence.changed(row["expected"], columns["expected"])
+    if changed is not None:
+        turn(change, row, "proposed", proposed_ns=change.now_ns, **{name: columns[name] for name in _FIGURES})
+        why = f"{changed} since it was rejected"
+        change.audit(
+            "propose_again", "recommendation", row["recommendation_id"], before="rejected", after="proposed", why=why
+        )
 
 
 def note_obeyed(change: Change, obeyed: Sequence[Row]) -> None:

@@ -16,7 +16,10 @@ from ..reads import Row, fetch
 if TYPE_CHECKING:
     import duckdb
 
-_JSON: Final = frozenset({"arms", "document", "evidence", "expected", "from_value", "match", "to_value"})
+_JSON: Final = frozenset(
+    {"arms", "document", "evidence", "expected", "figures", "from_value", "match", "spec", "state", "to_value"}
+    | {"verdict", "weights"}
+)
 """Columns that hold JSON, in all tables of the control."""
 
 

@@ -33,9 +33,18 @@ def accept(change: Change, row: Row, value: Any) -> Row:
     recommendation = row["recommendation_id"]
     rule = {"rule_id": recommendations.PREFIX + recommendation, "knob": row["knob"], "match": plain_match(row["match"])}
     rule |= {"sticky": "run", "source": "human", "value": value}
+    _end_its_experiment(change, row)
     _put(change, rule, f"recommendation {recommendation} accepted", "the recommendation")
     in_policy = {"rule_id": rule["rule_id"], "policy_version": change.version}
     return recommendations.decide(change, row, "accept", "accepted", row["from_value"], value, **in_policy)
+
+
+def _end_its_experiment(change: Change, row: Row) -> None:
+    """What an experiment has shown takes its place: from here on nothing is drawn."""
+    if row["experiment_id"] is not None:
+        experiment = experiments.get(change.con, row["experiment_id"])
+        if experiment["status"] == "running":
+            experiments.take_out(change, experiment, f"recommendation {row['recommendation_id']} was accepted")
 
 
 def roll_back(change: Change, row: Row) -> Row:

@@ -49,8 +49,8 @@ class SelfCheck:
         self.arms = list(arms)
         self.quality, self.cost = Contrasts(HALVES, HALVES[0], 0.5), Contrasts(HALVES, HALVES[0], None)
         self.units, self.hits = np.zeros(len(arms)), np.zeros(len(arms))
-        self.excess = np.zeros((2, len(arms)))
-        """Sum of ``1{A=a}/p - 1`` and of its square."""
+        self.excess = np.zeros((3, len(arms)))
+        """Sum of ``1{A=a}/p - 1``, of its square, and over the units that drew the arm of its variance ``(1-p)/p``."""
 
     def incumbent(self, unit: str, quality: float | None, cost_usd: float | None) -> None:
         """A unit that drew the incumbent."""
@@ -71,7 +71,9 @@ class SelfCheck:
         if counts[column]:
             off[column] += 1.0 / propensity
         self.units += counts
-        self.excess += np.stack((off, off * off))
+        self.excess += np.stack((off, off * off, np.zeros_like(off)))
+        if counts[column]:
+            self.excess[2, column] += (1.0 - propensity) / propensity
         self.hits[column] += 1.0
 
     def rejoin(self, column: int) -> None:
@@ -101,9 +103,11 @@ class SelfCheck:
             n, hits = int(self.units[column]), int(self.hits[column])
             if n < 2:
                 continue
-            mean, square = self.excess[:, column] / n
+            mean, square = self.excess[:2, column] / n
             expected = max(hits, int(n * 0.02))
-            se = float(np.sqrt(max(square - mean**2, 1e-9) / n))
+            # An arm that nearly always comes up shows hardly any variance for long; what its draws had is known.
+            least = self.excess[2, column] / hits if hits else 0.0
+            se = float(np.sqrt(max(square - mean**2, least, 1e-9) / n))
             estimate = Estimate(float(mean), se, -float("inf"), float("inf"))
             sequence = asymptotic(estimate, n, expected, self.SHARE_ALPHA)
             if sequence.low > 0 or sequence.high < 0:
@@ -114,7 +118,7 @@ class SelfCheck:
         """One more arm."""
         self.arms.append(arm)
         self.units, self.hits = np.append(self.units, 0.0), np.append(self.hits, 0.0)
-        self.excess = np.concatenate((self.excess, np.zeros((2, 1))), axis=1)
+        self.excess = np.concatenate((self.excess, np.zeros((3, 1))), axis=1)
 
     def state(self) -> dict[str, Any]:
         """As JSON."""
@@ -131,6 +135,6 @@ class SelfCheck:
         made.cost = Contrasts.of_state(reader.take("cost"), f"{where}.cost", HALVES, None)
         k = len(made.arms)
         made.units, made.hits = reader.array("units", (k,), low=0.0), reader.array("hits", (k,), low=0.0)
-        made.excess = reader.array("excess", (2, k))
+        made.excess = reader.array("excess", (3, k))
         reader.end()
         return made

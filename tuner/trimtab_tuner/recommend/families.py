@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from trimtab_analyzer import load
@@ -21,6 +22,16 @@ from .limits import retry_hung, time_limits, token_limits
 from .proposal import Proposal
 from .retries import calm_storms, retry_lost, stop_futile
 from .scene import Scene
+from .traffic import calls_per_day
+
+WRONG_IF: Final = {
+    "max_retries": "the failures it stands on were an outage that is over, or come back whatever is sent again",
+    "backoff": "the provider's limits are of another kind (per day, per token) than those that were seen to pass",
+    "fallback": "the other model's answers are worse for these calls: an answer was counted, not its quality",
+    "timeout_s": "these calls have become slower for good reasons (longer answers), so that good ones are cut off",
+    "max_tokens": "the longest answers are the ones that matter, or prompts change so that answers grow",
+}
+"""What would make a proposal of the analysis wrong, by knob."""
 
 Family = Callable[[Scene], Iterator[Proposal | None]]
 
@@ -52,4 +63,7 @@ def recommend(con: Connection, findings: Sequence[Finding], settings: Settings) 
     for proposal in made:
         if proposal.finding_id not in covered or proposal.knob not in INSTEAD:
             standing.setdefault((proposal.knob, json.dumps(proposal.match, sort_keys=True)), proposal)
-    return list(standing.values())
+    return [
+        replace(p, calls_per_day=calls_per_day(con, p.match), wrong_if=p.wrong_if or WRONG_IF.get(p.knob))
+        for p in standing.values()
+    ]

@@ -4,8 +4,9 @@ In: nothing; the families fill these. Out: plain frozen values, whose fields are
 ``recommendations``. A module of its own because the control and the dashboard rely on this shape and on nothing else of
 the recommender.
 
-What is expected is never more than an association: how calls fared that already ran as proposed, or how many there are
-that the change could reach at all. Where nothing is known the place stays empty, which is not the same as no change.
+What is expected from a finding is never more than an association: how calls fared that already ran as proposed, or how
+many there are that the change could reach at all. Where values were drawn at random it is an effect, and says so. Where
+nothing is known the place stays empty, which is not the same as no change.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ METRICS: Final = ("success", "cost", "latency")
 SHARE: Final = "share of calls"
 MICRO_USD: Final = "micro-USD per call"
 SECONDS: Final = "seconds per call"
+MICRO_USD_PER_RUN: Final = "micro-USD per run"
+SHARE_OF_RUNS: Final = "share of runs"
 SECONDS_EACH: Final = "seconds per call that it happens to"
 
 Expected = dict[str, Any]
@@ -55,6 +58,15 @@ class Proposal:
     """``findings``, ``calls``, ``runs`` and ``attempts``: ids, a bounded number of each; ``numbers`` of the finding."""
     risk: str
     """One sentence: what may go wrong."""
+    learned_by: str = "rule"
+    """``rule``: a finding says so; ``effect``: values were drawn at random and compared; ``association``: they were
+    compared as they came; ``shadow``: another value was asked the same beside the agent."""
+    calls_per_day: float | None = None
+    """Calls that it would change, by those of the last days; None where that is not known."""
+    wrong_if: str | None = None
+    """One sentence: what would make it wrong."""
+    experiment_id: str | None = None
+    """In which it was learned."""
 
 
 def association(
@@ -72,6 +84,11 @@ def association(
     """
     basis = f"association: {basis}"
     return {"unit": unit, "low": low, "high": high, "estimate": estimate, "n": n, "basis": basis}
+
+
+def effect(unit: str, *, low: float, high: float, estimate: float, n: int, basis: str) -> Expected:
+    """A change that values drawn at random have shown; ``low`` to ``high`` holds at any time, at 95 %."""
+    return {"unit": unit, "low": low, "high": high, "estimate": estimate, "n": n, "basis": f"effect: {basis}"}
 
 
 def expected(
