@@ -201,6 +201,8 @@ def test_walk_finds_the_hooks_and_changes_nothing(flow: Any) -> None:
     changed = {o["function"]: changes(o, expected) for o in outcomes}
     assert {name: results for name, results in changed.items() if results} == {}
     assert [o["function"] for o in outcomes if not o["fired"]] == []
+    held_up = [o["function"] for o in outcomes if o["held_up"]]
+    assert len(held_up) <= len(outcomes) / 50, held_up  # a machine may stall; whoever breaks keeps nobody waiting
     files = {o["function"].partition(":")[0] for o in outcomes}
     assert len(files) >= 25
     assert FILES <= files or not IS_WHOLE

@@ -189,21 +189,28 @@ def spans() -> list[r.Record]:
     ]
 
 
+@pytest.fixture(scope="module")
+def expected_with_spans(opened: Store) -> dict[str, list[Any]]:
+    """The store after all came at once."""
+    ingest(emptied(opened), two_tasks() + spans())
+    return dump(opened)
+
+
 @given(st.integers(0, 10**9), st.integers(1, 8))
 @example(0, 30)
 @settings(max_examples=2)
-def test_spans_are_in_the_runs_of_their_calls(opened: Store, seed: int, batches: int) -> None:
+def test_spans_are_in_the_runs_of_their_calls(
+    opened: Store, expected_with_spans: dict[str, list[Any]], seed: int, batches: int
+) -> None:
     """Spans around calls that come to be in rebuilt and declared runs are there too, in any order and any batches."""
     records = two_tasks() + spans()
-    ingest(emptied(opened), records)
-    whole = dump(opened)
-    found = rows(opened, "SELECT span_id, run_id FROM gen_ai_spans ORDER BY ALL")
-    assert [("inner", "mine"), ("outer", "mine"), ("seen", RUN_A), ("without", "run-p")] == found
     random.Random(seed).shuffle(records)
     emptied(opened)
     for at in range(batches):
         ingest(opened, records[at::batches])
-    assert whole == dump(opened)
+    assert expected_with_spans == dump(opened)
+    found = rows(opened, "SELECT span_id, run_id FROM gen_ai_spans ORDER BY ALL")
+    assert [("inner", "mine"), ("outer", "mine"), ("seen", RUN_A), ("without", "run-p")] == found
 
 
 def test_a_script_keeps_the_run_of_its_process(store: Store) -> None:
@@ -227,27 +234,55 @@ def traced_tasks() -> list[r.Record]:
     return [*process(), *process("q"), *(record for call in calls for record in call)]
 
 
+@pytest.fixture(scope="module")
+def expected_of_traces(opened: Store) -> dict[str, list[Any]]:
+    """The store after all came at once, where a trace of more than three calls is a worker's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traces, "MAX_CALLS", 3)
+        ingest(emptied(opened), traced_tasks())
+    return dump(opened)
+
+
 @given(st.integers(0, 10**9), st.integers(1, 8))
 @example(100, 3)  # the second attempt of n0, and with it one call too many in T, comes before the first one
 @settings(max_examples=3)
-def test_traces_tie_in_any_order_and_any_batches(opened: Store, seed: int, batches: int) -> None:
+def test_traces_tie_in_any_order_and_any_batches(
+    opened: Store, expected_of_traces: dict[str, list[Any]], seed: int, batches: int
+) -> None:
     """Calls are in the run of their trace, unless very many share it, however they come."""
     records = traced_tasks()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(traces, "MAX_CALLS", 3)
-        ingest(emptied(opened), records)
-        whole = dump(opened)
         random.Random(seed).shuffle(records)
         emptied(opened)
         for at in range(batches):
             ingest(opened, records[at::batches])
-    assert whole == dump(opened)
+    assert expected_of_traces == dump(opened)
     runs = dict(rows(opened, "SELECT call_id, run_id FROM calls"))
     assert {rebuilt_run_id("a0"): 3, rebuilt_run_id("x0"): 3} == {
         run: list(runs.values()).count(run) for run in (runs["c0"], runs["z0"])
     }
     assert 4 == len({runs[f"{name}0"] for name in "klmn"})
     assert [("worker",)] == rows(opened, "SELECT trace_id FROM wide_traces")
+
+
+def test_a_call_that_is_found_to_have_begun_earlier_places_others_anew(store: Store) -> None:
+    """What lies in a trace beside a later turn is nested in its conversation once that is known to be older."""
+    (first, said, *_) = turn("m", 0, 2, last=0)
+    again = replace(first, attempt_id="m0/2", number=2, ts_ns=6 * SECOND)
+    said = replace(said, attempt_id="m0/2", links_out=("kmine",))
+    beside = turn("b", 0, 5, last=0, run="run-q", of="q", trace_id="T")
+    (later, goes_on, *_) = turn("z", 0, 9, last=0, trace_id="T")
+    batches = [[*process(), *process("q")], [again, said], beside, [later, replace(goes_on, links_in=("kmine",))]]
+    for batch in batches:
+        ingest(store, batch)
+    nested = "SELECT nested_in, top_id FROM call_places WHERE call_id = 'b0'"
+    assert [(None, "b0")] == rows(store, nested)
+    ingest(store, [first])
+    assert [("m0", "m0")] == rows(store, nested)
+    in_pieces = dump(store)
+    ingest(emptied(store), [first, *(record for batch in batches for record in batch)])
+    assert dump(store) == in_pieces
 
 
 def open_tasks() -> list[r.Record]:

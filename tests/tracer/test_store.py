@@ -12,6 +12,11 @@ from trimtab_tracer.errors import StoreError
 from trimtab_tracer.store import Store, migrations
 
 
+@pytest.fixture(autouse=True)
+def new_stores() -> None:
+    """How stores are made is what this is about: none is a copy."""
+
+
 def test_a_new_store_has_every_table_and_is_private(tmp_path: Path) -> None:
     """Opening makes the file, for this user only, and applies every migration once."""
     path = tmp_path / "home" / "trimtab.duckdb"

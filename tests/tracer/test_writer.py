@@ -161,17 +161,24 @@ def test_the_end_waits_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [0.0] == waited
 
 
-def test_nobody_waits_for_a_thread_that_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_flushed", [False, True], ids=["broken before", "breaks while it is waited for"])
+def test_nobody_waits_for_a_thread_that_broke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_flushed: bool
+) -> None:
     """An error of ours that ended the thread holds up no flush; what is queued is handled at the end."""
-    kit, waited = Kit(tmp_path, 0.0), []
-    monkeypatch.setattr(threading.Event, "wait", lambda event, timeout=None: waited.append(timeout))
+    kit, begun = Kit(tmp_path, 0.0), time.monotonic()
     with monkeypatch.context() as patch:
-        patch.setattr(Writer, "_loop", lambda self: None)
-        patch.setattr(threading.Thread, "start", lambda thread: None)
+        patch.setattr(Writer, "_loop", lambda self: time.sleep(0.2))
         kit.writer.run(kit.job("kept"))
+    thread = kit.writer._thread
+    assert thread is not None
+    if not is_flushed:
+        thread.join()
     kit.writer.flush(30)
+    assert not thread.is_alive()
     kit.writer.close(30)
-    assert ([], ["kept"]) == (waited, [h.version for h in kit.written(Harness)])
+    assert ["kept"] == [h.version for h in kit.written(Harness)]
+    assert time.monotonic() - begun < 30
 
 
 def attempt(**facts: Any) -> Attempt:

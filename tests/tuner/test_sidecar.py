@@ -96,6 +96,24 @@ def test_findings_are_served_with_their_line_of_code(
     assert api.get("/v1/findings", params={"rule": "none"}).json()["total"] == 0
 
 
+def test_a_new_home_is_not_analysed(
+    settings: Settings, spool: SpoolWriter, some_run: SomeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing was ever recorded there is nothing to look through; the first run is news."""
+    looked, find = [], Sidecar._find
+
+    def counted(sidecar: Sidecar) -> None:
+        looked.append(sidecar)
+        find(sidecar)
+
+    monkeypatch.setattr(Sidecar, "_find", counted)
+    with Sidecar(settings) as sidecar:
+        until(lambda: health(sidecar)["analyses"] == 1)
+        assert [] == looked
+        write_all(spool, some_run(1))
+        until(lambda: bool(looked))
+
+
 def test_nothing_is_analysed_twice(sidecar: Sidecar, spool: SpoolWriter, some_run: SomeRun) -> None:
     """Without news there is no second analysis; with news there is."""
     until(lambda: health(sidecar)["analyses"] == 1)

@@ -148,12 +148,15 @@ class Evaluators:
 
     @guarded()
     def wait(self, timeout_s: float) -> None:
-        """Wait until every run that has ended was judged, at most so long, and not for a thread that is no more."""
+        """Wait until every run that has ended was judged, at most so long, and not for threads that break or can't be
+        had: what one left is given to another one, once."""
         if self._pid != os.getpid() or threading.current_thread() is self._thread:
             return
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            while self._pending and (left := deadline - time.monotonic()) > 0 and self._is_at_work():
+            if self._pending and not self._is_at_work():
+                return
+            while self._pending and self._is_alive() and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(min(left, self.LOOK_S))
 
     @guarded()
@@ -185,9 +188,12 @@ class Evaluators:
         self._exit_at = time.monotonic() + self._patience_s()
         self.wait(self._patience_s())
 
+    def _is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def _is_at_work(self) -> bool:
-        """Whether there is a thread that judges; one that an error of ours ended leaves its runs to the next one."""
-        if self._thread is None or not self._thread.is_alive():
+        """Whether there is a thread that judges, begun if need be: one that broke leaves its runs to the next one."""
+        if not self._is_alive():
             thread = threading.Thread(target=self._loop, name="trimtab-evaluators", daemon=True)
             try:
                 thread.start()

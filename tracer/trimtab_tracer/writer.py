@@ -78,7 +78,7 @@ class Writer:
     STALL_S = 2.0
     """How long a sidecar that takes nothing is waited for, in the thread."""
     GLANCE_S = 0.1
-    """How often it is looked meanwhile whether somebody flushes."""
+    """How often it is looked meanwhile whether somebody flushes, and in a flush whether the thread is still there."""
 
     def __init__(
         self,
@@ -159,12 +159,20 @@ class Writer:
     def _catch_up(self, deadline: float) -> None:
         """Wait until the thread has done what is queued."""
         thread = self._thread
-        if thread is None or thread is threading.current_thread() or not thread.is_alive():
+        if thread is None or thread is threading.current_thread() or self._is_broken():
             return
         mark = Mark()
         self._put(mark)
         self._hurry.set()
-        mark.reached.wait(max(0.0, deadline - time.monotonic()))
+        # An error of ours may end the thread while it is waited for: then nobody is held up, and the end does the work.
+        while (left := deadline - time.monotonic()) > 0 and not self._is_broken():
+            if mark.reached.wait(min(left, self.GLANCE_S)):
+                return
+
+    def _is_broken(self) -> bool:
+        """Whether an error of ours has ended the thread: one that ends by itself is none from before on."""
+        thread = self._thread
+        return thread is not None and thread.ident is not None and not thread.is_alive()
 
     def _is_settled(self, deadline: float) -> bool:
         """Whether the sidecar, if there is one, has written all that it was sent; waits for it until ``deadline``."""
@@ -205,7 +213,7 @@ class Writer:
         with self._starting:
             self._closed = True
             thread = self._thread
-        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+        if thread is not None and not self._is_broken() and thread is not threading.current_thread():
             self._queue.put(Mark())  # wakes it up to end
             thread.join(max(0.0, deadline - time.monotonic()))
         elif timeout_s > 0:

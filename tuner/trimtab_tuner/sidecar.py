@@ -232,26 +232,36 @@ class Sidecar:
     def _analyze(self) -> None:
         if not self._has_news.is_set():
             return
+        self._has_news.clear()
+        try:
+            if not self._is_bare():
+                self._find()
+            self._analyses += 1
+        except BaseException:
+            self._has_news.set()
+            raise
+
+    def _is_bare(self) -> bool:
+        """Whether the store holds no run and nothing that was said of one: a new home, where every sidecar begins."""
+        tables = ("runs", "findings", "recommendations")
+        with closing(self._store.cursor()) as con:
+            return not any(con.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall() for table in tables)
+
+    def _find(self) -> None:
         # Brings polars and scipy, which collecting and answering need not wait for.
         from trimtab_analyzer.findings import analyze, persist
         from trimtab_analyzer.inferred import infer
 
         from .recommend import recommend
 
-        self._has_news.clear()
-        try:
-            with self._store.transaction() as con:
-                infer(con)
-            with closing(self._store.cursor()) as con:
-                found = analyze(con, prices=self._prices)
-                proposals = recommend(con, found, self.settings)
-            with self._store.transaction() as con:
-                persist(con, found)
-            self._control.propose(proposals)
-            self._analyses += 1
-        except BaseException:
-            self._has_news.set()
-            raise
+        with self._store.transaction() as con:
+            infer(con)
+        with closing(self._store.cursor()) as con:
+            found = analyze(con, prices=self._prices)
+            proposals = recommend(con, found, self.settings)
+        with self._store.transaction() as con:
+            persist(con, found)
+        self._control.propose(proposals)
 
     def _steer(self) -> None:
         """Who obeyed the policy, what that cost, is it published: each is looked after whatever the others raise."""

@@ -40,6 +40,9 @@ Parts = tuple[Callable[[], object], ...]
 URL = os.environ["ANTHROPIC_BASE_URL"]
 UNDONE: list[object] = []
 """What was undone, with what it was undone with."""
+FLUSH_S = 2.0
+HELD_UP: list[bool] = []
+"""Whether flushes took all the time that they may take: nobody came to do what they waited for."""
 
 
 class BoomError(Exception):
@@ -355,7 +358,11 @@ def forked() -> object:
 
 def flushed() -> object:
     """What is asked of us directly."""
-    return trimtab.flush()
+    started = time.monotonic()
+    try:
+        return trimtab.flush(FLUSH_S)
+    finally:
+        HELD_UP.append(time.monotonic() - started >= FLUSH_S)
 
 
 def stopped() -> object:
@@ -528,7 +535,9 @@ if __name__ == "__main__":
         functions = {name: found for name, found in functions.items() if name.partition(":")[0] in only}
     for name in list(functions)[share::shares]:
         code, parts = functions[name]
+        HELD_UP.clear()
         results, fired = work_while_raising(code, parts)
         if not fired:  # the writer's thread was at another part than the agent
             results, fired = work_while_raising(code, WORK)
-        print(json.dumps({"function": name, "results": results, "fired": fired}), flush=True)
+        told = {"function": name, "results": results, "fired": fired, "held_up": any(HELD_UP)}
+        print(json.dumps(told), flush=True)
