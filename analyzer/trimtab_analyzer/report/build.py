@@ -84,10 +84,7 @@ def build(
     found: Sequence[Finding] | None = None,
     prices: PriceList | None = None,
 ) -> Report:
-    """The report over all runs of a store, or over one of them.
-
-    A run alone is reported in the light of all: whether a tool is broken, a failure an incident, a setting still in
-    force is what all runs say; hits, amounts and sums are that run's.
+    """The report over all runs of a store, or over one of them, told in the light of all.
 
     Args:
         con: A connection or cursor onto the store; nothing is written.
@@ -108,12 +105,9 @@ def build(
         if run_id is not None and not rows:
             raise LookupError(f"no run {run_id!r} in the store")
         (sources,) = _rows(con, "sources", run_ids=ids, scripted=SCRIPTED)
-        whole = case or Case.load(con, prices=prices)
-        seen = whole if ids is None else whole.of_runs(ids)
+        seen, told = _looked_at(con, ids, case or Case.load(con, prices=prices), found)
         stacks = retry_stacks(seen)[:MAX_RETRY_LINES]
-        if ids is not None or found is None:
-            found = analyze(con, ids, case=whole)
-        findings = _views(found, places)
+        findings = _views(told, places)
         losses = tuple(LossLine(**row) for row in _rows(con, "losses"))
         unpriced = tuple(UnpricedModel(**row) for row in _rows(con, "unpriced", run_ids=ids))
         listed = _listed(con, rows, outcomes, findings, places)
@@ -137,13 +131,19 @@ def build(
         runs_listed=listed.opened,
         losses=losses,
         notes=tuple(said),
-        scripted=sources["scripted"],
         unpriced_models=unpriced,
         retries=tuple(RetryLine(places.get(stack.site_id or ""), stack.times, stack) for stack in stacks),
-        guessed=sources["guessed"],
-        guessed_tokens=sources["guessed_tokens"],
-        guessed_musd=sources["guessed_musd"],
+        **{name: sources[name] for name in ("scripted", "guessed", "guessed_tokens", "guessed_musd")},
     )
+
+
+def _looked_at(
+    con: Connection, ids: list[str] | None, whole: Case, found: Sequence[Finding] | None
+) -> tuple[Case, Sequence[Finding]]:
+    """The case of these runs or of all, and what is found in it in the light of all."""
+    if ids is None:
+        return whole, analyze(con, case=whole) if found is None else found
+    return whole.of_runs(ids), analyze(con, ids, case=whole)
 
 
 @cache

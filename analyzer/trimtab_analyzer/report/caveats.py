@@ -65,6 +65,15 @@ def notes(
             "The findings are those of all runs, as far as they hit this one: the shares in their titles are over all"
             " runs, the calls, costs and losses below them are this run's."
         )
+    yield from _outcomes(totals)
+    if listed < totals.runs or opened < listed:
+        yield (
+            f"The table shows {listed:,} of {count(totals.runs, 'run')}, and the calls of {opened:,} of them: the"
+            " failed, the blamed and the most expensive. All sums are over all runs."
+        )
+
+
+def _outcomes(totals: Totals) -> Iterator[str]:
     if n := totals.inferred_runs:
         yield (
             f"{n:,} of {count(totals.failed_runs, 'failed run')} ended without an error, and nobody said that they"
@@ -74,11 +83,6 @@ def notes(
         yield (
             f"{n:,} of {count(totals.runs, 'run')} {were(n)} not judged: nobody recorded whether they reached their"
             " goal, and ending without an error is not success. The agent can say so with trimtab.outcome()."
-        )
-    if listed < totals.runs or opened < listed:
-        yield (
-            f"The table shows {listed:,} of {count(totals.runs, 'run')}, and the calls of {opened:,} of them: the"
-            " failed, the blamed and the most expensive. All sums are over all runs."
         )
 
 

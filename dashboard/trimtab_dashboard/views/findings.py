@@ -22,7 +22,11 @@ STATUSES = {"Open": "open", "Resolved": "resolved"}
 _SHARE_KEYS = ("hit", "of", "share", "low", "high")
 _ELSEWHERE = ("call_sites", "condition", "left_out", "tools_digests", "error_classes")
 """Numbers that the card says elsewhere, or that are ids."""
-_LABELS = {"severity": "how surely such a thing loses a run, 0 to 1", "source": "who set the value"}
+_LABELS = {
+    "severity": "how surely such a thing loses a run, 0 to 1",
+    "source": "who set the value",
+    "is_censored": "slower ones may have been cut off",
+}
 
 
 def weight(finding: Any) -> str:

@@ -128,22 +128,7 @@ def _tool_line(tool: Any, number: int | None, nth: int) -> Line:
 
 def spec(shown: Sequence[Line], zero_ns: int, chosen: str | None = None) -> dict[str, Any]:
     """Vega-Lite for these lines; time counts from ``zero_ns``, and the line of the call ``chosen`` stands out."""
-    values = [
-        {
-            "line": line.label,
-            "call_id": line.call_id,
-            "form": mark.form,
-            "state": mark.state,
-            "sign": _SIGNS.get(mark.state, ""),
-            "from": (mark.from_ns - zero_ns) / 1e9,
-            "to": (mark.to_ns - zero_ns) / 1e9,
-            "middle": ((mark.from_ns + mark.to_ns) / 2 - zero_ns) / 1e9,
-            "first": None if mark.first_token_ns is None else (mark.first_token_ns - zero_ns) / 1e9,
-            "tip": mark.tip,
-        }
-        for line in shown
-        for mark in line.marks
-    ]
+    values = _values(shown, zero_ns)
     here = [state for state in _COLOURS if any(value["state"] == state for value in values)]
     rows = {"field": "line", "type": "nominal", "title": None, "sort": [line.label for line in shown]}
     room_px = min(260, 7 * max((len(line.label) for line in shown), default=0))
@@ -169,27 +154,7 @@ def spec(shown: Sequence[Line], zero_ns: int, chosen: str | None = None) -> dict
         "data": {"values": values},
         "height": {"step": ROW_PX},
         "layer": [
-            {
-                "transform": [{"filter": "datum.form === 'wait'"}],
-                "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 2},
-                "encoding": span,
-            },
-            {
-                "params": [{"name": "pick", "select": {"type": "point", "fields": ["call_id"]}}],
-                "transform": [{"filter": "datum.form === 'attempt'"}],
-                "mark": {"type": "bar", "height": 16, "cornerRadius": 2, "minBandSize": 3, "cursor": "pointer"},
-                "encoding": span,
-            },
-            {
-                "transform": [{"filter": "datum.form === 'tool'"}],
-                "mark": {"type": "bar", "height": 7, "minBandSize": 3},
-                "encoding": span,
-            },
-            {
-                "transform": [{"filter": "datum.form === 'bound'"}],
-                "mark": {"type": "bar", "height": 7, "fillOpacity": 0.12, "strokeWidth": 1.5, "strokeDash": [3, 2]},
-                "encoding": {**span, "stroke": {**colour, "legend": None}},
-            },
+            *_bars(span, colour),
             {
                 "transform": [{"filter": "datum.first !== null"}],
                 "mark": {"type": "tick", "thickness": 2, "height": 16, "color": "white"},
@@ -200,6 +165,53 @@ def spec(shown: Sequence[Line], zero_ns: int, chosen: str | None = None) -> dict
             _sign(rows, tip, {"color": "white"}, {}),
         ],
     }
+
+
+def _values(shown: Sequence[Line], zero_ns: int) -> list[dict[str, Any]]:
+    """A row of data per mark."""
+    return [
+        {
+            "line": line.label,
+            "call_id": line.call_id,
+            "form": mark.form,
+            "state": mark.state,
+            "sign": _SIGNS.get(mark.state, ""),
+            "from": (mark.from_ns - zero_ns) / 1e9,
+            "to": (mark.to_ns - zero_ns) / 1e9,
+            "middle": ((mark.from_ns + mark.to_ns) / 2 - zero_ns) / 1e9,
+            "first": None if mark.first_token_ns is None else (mark.first_token_ns - zero_ns) / 1e9,
+            "tip": mark.tip,
+        }
+        for line in shown
+        for mark in line.marks
+    ]
+
+
+def _bars(span: dict[str, Any], colour: dict[str, Any]) -> list[dict[str, Any]]:
+    """A layer for each form of mark."""
+    return [
+        {
+            "transform": [{"filter": "datum.form === 'wait'"}],
+            "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 2},
+            "encoding": span,
+        },
+        {
+            "params": [{"name": "pick", "select": {"type": "point", "fields": ["call_id"]}}],
+            "transform": [{"filter": "datum.form === 'attempt'"}],
+            "mark": {"type": "bar", "height": 16, "cornerRadius": 2, "minBandSize": 3, "cursor": "pointer"},
+            "encoding": span,
+        },
+        {
+            "transform": [{"filter": "datum.form === 'tool'"}],
+            "mark": {"type": "bar", "height": 7, "minBandSize": 3},
+            "encoding": span,
+        },
+        {
+            "transform": [{"filter": "datum.form === 'bound'"}],
+            "mark": {"type": "bar", "height": 7, "fillOpacity": 0.12, "strokeWidth": 1.5, "strokeDash": [3, 2]},
+            "encoding": {**span, "stroke": {**colour, "legend": None}},
+        },
+    ]
 
 
 def _sign(

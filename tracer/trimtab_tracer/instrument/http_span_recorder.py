@@ -111,23 +111,7 @@ def _private(base: Any, wanted: Callable[[], bool]) -> Any:
         def _handle_request_wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any, **options: Any) -> Any:
             if not wanted():
                 return wrapped(*args, **kwargs)
-            outer = otel_context.get_current()
-            sent = Sent()
-
-            def send(*_: Any, **__: Any) -> Any:
-                with sent.noted(outer):
-                    sent.response = wrapped(*args, **kwargs)
-                return sent.response
-
-            try:
-                return base._handle_request_wrapper(send, instance, _detached(args), dict(kwargs), **options)
-            except Exception as error:
-                if error is sent.error:
-                    raise
-                swallow("http spans", error)
-            if sent.error is not None:
-                raise sent.error
-            return sent.response if sent.begun else wrapped(*args, **kwargs)
+            return _send(base, wrapped, instance, args, kwargs, options)
 
         @staticmethod
         async def _handle_async_request_wrapper(
@@ -135,27 +119,51 @@ def _private(base: Any, wanted: Callable[[], bool]) -> Any:
         ) -> Any:
             if not wanted():
                 return await wrapped(*args, **kwargs)
-            outer = otel_context.get_current()
-            sent = Sent()
-
-            async def send(*_: Any, **__: Any) -> Any:
-                with sent.noted(outer):
-                    sent.response = await wrapped(*args, **kwargs)
-                return sent.response
-
-            try:
-                return await base._handle_async_request_wrapper(
-                    send, instance, _detached(args), dict(kwargs), **options
-                )
-            except Exception as error:
-                if error is sent.error:
-                    raise
-                swallow("http spans", error)
-            if sent.error is not None:
-                raise sent.error
-            return sent.response if sent.begun else await wrapped(*args, **kwargs)
+            return await _send_async(base, wrapped, instance, args, kwargs, options)
 
     return Private()
+
+
+def _send(base: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """The request within its span; it goes out once, whatever becomes of the span."""
+    outer = otel_context.get_current()
+    sent = Sent()
+
+    def send(*_: Any, **__: Any) -> Any:
+        with sent.noted(outer):
+            sent.response = wrapped(*args, **kwargs)
+        return sent.response
+
+    try:
+        return base._handle_request_wrapper(send, instance, _detached(args), dict(kwargs), **options)
+    except Exception as error:
+        if error is sent.error:
+            raise
+        swallow("http spans", error)
+    if sent.error is not None:
+        raise sent.error
+    return sent.response if sent.begun else wrapped(*args, **kwargs)
+
+
+async def _send_async(base: Any, wrapped: Any, instance: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """The same of an asynchronous client."""
+    outer = otel_context.get_current()
+    sent = Sent()
+
+    async def send(*_: Any, **__: Any) -> Any:
+        with sent.noted(outer):
+            sent.response = await wrapped(*args, **kwargs)
+        return sent.response
+
+    try:
+        return await base._handle_async_request_wrapper(send, instance, _detached(args), dict(kwargs), **options)
+    except Exception as error:
+        if error is sent.error:
+            raise
+        swallow("http spans", error)
+    if sent.error is not None:
+        raise sent.error
+    return sent.response if sent.begun else await wrapped(*args, **kwargs)
 
 
 @dataclass(slots=True)
