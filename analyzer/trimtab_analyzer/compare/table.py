@@ -92,14 +92,17 @@ def read_file(path: Path) -> pl.DataFrame:
 def read_store(con: Connection, knobs: Sequence[str] = (), sources: Sequence[str] = TRUSTED) -> pl.DataFrame:
     """The ended runs of a store: those of :data:`~..effects.units.RUNS`, and ``knob:NAME`` for each of ``knobs``.
 
-    A knob's column holds the JSON text of the value that the run got of it, ``mixed`` where it got several.
+    A run around other runs is one row, with all that was spent in it (``whole``). A knob's column holds the JSON
+    text of the value that the run got of it, itself or in a run inside it; ``mixed`` where it got several.
     """
-    frame = read_runs(con, sources).rename({"site_id": "site"})
+    every = read_runs(con, sources).rename({"site_id": "site"})
+    frame = every.filter(pl.col("whole") == pl.col("run_id")).drop("whole")
     rows = read_units(con, sources, knobs).rows if knobs else pl.DataFrame()  # decisions are the bulk of a store
     for knob in knobs:
         of_run = (
             rows.filter(pl.col("knob") == knob)
-            .group_by("run_id")
+            .join(every.select("run_id", "whole"), on="run_id")
+            .group_by(run_id="whole")
             .agg(
                 pl.when((pl.col("value").n_unique() == 1) & (pl.col("value").null_count() == 0))
                 .then(pl.col("value").first())

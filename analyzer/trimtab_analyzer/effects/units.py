@@ -36,6 +36,7 @@ UNITS: Final[Schema] = {
 RUNS: Final[Schema] = {
     "run_id": pl.String,
     "root": pl.String,
+    "whole": pl.String,
     "success": pl.Boolean,
     "source": pl.String,
     "other_source": pl.String,
@@ -68,14 +69,18 @@ class Units:
     """Sources of outcomes that count."""
 
     def outcomes(self) -> dict[str, Any]:
-        """How many runs have an outcome of which source; ``uncounted``: only of a source that does not count."""
-        found = dict(self.runs["source"].drop_nulls().value_counts().iter_rows())
-        without = self.runs.filter(pl.col("success").is_null())
+        """How many runs have an outcome of which source; ``uncounted``: only of a source that does not count.
+
+        Runs inside a run are parts of it and not counted.
+        """
+        whole = self.runs.filter(pl.col("whole") == pl.col("run_id"))
+        found = dict(whole["source"].drop_nulls().value_counts().iter_rows())
+        without = whole.filter(pl.col("success").is_null())
         uncounted = without["other_source"].is_not_null().sum()
         return {
             "sources": list(self.sources),
             "by_source": {name: int(found.get(name, 0)) for name in self.sources},
-            "runs": self.runs.height,
+            "runs": whole.height,
             "without_outcome": without.height - int(uncounted),
             "uncounted": int(uncounted),
         }
