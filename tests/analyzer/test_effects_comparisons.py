@@ -72,6 +72,7 @@ def test_drawn_values_are_compared_by_their_propensities(empty: Any) -> None:
     assert () == found.associations
     assert {"success": True, "cost": True, "latency": False} == {e.measure: e.is_declared for e in found.effects}
     success, cost, _ = found.effects
+    assert ("agent.py:14", "timeout_s") == (success.place, success.knob)
     assert ("2", "5", 300) == (success.base, success.value, success.runs_base + success.runs_value)
     assert success.low < 0.4 < success.high
     assert (success.is_exact, success.is_adaptive, cost.is_exact) == (True, False, False)
@@ -120,6 +121,7 @@ def test_an_association_is_never_called_more(empty: Any) -> None:
     print_text(found, out)
     said = json.dumps([one.as_json() for one in found.knobs.associations]) + out.file.getvalue()  # type: ignore[attr-defined]
     assert "Associations (nobody drew the values)" in said
+    assert "timeout_s at agent.py:14" in said
     assert "effect" not in said.lower()
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from trimtab_tracer.prices import PriceList
+
 from ..ask import Connection
 from ..effects import TRUSTED, Comparisons, compare_values, read_units
 from ..statistics import Floats
@@ -64,6 +66,7 @@ def compare(
     con: Connection | None = None,
     *,
     sources: Sequence[str] = TRUSTED,
+    prices: PriceList | None = None,
     quality_share: float = 0.8,
     cost_share: float = 0.3,
     raw: bool = False,
@@ -74,7 +77,8 @@ def compare(
     Args:
         table: the runs.
         con: the store they are from, for the scorecard and the knobs; None for a file.
-        sources: of outcomes that count, for the knobs.
+        sources: of outcomes that count, for the scorecard and the knobs.
+        prices: for the scorecard's ledger (:func:`~..cost.ledger`).
         quality_share: see :func:`~.frontier.cost_frontier`.
         cost_share: likewise.
         raw: shares of cost and latency themselves, and not of their logarithms.
@@ -101,7 +105,7 @@ def compare(
         gaps=tuple(gaps),
         frontier=cost_frontier(table, quality_share, cost_share, np.random.default_rng(seed)),
         notes=tuple(notes),
-        scores=tuple(scorecard(con)) if con is not None else (),
+        scores=tuple(scorecard(con, sources, prices)) if con is not None else (),
         knobs=compare_values(read_units(con, sources)) if con is not None else None,
     )
 

@@ -186,7 +186,7 @@ def _print_associations(knobs: Comparisons, console: Console) -> None:
 
 def _place(one: Pair) -> tuple[str, str, str, str, str]:
     runs = f"{one.runs_value} / {one.runs_base}"
-    return escape(f"{one.knob} at {one.site_id[:12]}"), escape(one.value), escape(one.base), one.measure, runs
+    return escape(f"{one.knob} at {one.place}"), escape(one.value), escape(one.base), one.measure, runs
 
 
 def _difference(measure: str, estimate: float, low: float, high: float) -> str:

@@ -36,6 +36,14 @@ LEAST_RUNS: Final = 5
 """Runs with each value below which no comparison is made."""
 
 
+class Line(NamedTuple):
+    """A knob at a line, as :class:`~.answers.Pair` begins."""
+
+    site_id: str
+    place: str
+    knob: str
+
+
 def compare_values(units: Units) -> Comparisons:
     """Every comparison that the units allow."""
     effects: list[Effect] = []
@@ -43,7 +51,8 @@ def compare_values(units: Units) -> Comparisons:
     mixed = units.rows["value"].null_count()
     rows = units.rows.filter(pl.col("value").is_not_null())
     for key, group in rows.group_by("site_id", "knob", maintain_order=True):
-        place = (str(key[0]), str(key[1]))
+        site_id = str(key[0])
+        place = Line(site_id, units.places.get(site_id, site_id), str(key[1]))
         drawn, other = group.filter("is_drawn"), group.filter(~pl.col("is_drawn"))
         effects += [found for base, value in _pairs(drawn) for found in _effects(place, drawn, base, value)]
         associations += [found for base, value in _pairs(other) for found in _associations(place, other, base, value)]
@@ -131,7 +140,7 @@ def _logged(drawn: pl.DataFrame, measure: str, by: tuple[str, ...]) -> Logged:
     return Logged(sample, values, sorted(set(labels.tolist())), measure == "success")
 
 
-def _effects(place: tuple[str, str], all_drawn: pl.DataFrame, base: str, value: str) -> list[Effect]:
+def _effects(place: Line, all_drawn: pl.DataFrame, base: str, value: str) -> list[Effect]:
     drawn = _possible(all_drawn, (base, value))
     all_runs = dict(drawn["value"].value_counts().iter_rows())
     found = []
@@ -140,7 +149,7 @@ def _effects(place: tuple[str, str], all_drawn: pl.DataFrame, base: str, value: 
         runs = dict(known["value"].value_counts().iter_rows())
         if min(runs.get(base, 0), runs.get(value, 0)) < LEAST_RUNS:
             continue
-        sample, values, _, is_share = _logged(known, measure, ("model", "task") if place[1] != "model" else ("task",))
+        sample, values, _, is_share = _logged(known, measure, ("model", "task") if place.knob != "model" else ("task",))
         first, second = values.index(base), values.index(value)
         estimate, held = effect(sample, first, second, is_share=is_share)
         per_arm = known.group_by("value").agg(pl.col("propensity").n_unique())["propensity"]
@@ -177,9 +186,9 @@ def _labels(rows: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.object_]:
     return np.array(rows.select(joined)[:, 0].to_list(), dtype=object)
 
 
-def _associations(place: tuple[str, str], rows: pl.DataFrame, base: str, value: str) -> list[Association]:
+def _associations(place: Line, rows: pl.DataFrame, base: str, value: str) -> list[Association]:
     pair = rows.filter(pl.col("value").is_in([base, value]))
-    by = ("model", "task", "day") if place[1] != "model" else ("task", "day")
+    by = ("model", "task", "day") if place.knob != "model" else ("task", "day")
     found = []
     for measure, column in MEASURES.items():
         known = pair.filter(pl.col(column).is_not_null())

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from .. import load
 from ..ask import Connection, Schema, ask, snapshot
 from .sample import LEAST_WEIGHT
 
@@ -67,6 +68,8 @@ class Units:
     """:data:`RUNS`."""
     sources: tuple[str, ...]
     """Sources of outcomes that count."""
+    places: dict[str, str]
+    """``file:line`` of each line by its ``site_id``."""
 
     def outcomes(self) -> dict[str, Any]:
         """How many runs have an outcome of which source; ``uncounted``: only of a source that does not count.
@@ -113,6 +116,7 @@ def read_units(con: Connection, sources: Sequence[str] = TRUSTED, knobs: Sequenc
         runs = read_runs(con, sources)
         rows = ask(con, "effect_units", UNITS, knobs=list(knobs))
         policies = ask(con, "effect_policies", POLICIES)
+        sites = load.sites(con)
     rows = (
         rows.join(runs.select("run_id", "root", "success", "cost_usd", "model", "task", "day"), on="run_id")
         .join(_experiments(policies), on=["policy_version", "knob"], how="left")
@@ -120,12 +124,20 @@ def read_units(con: Connection, sources: Sequence[str] = TRUSTED, knobs: Sequenc
         .drop("policy_version")
         .sort("decided_ns", "run_id", maintain_order=True)
     )
-    return Units(rows, runs, tuple(sources))
+    return Units(rows, runs, tuple(sources), _places(sites))
 
 
 def canonical(value: str) -> str:
     """One text for equal JSON values, however they were written."""
     return json.dumps(json.loads(value), sort_keys=True)
+
+
+def _places(sites: pl.DataFrame) -> dict[str, str]:
+    """A line as people write it; of an imported run, which has none, the harness and its agent."""
+    return {
+        site: f"{file}:{line}" if line > 0 else f"{file}, {function}"
+        for site, file, function, line in sites.select("site_id", "file", "function", "line").iter_rows()
+    }
 
 
 def _experiments(policies: pl.DataFrame) -> pl.DataFrame:
