@@ -72,7 +72,7 @@ def test_success_is_read_from_words_shares_and_per_cent(column, values, expected
     [
         ({"success": "words"}, "holds 'maybe'"),
         ({"success": "big"}, "holds -1 to 500"),
-        ({"cost": "words", "success": None}, "expected numbers"),
+        ({"cost": "words", "success": None}, "it holds 'maybe', 'no', expected numbers alone"),
         ({"n": "big", "success": None}, "numbers below 1"),
     ],
 )
@@ -118,6 +118,43 @@ def test_the_gap_on_one_model_has_an_interval_for_all_pairs() -> None:
     assert gap.corrected == pytest.approx(0.3, abs=0.08)
     assert gap.ratio == pytest.approx(gap.best_mean / gap.worst_mean)
     assert gap.never_started is None
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        _runs({"a": 1.0, "b": 1.0}, 20),
+        pl.concat([_runs({"a": 1.0, "b": 1.0}, 20), _runs({"a": 0.0, "b": 0.0}, 20)]),
+        pl.DataFrame({"harness": ["a", "b"], "model": "m", "success": [1.0, 1.0], "n": [40, 40]}),
+    ],
+)
+def test_equal_harnesses_are_not_known_to_be_equal(frame: pl.DataFrame) -> None:
+    """All runs succeeded, each task came out alike, or the same rate: the interval has a width, and stays in range."""
+    (gap,) = harness_gaps(as_table(frame, {"n": "n"} if "n" in frame.columns else {}))
+    assert gap.best != gap.worst
+    assert 0 == gap.difference
+    assert -1 <= gap.low < -0.02 < 0.02 < gap.high <= 1
+
+
+@pytest.mark.parametrize("shares", [{"a": 0.98, "b": 0.9}, {"a": 0.5, "b": 0.3}, {"a": 0.95, "b": 0.95, "c": 0.95}])
+@pytest.mark.parametrize("is_paired", [True, False])
+def test_the_interval_of_a_gap_covers(shares: dict[str, float], is_paired: bool) -> None:
+    """20 tasks, shared or not: the truth lies within in 95 % of 150 tables, as far as chance goes in 1 of 1,000."""
+    held = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        luck = rng.random((len(shares), 20))
+        if is_paired:  # a task that is hard for one harness is so for the others: a third of them come out together
+            luck = np.where(rng.random(20) < 1 / 3, luck[0], luck)
+        frame = pl.concat(
+            [
+                pl.DataFrame({"task": [f"t{i}" for i in range(20)], "success": row < share, "harness": name})
+                for row, (name, share) in zip(luck, shares.items(), strict=True)
+            ]
+        )
+        (gap,) = harness_gaps(as_table(frame, {}, None if is_paired else ["harness"]), np.random.default_rng(seed))
+        held += gap.low <= shares[gap.best] - shares[gap.worst] <= gap.high
+    assert held >= 133
 
 
 def test_the_winners_curse_is_taken_off() -> None:
@@ -179,11 +216,42 @@ def test_so_much_quality_at_so_little_cost_is_answered() -> None:
 
 
 def test_costs_of_nothing_are_unknown_unless_nothing_ran() -> None:
-    """A run that made calls costs something; the count of rows without is told."""
-    frame = pl.DataFrame({"model": ["a"] * 4, "success": [1, 1, 0, 0], "cost": [0.0, 2, 0, 4], "calls": [3, 3, 0, 3]})
-    table = as_table(frame, {})
-    assert np.array_equal([np.nan, 2, 0, 4], table.measures["cost"], equal_nan=True)
-    assert "1 rows have a cost of 0 or less though they ran" in table.notes[0]
+    """A run that made calls costs something; one that never started costs nothing, said or not; both are told."""
+    columns = {"model": ["a"] * 6, "success": [1, 1, 0, 0, 0, 1], "cost": [0.0, 2, 0, 4, None, None]}
+    table = as_table(pl.DataFrame(columns | {"calls": [3, 3, 0, 3, 0, 0]}), {})
+    assert np.array_equal([np.nan, 2, 0, 4, 0, np.nan], table.measures["cost"], equal_nan=True)
+    told = " ".join(table.notes)
+    for said in ("2 rows are of runs that never started", "1 rows have a cost of 0", "1 of 6 rows have no cost"):
+        assert said in told
+    silent = as_table(pl.DataFrame(columns), {})
+    assert np.array_equal([np.nan, 2, 0, 4, np.nan, np.nan], silent.measures["cost"], equal_nan=True)
+    assert "--started" in silent.notes[0]
+
+
+@pytest.mark.parametrize("cost_of_failures", [0.0, None])
+def test_failures_that_cost_nothing_stay_in_the_frontier(cost_of_failures: float | None) -> None:
+    """A harness of which half of the runs never start has half of the success, at half of the cost where that is 0."""
+    frame = _runs({"a": 1.0, "b": 1.0}, 40).with_columns(cost_usd=pl.lit(1.0))
+    breaks = (pl.col("harness") == "b") & (pl.int_range(pl.len()) % 2 == 0)
+    frame = frame.with_columns(
+        success=pl.col("success") & ~breaks,
+        cost_usd=pl.when(breaks).then(pl.lit(cost_of_failures)).otherwise("cost_usd"),
+    )
+    found = cost_frontier(as_table(frame, {}))
+    assert found is not None
+    quality = {one.name: (one.quality, one.runs, one.cost, one.unknown_cost) for one in found.configurations}
+    known = (0.5, 40, 0.5, 0) if cost_of_failures == 0 else (0.5, 40, 1.0, 20)
+    assert {"a / m": (1.0, 40, 1.0, 0), "b / m": known} == quality
+
+
+def test_a_configuration_without_known_cost_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """It can't be on the frontier, and the text says which one that is."""
+    frame = pl.concat([_runs({"a": 0.5, "b": 0.6}, cost_usd=pl.lit(1.0)), _runs({"c": 0.9}, cost_usd=pl.lit(None))])
+    found = cost_frontier(as_table(frame, {}))
+    assert found is not None
+    assert ("c / m",) == found.left_out
+    print_text(compare(as_table(frame, {})), Console(width=200))
+    assert "known cost: c / m (1)" in capsys.readouterr().out
 
 
 def test_the_whole_comparison_has_the_documented_keys() -> None:

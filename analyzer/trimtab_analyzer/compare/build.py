@@ -115,7 +115,10 @@ def _shares(table: Table, measure: str, raw: bool, seed: int, notes: list[str]) 
     known = np.isfinite(values)
     scale = "share" if measure == "success" else "raw" if raw else "log"
     if scale == "log":
-        known &= np.where(known, values, 0.0) > 0
+        free = known & (np.where(known, values, 1.0) <= 0)
+        if free.any():
+            notes.append(f"{int(free.sum())} rows with a {measure} of 0 have no logarithm; how it varies is of the others.")
+        known &= ~free
         values = np.log(np.where(known, values, 1.0))
     if known.sum() < 3:
         notes.append(f"{measure} is known of fewer than 3 rows, so its variation is not split.")

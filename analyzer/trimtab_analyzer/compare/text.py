@@ -116,18 +116,21 @@ def _print_frontier(frontier: Frontier, console: Console) -> None:
             escape(one.name),
             str(one.runs),
             _percent(one.quality, one.quality_low, one.quality_high),
-            f"{one.cost:.4g} ({one.cost_low:.4g}–{one.cost_high:.4g})",
+            f"{one.cost:.4g} ({one.cost_low:.4g}–{one.cost_high:.4g})" + ("*" if one.unknown_cost else ""),
             ("yes, " if one.on_frontier else "no, ") + f"{100 * one.frontier_share:.0f} % of draws",
         )
     console.print(grid, highlight=False)
     console.print(escape(frontier.answer), highlight=False)
     if hidden := len(others) - MAX_CONFIGURATIONS if len(others) > MAX_CONFIGURATIONS else 0:
         console.print(f"[dim]{hidden} more configurations in --json.[/dim]", highlight=False)
+    if partly := [one for one in frontier.configurations if one.unknown_cost]:
+        runs = sum(one.unknown_cost for one in partly)
+        said = f"* mean of the runs of known cost; that of {runs} runs of {len(partly)} configurations is unknown."
+        console.print(f"[dim]{said}[/dim]", highlight=False)
     if frontier.left_out:
-        console.print(
-            f"[dim]{frontier.left_out} configurations have fewer than 5 runs, or no known success or cost.[/dim]",
-            highlight=False,
-        )
+        named = ", ".join(frontier.left_out[:5]) + (" …" if len(frontier.left_out) > 5 else "")
+        said = f"Not compared, with fewer than 5 runs of known success and of known cost: {named}"
+        console.print(f"[dim]{escape(said)} ({len(frontier.left_out)}).[/dim]", highlight=False)
 
 
 def print_scores(scores: Sequence[Score], console: Console) -> None:
