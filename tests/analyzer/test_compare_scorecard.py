@@ -57,7 +57,9 @@ def test_what_is_not_recorded_has_no_score(shelf: Any) -> None:
 def test_a_guessed_outcome_is_no_recovery(ran: Any) -> None:
     """Outcomes of the sources that count and no others say whether a run that met an error ended well."""
     ran.con.execute("UPDATE outcomes SET source = 'inferred'")
-    ran.insert("inferred_outcomes", {"run_id": "good", "success": True, "rule": "r", "confidence": 0.9, "inferred_ns": 0})
+    ran.insert(
+        "inferred_outcomes", {"run_id": "good", "success": True, "rule": "r", "confidence": 0.9, "inferred_ns": 0}
+    )
     assert (None, 0) == (_scores(ran)["error_recovery"].score, _scores(ran)["error_recovery"].n)
     found = {one.dimension: one for one in scorecard(ran.con, ("explicit", "inferred")) if one.version == "v1"}
     assert (0, 1) == (found["error_recovery"].score, found["error_recovery"].n)

@@ -119,7 +119,8 @@ def test_an_association_is_never_called_more(empty: Any) -> None:
     assert found.knobs.associations
     out = Console(file=StringIO(), width=200)
     print_text(found, out)
-    said = json.dumps([one.as_json() for one in found.knobs.associations]) + out.file.getvalue()  # type: ignore[attr-defined]
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    said = json.dumps([one.as_json() for one in found.knobs.associations]) + text
     assert "Associations (nobody drew the values)" in said
     assert "timeout_s at agent.py:14" in said
     assert "effect" not in said.lower()
@@ -185,7 +186,7 @@ def test_a_run_around_runs_carries_what_they_spent(empty: Any) -> None:
 
 
 def test_runs_are_counted_once_per_nest(empty: Any) -> None:
-    """The outermost run stands for its nest; a loop over tasks, without an outcome, only brackets runs that have one."""
+    """The outermost run stands for its nest; a loop over tasks, without an outcome, brackets runs that have one."""
     for name, up in (("agent", None), ("helper", "agent"), ("loop", None), ("task 1", "loop"), ("task 2", "loop")):
         empty.run(name, ended_ns=9, **({"parent_run_id": up} if up else {}))
     empty.outcome("agent", True)

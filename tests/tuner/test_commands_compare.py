@@ -88,7 +88,7 @@ def test_the_text_says_the_same(table: Path, capsys: pytest.CaptureFixture[str])
         (["--success", "okk"], "Did you mean 'ok'"),
         (["--success", "ok", "--by", "harness,modell"], "no column 'modell' for by. Did you mean 'model'"),
         (["--success", "ok", "--quality-share", "80"], "--quality-share 80: expected a share"),
-        (["--success", "ok", "--scorecard"], "a scorecard is made of a store"),
+        (["--success", "ok", "--scorecard"], "is a table; it takes a store"),
         (["--success", "ok", "--by", "scaffold,llm,usd,spot,ok"], "At most 4 factors"),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_home_is_compared_through_its_sidecar_and_without(
 def test_a_scorecard_says_the_same_whichever_way_the_store_is_reached(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Through a sidecar, of the home and of the file: tool results, conversations and the user's prices count in each."""
+    """Through a sidecar, of the home and of the file: tool results, conversations and own prices count in each."""
     settings.home.mkdir()
     speed = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "analyzer_speed.py"))
     speed["make"](settings.store_path, 300)

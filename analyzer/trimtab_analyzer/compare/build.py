@@ -117,7 +117,9 @@ def _shares(table: Table, measure: str, raw: bool, seed: int, notes: list[str]) 
     if scale == "log":
         free = known & (np.where(known, values, 1.0) <= 0)
         if free.any():
-            notes.append(f"{int(free.sum())} rows with a {measure} of 0 have no logarithm; how it varies is of the others.")
+            notes.append(
+                f"{int(free.sum())} rows with a {measure} of 0 have no logarithm; how it varies is of the others."
+            )
         known &= ~free
         values = np.log(np.where(known, values, 1.0))
     if known.sum() < 3:

@@ -6,9 +6,9 @@ answer to a question such as "80 % of the quality at 30 % of the cost". A module
 measures at once.
 
 A configuration is on the frontier if none other is at least as good and at least as cheap, and better in one. Means are
-over the runs that the configuration had; where it had other tasks than its rivals, that is in them. Success is that of all
-runs with a known one and cost that of all with a known one: a failure of unknown cost is still a failure. How many have
-no known cost is told.
+over the runs that the configuration had; where it had other tasks than its rivals, that is in them. Success is that of
+all runs with a known one and cost that of all with a known one: a failure of unknown cost is still a failure. How many
+have no known cost is told.
 """
 
 from __future__ import annotations
@@ -93,14 +93,14 @@ def cost_frontier(
     labels = [" / ".join(table.levels[name][table.factors[name][row]] for name in names) for row in range(len(table))]
     found, config = np.unique(labels, return_inverse=True)
     known = {name: np.isfinite(table.measures[name]) for name in ("success", "cost")}
-    runs = {name: np.bincount(config, weights=table.trials * is_known) for name, is_known in known.items()}
+    runs = {name: np.bincount(config, weights=table.trials * one).astype(np.float64) for name, one in known.items()}
     kept = np.flatnonzero((runs["success"] >= LEAST_RUNS) & (runs["cost"] >= LEAST_RUNS))
     if len(kept) < 2:
         return None
     rows = np.flatnonzero(np.isin(config, kept))
     place = np.searchsorted(kept, config[rows])
     quality, costs = _means(table, rows, place, len(kept), rng or np.random.default_rng(0))
-    unknown = np.bincount(config, weights=table.trials * (known["success"] & ~known["cost"]))
+    unknown = np.bincount(config, weights=table.trials * (known["success"] & ~known["cost"])).astype(np.float64)
     return _frontier(
         [str(one) for one in found[kept]],
         _Counts(runs["success"][kept], unknown[kept]),

@@ -77,9 +77,9 @@ class _Cells:
         succeeded on just the same tasks. Each variance is therefore at least that of as many single runs with one
         success and one failure more (A. Agresti and B. Caffo, "Simple and effective confidence intervals for
         proportions and differences of proportions result from adding two successes and two failures", The American
-        Statistician 54 (2000), 280-288); and the variance of each difference has that of half a cluster more that speaks
-        for one and half a cluster that speaks for the other, ``1 / (G + 2)²`` (A. Agresti and Y. Min, "Simple improved
-        confidence intervals for comparing matched proportions", Statistics in Medicine 24 (2005), 729-740).
+        Statistician 54 (2000), 280-288); and the variance of each difference has that of half a cluster more that
+        speaks for one and half a cluster that speaks for the other, ``1 / (G + 2)²`` (A. Agresti and Y. Min, "Simple
+        improved confidence intervals for comparing matched proportions", Statistics in Medicine 24 (2005), 729-740).
         """
         n = self.runs.sum(axis=0)
         influence = (self.hits - self.runs * self.means()) / n
@@ -174,7 +174,9 @@ def _cells(table: Table, rows: Ints, ranked: Ints) -> _Cells:
     size = shape[0] * shape[1]
     hits = np.bincount(place, weights=trials * table.measures["success"][rows], minlength=size).astype(np.float64)
     runs = np.bincount(place, weights=trials, minlength=size).astype(np.float64)
-    return _Cells(hits.reshape(shape), runs.reshape(shape), [table.levels["harness"][one] for one in ranked], table.is_aggregate)
+    return _Cells(
+        hits.reshape(shape), runs.reshape(shape), [table.levels["harness"][one] for one in ranked], table.is_aggregate
+    )
 
 
 def _variance(covariance: Floats, first: int, second: int) -> float:
@@ -186,8 +188,8 @@ def _critical(covariance: Floats, freedom: float, rng: np.random.Generator) -> f
 
     The .95 quantile of the largest ``|Z_i - Z_j| / se_ij`` for Z normal with this covariance: V. Chernozhukov, D.
     Chetverikov and K. Kato, "Gaussian approximations and multiplier bootstrap for maxima of sums of high-dimensional
-    random vectors", Annals of Statistics 41 (2013), 2786-2819. Divided by ``√(χ²_f / f)``, for the variance is estimated
-    from few clusters; for equal variances it is Tukey's studentized range.
+    random vectors", Annals of Statistics 41 (2013), 2786-2819. Divided by ``√(χ²_f / f)``, for the variance is
+    estimated from few clusters; for equal variances it is Tukey's studentized range.
     """
     h = len(covariance)
     values, vectors = np.linalg.eigh(covariance)

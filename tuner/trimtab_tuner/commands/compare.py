@@ -2,8 +2,8 @@
 
 In: a table of runs (CSV, Parquet, JSON lines), a store's file, or a home through its sidecar. Out: text on the terminal
 or one JSON object. The comparison itself is made by :mod:`trimtab_analyzer.compare`. A file needs neither a store nor a
-sidecar; of a home whose sidecar runs the tables are copied into memory, so that it may go on writing. Prices of the user
-are those of the home, or of the folder that the store's file lies in.
+sidecar; of a home whose sidecar runs the tables are copied into memory, so that it may go on writing. Prices of the
+user are those of the home, or of the folder that the store's file lies in.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def _scores(args: Namespace) -> list[Score]:
     from trimtab_analyzer.compare import scorecard
 
     if _is_file(args.table):
-        raise SettingsError(f"--scorecard: {args.table} is a table; a scorecard is made of a store (.duckdb) or a home.")
+        raise SettingsError(
+            f"--scorecard: {args.table} is a table; a scorecard is made of a store (.duckdb) or a home."
+        )
     with _store(args.table) as (con, prices):
         return scorecard(con, _sources(args), prices)
 
