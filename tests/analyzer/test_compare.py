@@ -48,6 +48,9 @@ def test_a_missing_column_is_answered_with_the_nearest_one() -> None:
         as_table(frame, {}, ["modl"])
     with pytest.raises(ColumnError, match=r"a column for model under no name .* resolved, scaffold.*--model COLUMN"):
         as_table(frame, {}, ["harness", "model"])
+    odd = pl.DataFrame({"edit_format": ["a"], "pass_rate_1": [0.3], "seconds_per_case": [1.0]})
+    with pytest.raises(ColumnError, match="--success pass_rate_1 or --cost COLUMN or --latency seconds_per_case"):
+        as_table(odd, {})
     with pytest.raises(ColumnError, match="success, cost and latency under no name"):
         as_table(frame.drop("resolved"), {})
 
@@ -254,12 +257,41 @@ def test_a_configuration_without_known_cost_is_named(capsys: pytest.CaptureFixtu
     assert "known cost: c / m (1)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        (_runs({"a": 0.5}, 20), "All rows have the same harness (a), model (m)"),
+        (_runs({"a": 0.5}, 20).select("task", "success"), "Only tasks differ here; name the column"),
+        (_runs({"a": 0.5, "b": 0.5}, 3), "No harness gap: no model has 5 runs"),
+        (_runs({"a": 0.5, "b": 0.5}, 3, cost_usd=pl.lit(1.0)), "No frontier: it takes two configurations"),
+    ],
+)
+def test_what_can_not_be_compared_is_said(frame: pl.DataFrame, says: str) -> None:
+    """One harness only, tasks only, too few runs: the part that is missing and what it would take."""
+    found = compare(as_table(frame, {}))
+    assert says in " ".join(found.notes)
+    assert frame.height == found.means["success"]["runs"]
+
+
 def test_the_whole_comparison_has_the_documented_keys() -> None:
     """JSON as docs/compare.md tells it, and a text with each part."""
     frame = _runs({"a": 0.4, "b": 0.7}, 50).with_columns(cost_usd=pl.int_range(pl.len()) / 100 + 0.1)
     found = compare(as_table(frame, {}, source="t.csv"))
     said = json.loads(json.dumps(found.as_json(), allow_nan=False))
-    keys = {"source", "rows", "runs", "columns", "levels", "shares", "gaps", "frontier", "scorecard", "knobs", "notes"}
+    keys = {
+        "source",
+        "rows",
+        "runs",
+        "columns",
+        "levels",
+        "means",
+        "shares",
+        "gaps",
+        "frontier",
+        "scorecard",
+        "knobs",
+        "notes",
+    }
     assert keys == said.keys()
     page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
     nested = {
