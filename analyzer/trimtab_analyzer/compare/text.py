@@ -36,7 +36,7 @@ def print_text(found: Comparison, console: Console) -> None:
     console.print(f"\n[bold]{escape(found.source)}[/bold]: {found.runs} runs in {found.rows} rows; {escape(levels)}")
     console.print(", ".join(_mean(*one) for one in found.means.items()), highlight=False)
     if found.shares:
-        _print_shares(found.shares, console)
+        _print_shares(found.shares, {name for name, count in found.levels.items() if count > 1}, console)
     if found.gaps:
         _print_gaps(found.gaps, console)
     if found.frontier:
@@ -65,8 +65,12 @@ def _grid(title: str, *columns: str) -> Grid:
     return grid
 
 
-def _print_shares(shares: tuple[Shares, ...], console: Console) -> None:
+def _print_shares(shares: tuple[Shares, ...], varied: set[str], console: Console) -> None:
     names: dict[str, None] = {}
+    if all(len(one.components) == 1 for one in shares):
+        said = "No two runs differ in one thing alone or were the same twice, so what varies can't be split."
+        console.print(f"\n[bold]How much varies with what[/bold]\n{said}", highlight=False)
+        return
     for one in shares:
         names |= dict.fromkeys(component.name for component in one.components if component.name != "noise")
     grid = _grid("\nHow much varies with what", "", *(one.measure + _SCALES[one.scale] for one in shares))
@@ -78,11 +82,15 @@ def _print_shares(shares: tuple[Shares, ...], console: Console) -> None:
         grid.add_row(escape(name), *cells)
     console.print(grid, highlight=False)
     console.print(
-        "[dim]Shares of the variance between runs with 95 % intervals; noise is what differs without any of them.[/dim]",
+        "[dim]Shares of the variance between runs, with 95 % intervals. Noise differs without any of them.[/dim]",
         highlight=False,
     )
     for one in shares:
-        hidden = [f"{', '.join(c.includes)} from {c.name}" for c in one.components if c.includes]
+        hidden = [
+            f"{', '.join(mixed)} from {c.name}"
+            for c in one.components
+            if (mixed := [name for name in c.includes if set(name.split(" x ")) <= varied])
+        ]
         alone = [f"{c.name} {100 * c.alone:.0f} %" for c in one.components if c.alone is not None]
         if alone:
             console.print(f"[dim]{one.measure}, all else equal: {escape(', '.join(alone))}[/dim]", highlight=False)
@@ -163,8 +171,8 @@ def print_scores(scores: Sequence[Score], console: Console) -> None:
         cells = []
         for score in (one for one in scores if one.version == version):
             n = f"{score.n:.4g}" if score.unit == "USD" else f"{score.n:.0f}"
-            said = f"{score.score:.0f} ({score.low:.0f}–{score.high:.0f})" if score.score is not None else "–"
-            cells.append(f"{said}, n={n}")
+            said = f"{score.score:.0f} ({score.low:.0f}–{score.high:.0f}), n={n}" if score.score is not None else "–"
+            cells.append(said)
         grid.add_row(escape(version), *cells)
     console.print(grid, highlight=False)
     for dimension in DIMENSIONS:
