@@ -36,8 +36,8 @@ SPEED = runpy.run_path(str(Path(__file__).with_name("analyzer_speed.py")))
 VARY = """
 CREATE OR REPLACE TABLE varied AS SELECT * REPLACE (
     (CASE
-        WHEN knob = 'timeout_s' AND hash(run_id, 'drawn') % 2 = 0 THEN '5.0'
-        WHEN knob = 'max_retries' AND hash(run_id, 'set') % 2 = 0 THEN '3'
+        WHEN knob = 'timeout_s' AND hash(run_id || 'drawn') % 2 = 0 THEN '5.0'
+        WHEN knob = 'max_retries' AND hash(run_id || 'set') % 2 = 0 THEN '3'
         ELSE value::VARCHAR
     END)::JSON AS value,
     CASE WHEN knob = 'timeout_s' THEN 'experiment' ELSE source END AS source,
@@ -46,7 +46,7 @@ CREATE OR REPLACE TABLE varied AS SELECT * REPLACE (
 DELETE FROM decisions;
 INSERT INTO decisions FROM varied;
 DROP TABLE varied;
-UPDATE runs SET task = 'task ' || hash(run_id, 'task') % 5000;
+UPDATE runs SET task = 'task ' || hash(run_id || 'task') % 5000;
 """
 
 
