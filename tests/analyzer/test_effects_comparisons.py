@@ -198,6 +198,17 @@ def test_runs_are_counted_once_per_nest(empty: Any) -> None:
     assert (3, 1, 2) == (told["runs"], told["without_outcome"], told["by_source"]["explicit"])
 
 
+def test_a_value_of_a_helper_is_held_against_the_outcome_of_the_whole(empty: Any) -> None:
+    """The run inside has no outcome and no task; those of the run around it count, and what it spent is its own."""
+    empty.run("outer", ended_ns=9, task="t")
+    empty.outcome("outer", False)
+    for name, value in (("one", 1), ("two", 2)):
+        empty.run(name, ended_ns=9, parent_run_id="outer")
+        empty.call(name, decisions={"timeout_s": value}, cost_musd=100)
+    rows = read_units(empty.con).rows.select("run_id", "root", "success", "task", "cost_usd").rows()
+    assert [("one", "outer", False, "t", 0.0001), ("two", "outer", False, "t", 0.0001)] == rows
+
+
 def test_what_a_process_decided_holds_for_the_runs_of_its_calls(empty: Any) -> None:
     """A decision for the whole process is one of each rebuilt run; an unchanged knob is told where asked for."""
     empty.run("process", ended_ns=1, origin="process", is_split=True)

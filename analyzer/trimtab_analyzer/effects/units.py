@@ -63,7 +63,8 @@ class Units:
     rows: pl.DataFrame
     """One per run, line and knob: :data:`UNITS` but its ``policy_version``; of the experiment ``floor`` (the least
     probability that it gave any value), ``arms`` (its values, canonical JSON) and ``has_incumbent``; of :data:`RUNS`
-    ``root``, ``success``, ``cost_usd``, ``model``, ``task`` and ``day``."""
+    ``root``, ``success``, ``cost_usd``, ``model``, ``task`` and ``day``, where outcome and task of a run that has none
+    of its own are those of the run it is part of."""
     runs: pl.DataFrame
     """:data:`RUNS`."""
     sources: tuple[str, ...]
@@ -118,7 +119,7 @@ def read_units(con: Connection, sources: Sequence[str] = TRUSTED, knobs: Sequenc
         policies = ask(con, "effect_policies", POLICIES)
         sites = load.sites(con)
     rows = (
-        rows.join(runs.select("run_id", "root", "success", "cost_usd", "model", "task", "day"), on="run_id")
+        rows.join(_with_whole(runs), on="run_id")
         .join(_experiments(policies), on=["policy_version", "knob"], how="left")
         .with_columns(floor=pl.min_horizontal(pl.col("floor").fill_null(LEAST_WEIGHT), "propensity"))
         .drop("policy_version")
@@ -130,6 +131,20 @@ def read_units(con: Connection, sources: Sequence[str] = TRUSTED, knobs: Sequenc
 def canonical(value: str) -> str:
     """One text for equal JSON values, however they were written."""
     return json.dumps(json.loads(value), sort_keys=True)
+
+
+def _with_whole(runs: pl.DataFrame) -> pl.DataFrame:
+    """What units need of their runs; outcome and task of the whole where a run inside it has none of its own."""
+    whole = runs.select("success", "task", whole="run_id")
+    return runs.join(whole, on="whole", how="left", suffix="_whole").select(
+        "run_id",
+        "root",
+        pl.coalesce("success", "success_whole"),
+        "cost_usd",
+        "model",
+        pl.coalesce("task", "task_whole"),
+        "day",
+    )
 
 
 def _places(sites: pl.DataFrame) -> dict[str, str]:
