@@ -88,7 +88,7 @@ def test_the_text_says_the_same(table: Path, capsys: pytest.CaptureFixture[str])
         (["--success", "okk"], "Did you mean 'ok'"),
         (["--success", "ok", "--by", "harness,modell"], "no column 'modell' for by. Did you mean 'model'"),
         (["--success", "ok", "--quality-share", "80"], "--quality-share 80: expected a share"),
-        (["--success", "ok", "--scorecard"], "is a table; it takes a store"),
+        (["--success", "ok", "--scorecard"], "a scorecard is made of a store"),
         (["--success", "ok", "--by", "scaffold,llm,usd,spot,ok"], "At most 4 factors"),
     ],
 )

@@ -230,13 +230,15 @@ def _amount(frame: pl.DataFrame, columns: dict[str, str], part: str, trials: Int
     """The numbers as they stand there, per run; NaN where there is none."""
     is_total = part == "cost" and "total_cost" in columns
     column = frame[columns["total_cost" if is_total else part]]
-    numbers = column.cast(pl.Float64, strict=False) if not column.dtype.is_nested() else column.is_null()
-    odd = column.filter(numbers.is_null() & column.is_not_null()) if not column.dtype.is_nested() else column
-    if len(odd) or not numbers.dtype.is_numeric():
+    if column.dtype.is_nested():
+        odd = column
+    else:
+        odd = column.filter(column.is_not_null() & column.cast(pl.Float64, strict=False).is_null())
+    if len(odd):
         seen = ", ".join(repr(one) for one in odd.unique(maintain_order=True).head(3))
         option = "total-cost" if is_total else part
         raise ColumnError.unusable(option, column.name, seen, "numbers alone")
-    values = np.array(numbers.to_numpy(), dtype=np.float64)
+    values = np.array(column.cast(pl.Float64).to_numpy(), dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
     return np.asarray(values / trials if is_total else values)
 
@@ -249,12 +251,12 @@ def _priced(cost: Floats, trials: Ints, started: np.ndarray | None, success: Flo
     often fails that way. Where the table does not say which runs started, single runs that failed at a cost of 0 are
     taken as such.
     """
-    failed = np.zeros(len(cost), dtype=bool) if success is None else ~(success > 0)
+    hits = np.full(len(cost), np.nan) if success is None else success
     if started is None:
-        free = failed & (trials == 1) & (cost == 0)
+        free = (hits == 0) & (trials == 1) & (cost == 0)
         hint = "; where that is wrong, name a column of calls or such with --started"
     else:
-        free = (failed | (success is None)) & ~started & ~(cost > 0)
+        free = ~(hits > 0) & ~started & ~(cost > 0)
         hint = ""
     if free.any():
         notes.append(f"{int(free.sum())} rows are of runs that never started and cost nothing; they count as 0{hint}.")

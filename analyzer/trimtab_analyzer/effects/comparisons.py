@@ -51,7 +51,7 @@ def compare_values(units: Units) -> Comparisons:
     associations: list[Association] = []
     mixed = units.rows["value"].null_count()
     rows = units.rows.filter(pl.col("value").is_not_null()).join(
-        _numbered(units.runs), on="run_id", maintain_order="left"
+        _numbered(units.rows.unique("run_id")), on="run_id", maintain_order="left"
     )
     for key, group in rows.group_by("site_id", "knob", maintain_order=True):
         site_id = str(key[0])
