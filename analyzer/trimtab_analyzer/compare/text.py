@@ -161,7 +161,8 @@ def _print_frontier(frontier: Frontier, console: Console) -> None:
 
 def _interval(low: float, high: float) -> str:
     """Nothing where a single row gave the mean of many runs: how far that may be off is unknown."""
-    return f" ({low:.4g}–{high:.4g})" if high > low else ""
+    bounds = f"{low:.4g}", f"{high:.4g}"
+    return f" ({'–'.join(bounds)})" if bounds[0] != bounds[1] else ""
 
 
 def print_scores(scores: Sequence[Score], console: Console) -> None:
