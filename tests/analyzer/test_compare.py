@@ -48,6 +48,9 @@ def test_a_missing_column_is_answered_with_the_nearest_one() -> None:
         as_table(frame, {}, ["modl"])
     with pytest.raises(ColumnError, match=r"a column for model under no name .* resolved, scaffold.*--model COLUMN"):
         as_table(frame, {}, ["harness", "model"])
+    odd = pl.DataFrame({"edit_format": ["a"], "pass_rate_1": [0.3], "seconds_per_case": [1.0]})
+    with pytest.raises(ColumnError, match="--success pass_rate_1 or --cost COLUMN or --latency seconds_per_case"):
+        as_table(odd, {})
     with pytest.raises(ColumnError, match="success, cost and latency under no name"):
         as_table(frame.drop("resolved"), {})
 
@@ -72,7 +75,7 @@ def test_success_is_read_from_words_shares_and_per_cent(column, values, expected
     [
         ({"success": "words"}, "holds 'maybe'"),
         ({"success": "big"}, "holds -1 to 500"),
-        ({"cost": "words", "success": None}, "expected numbers"),
+        ({"cost": "words", "success": None}, "it holds 'maybe', 'no', expected numbers alone"),
         ({"n": "big", "success": None}, "numbers below 1"),
     ],
 )
@@ -118,6 +121,43 @@ def test_the_gap_on_one_model_has_an_interval_for_all_pairs() -> None:
     assert gap.corrected == pytest.approx(0.3, abs=0.08)
     assert gap.ratio == pytest.approx(gap.best_mean / gap.worst_mean)
     assert gap.never_started is None
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        _runs({"a": 1.0, "b": 1.0}, 20),
+        pl.concat([_runs({"a": 1.0, "b": 1.0}, 20), _runs({"a": 0.0, "b": 0.0}, 20)]),
+        pl.DataFrame({"harness": ["a", "b"], "model": "m", "success": [1.0, 1.0], "n": [40, 40]}),
+    ],
+)
+def test_equal_harnesses_are_not_known_to_be_equal(frame: pl.DataFrame) -> None:
+    """All runs succeeded, each task came out alike, or the same rate: the interval has a width, and stays in range."""
+    (gap,) = harness_gaps(as_table(frame, {"n": "n"} if "n" in frame.columns else {}))
+    assert gap.best != gap.worst
+    assert 0 == gap.difference
+    assert -1 <= gap.low < -0.02 < 0.02 < gap.high <= 1
+
+
+@pytest.mark.parametrize("shares", [{"a": 0.98, "b": 0.9}, {"a": 0.5, "b": 0.3}, {"a": 0.95, "b": 0.95, "c": 0.95}])
+@pytest.mark.parametrize("is_paired", [True, False])
+def test_the_interval_of_a_gap_covers(shares: dict[str, float], is_paired: bool) -> None:
+    """20 tasks, shared or not: the truth lies within in 95 % of 150 tables, as far as chance goes in 1 of 1,000."""
+    held = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        luck = rng.random((len(shares), 20))
+        if is_paired:  # a task that is hard for one harness is so for the others: a third of them come out together
+            luck = np.where(rng.random(20) < 1 / 3, luck[0], luck)
+        frame = pl.concat(
+            [
+                pl.DataFrame({"task": [f"t{i}" for i in range(20)], "success": row < share, "harness": name})
+                for row, (name, share) in zip(luck, shares.items(), strict=True)
+            ]
+        )
+        (gap,) = harness_gaps(as_table(frame, {}, None if is_paired else ["harness"]), np.random.default_rng(seed))
+        held += gap.low <= shares[gap.best] - shares[gap.worst] <= gap.high
+    assert held >= 133
 
 
 def test_the_winners_curse_is_taken_off() -> None:
@@ -179,11 +219,58 @@ def test_so_much_quality_at_so_little_cost_is_answered() -> None:
 
 
 def test_costs_of_nothing_are_unknown_unless_nothing_ran() -> None:
-    """A run that made calls costs something; the count of rows without is told."""
-    frame = pl.DataFrame({"model": ["a"] * 4, "success": [1, 1, 0, 0], "cost": [0.0, 2, 0, 4], "calls": [3, 3, 0, 3]})
-    table = as_table(frame, {})
-    assert np.array_equal([np.nan, 2, 0, 4], table.measures["cost"], equal_nan=True)
-    assert "1 rows have a cost of 0 or less though they ran" in table.notes[0]
+    """A run that made calls costs something; one that never started costs nothing, said or not; both are told."""
+    columns = {"model": ["a"] * 6, "success": [1, 1, 0, 0, 0, 1], "cost": [0.0, 2, 0, 4, None, None]}
+    table = as_table(pl.DataFrame(columns | {"calls": [3, 3, 0, 3, 0, 0]}), {})
+    assert np.array_equal([np.nan, 2, 0, 4, 0, np.nan], table.measures["cost"], equal_nan=True)
+    told = " ".join(table.notes)
+    for said in ("2 rows are of runs that never started", "1 rows have a cost of 0", "1 of 6 rows have no cost"):
+        assert said in told
+    silent = as_table(pl.DataFrame(columns), {})
+    assert np.array_equal([np.nan, 2, 0, 4, np.nan, np.nan], silent.measures["cost"], equal_nan=True)
+    assert "--started" in silent.notes[0]
+
+
+@pytest.mark.parametrize("cost_of_failures", [0.0, None])
+def test_failures_that_cost_nothing_stay_in_the_frontier(cost_of_failures: float | None) -> None:
+    """A harness of which half of the runs never start has half of the success, at half of the cost where that is 0."""
+    frame = _runs({"a": 1.0, "b": 1.0}, 40).with_columns(cost_usd=pl.lit(1.0))
+    breaks = (pl.col("harness") == "b") & (pl.int_range(pl.len()) % 2 == 0)
+    frame = frame.with_columns(
+        success=pl.col("success") & ~breaks,
+        cost_usd=pl.when(breaks).then(pl.lit(cost_of_failures)).otherwise("cost_usd"),
+    )
+    found = cost_frontier(as_table(frame, {}))
+    assert found is not None
+    quality = {one.name: (one.quality, one.runs, one.cost, one.unknown_cost) for one in found.configurations}
+    known = (0.5, 40, 0.5, 0) if cost_of_failures == 0 else (0.5, 40, 1.0, 20)
+    assert {"a / m": (1.0, 40, 1.0, 0), "b / m": known} == quality
+
+
+def test_a_configuration_without_known_cost_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """It can't be on the frontier, and the text says which one that is."""
+    frame = pl.concat([_runs({"a": 0.5, "b": 0.6}, cost_usd=pl.lit(1.0)), _runs({"c": 0.9}, cost_usd=pl.lit(None))])
+    found = cost_frontier(as_table(frame, {}))
+    assert found is not None
+    assert ("c / m",) == found.left_out
+    print_text(compare(as_table(frame, {})), Console(width=200))
+    assert "known cost: c / m (1)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        (_runs({"a": 0.5}, 20), "All rows have the same harness (a), model (m)"),
+        (_runs({"a": 0.5}, 20).select("task", "success"), "Only tasks differ here; name the column"),
+        (_runs({"a": 0.5, "b": 0.5}, 3), "No harness gap: no model has 5 runs"),
+        (_runs({"a": 0.5, "b": 0.5}, 3, cost_usd=pl.lit(1.0)), "No frontier: it takes two configurations"),
+    ],
+)
+def test_what_can_not_be_compared_is_said(frame: pl.DataFrame, says: str) -> None:
+    """One harness only, tasks only, too few runs: the part that is missing and what it would take."""
+    found = compare(as_table(frame, {}))
+    assert says in " ".join(found.notes)
+    assert frame.height == found.means["success"]["runs"]
 
 
 def test_the_whole_comparison_has_the_documented_keys() -> None:
@@ -191,7 +278,20 @@ def test_the_whole_comparison_has_the_documented_keys() -> None:
     frame = _runs({"a": 0.4, "b": 0.7}, 50).with_columns(cost_usd=pl.int_range(pl.len()) / 100 + 0.1)
     found = compare(as_table(frame, {}, source="t.csv"))
     said = json.loads(json.dumps(found.as_json(), allow_nan=False))
-    keys = {"source", "rows", "runs", "columns", "levels", "shares", "gaps", "frontier", "scorecard", "knobs", "notes"}
+    keys = {
+        "source",
+        "rows",
+        "runs",
+        "columns",
+        "levels",
+        "means",
+        "shares",
+        "gaps",
+        "frontier",
+        "scorecard",
+        "knobs",
+        "notes",
+    }
     assert keys == said.keys()
     page = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
     nested = {

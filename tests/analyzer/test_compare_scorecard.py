@@ -20,6 +20,7 @@ def ran(shelf: Any) -> Any:
     shelf.run("bad", harness="v1", status="error", ended_ns=1)
     shelf.call("bad", {"error_class": "context_overflow", "cost_musd": 0}, {"cost_musd": 300})
     shelf.call("bad", tools=[{"status": "error", "error_type": "KeyError"}], cost_musd=100)
+    shelf.outcome("bad", False)
     shelf.run("good", harness="v1", ended_ns=1)
     shelf.call("good", tools=[{"mutates": True}], cost_musd=100)
     shelf.call("good", tools=[{"mutates": False}], cost_musd=100)
@@ -51,6 +52,26 @@ def test_what_is_not_recorded_has_no_score(shelf: Any) -> None:
     shelf.call()
     found = _scores(shelf, "(no version)")
     assert {"tools", "error_recovery", "verification"} == {name for name, one in found.items() if one.score is None}
+
+
+def test_a_guessed_outcome_is_no_recovery(ran: Any) -> None:
+    """Outcomes of the sources that count and no others say whether a run that met an error ended well."""
+    ran.con.execute("UPDATE outcomes SET source = 'inferred'")
+    ran.insert(
+        "inferred_outcomes", {"run_id": "good", "success": True, "rule": "r", "confidence": 0.9, "inferred_ns": 0}
+    )
+    assert (None, 0) == (_scores(ran)["error_recovery"].score, _scores(ran)["error_recovery"].n)
+    found = {one.dimension: one for one in scorecard(ran.con, ("explicit", "inferred")) if one.version == "v1"}
+    assert (0, 1) == (found["error_recovery"].score, found["error_recovery"].n)
+
+
+def test_the_whole_run_recovers_from_an_error_inside_it(ran: Any) -> None:
+    """A helper's run met the error; the run around it, which made no call itself, has the outcome."""
+    ran.run("boss", harness="v3", ended_ns=1)
+    ran.run("helper", harness="v3", ended_ns=1, parent_run_id="boss")
+    ran.call("helper", {"error_class": "overloaded", "cost_musd": 0}, {})
+    ran.outcome("boss", True)
+    assert (100, 1) == (_scores(ran, "v3")["error_recovery"].score, _scores(ran, "v3")["error_recovery"].n)
 
 
 def test_versions_stand_side_by_side(ran: Any) -> None:

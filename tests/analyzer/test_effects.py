@@ -136,10 +136,33 @@ def test_too_little_overlap_is_refused_with_the_numbers() -> None:
     """A value that was never drawn, and one that was drawn 20 times, have no value; the sentence says what to do."""
     sample = _drawn(1000, p=0.02)
     contexts = list("01234")
-    with pytest.raises(NoOverlap, match=r"as much as \d+ drawn under it, and 30 are needed"):
+    with pytest.raises(NoOverlap, match=r"as much as\s\d+ drawn under it, and 30 are needed"):
         policy_value(sample, {"b": 1.0}, ["a", "b"], contexts, is_share=True)
     with pytest.raises(NoOverlap, match=r"gives bb in context 0, where it was never drawn.*Did you mean 'b'"):
         policy_value(sample, {"bb": 1.0}, ["a", "b"], contexts, is_share=True)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 400), st.floats(0.02, 0.98), st.floats(0, 1), st.integers(1, 5))
+@settings(max_examples=60)
+def test_a_value_is_given_or_refused_by_its_overlap(seed: int, n: int, p: float, wanted: float, size: int) -> None:
+    """Refused below 30 effective groups or where a value was never drawn; else in the range of the outcomes."""
+    rng = np.random.default_rng(seed)
+    group = np.arange(n) // size
+    value = (rng.random(n) < p).astype(int)[group * size]
+    sample = Sample.of(value, np.where(value == 1, p, 1 - p), rng.random(n) < 0.5, cluster=group)
+    weights = np.where(value == 1, wanted / p, (1 - wanted) / (1 - p))
+    sums = np.bincount(group, weights=weights)
+    effective = sums.sum() ** 2 / (sums**2).sum() if weights.any() else 0.0
+    candidate = {"a": 1 - wanted, "b": wanted}
+    if effective < 30 or any(wants > 0 and arm not in value for arm, wants in enumerate(candidate.values())):
+        with pytest.raises(NoOverlap) as refused:
+            policy_value(sample, candidate, ["a", "b"], ["0"], is_share=True)
+        assert "Did you mean" not in str(refused.value)
+    else:
+        found = policy_value(sample, candidate, ["a", "b"], ["0"], is_share=True)
+        assert effective == pytest.approx(found.effective)
+        assert effective <= len(sums) + 1e-9
+        assert 0 <= found.low <= found.high <= 1
 
 
 def _units(*strata: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

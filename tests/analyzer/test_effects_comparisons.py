@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from trimtab_analyzer.effects import compare_values, logged, policy_value, read_units
+from trimtab_analyzer.compare import read_store
+from trimtab_analyzer.effects import compare_values, logged, policy_value, read_runs, read_units
 
 POLICY = {"rules": [{"knob": "timeout_s", "arms": [{"value": 5, "weight": 0.3}, {"incumbent": True, "weight": 0.7}]}]}
 
@@ -71,6 +72,7 @@ def test_drawn_values_are_compared_by_their_propensities(empty: Any) -> None:
     assert () == found.associations
     assert {"success": True, "cost": True, "latency": False} == {e.measure: e.is_declared for e in found.effects}
     success, cost, _ = found.effects
+    assert ("agent.py:14", "timeout_s") == (success.place, success.knob)
     assert ("2", "5", 300) == (success.base, success.value, success.runs_base + success.runs_value)
     assert success.low < 0.4 < success.high
     assert (success.is_exact, success.is_adaptive, cost.is_exact) == (True, False, False)
@@ -117,8 +119,10 @@ def test_an_association_is_never_called_more(empty: Any) -> None:
     assert found.knobs.associations
     out = Console(file=StringIO(), width=200)
     print_text(found, out)
-    said = json.dumps([one.as_json() for one in found.knobs.associations]) + out.file.getvalue()  # type: ignore[attr-defined]
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    said = json.dumps([one.as_json() for one in found.knobs.associations]) + text
     assert "Associations (nobody drew the values)" in said
+    assert "timeout_s at agent.py:14" in said
     assert "effect" not in said.lower()
 
 
@@ -164,6 +168,45 @@ def test_runs_inside_a_run_are_one_cluster(empty: Any) -> None:
     empty.run("rebuilt", ended_ns=1, origin="rebuilt", parent_run_id="process")
     roots = dict(read_units(empty.con).runs.select("run_id", "root").iter_rows())
     assert {"outer": "outer", "inner": "outer", "rebuilt": "rebuilt"} == roots
+
+
+def test_a_run_around_runs_carries_what_they_spent(empty: Any) -> None:
+    """Cost, calls and the first model of all that is inside, at any depth; what made no request cost nothing."""
+    for name, up in (("outer", None), ("middle", "outer"), ("inner", "middle"), ("idle", None)):
+        empty.run(name, ended_ns=9, **({"parent_run_id": up} if up else {}))
+    empty.call("middle", cost_musd=300, model="first")
+    empty.call("inner", cost_musd=200)
+    empty.call("inner", cost_musd=None)
+    found = {one["run_id"]: one for one in read_runs(empty.con).to_dicts()}
+    assert [3, 3, 2, 0] == [found[name]["calls"] for name in ("outer", "middle", "inner", "idle")]
+    assert ["first", "first", "m1", None] == [found[name]["model"] for name in ("outer", "middle", "inner", "idle")]
+    assert [None, 0.0] == [found[name]["cost_usd"] for name in ("outer", "idle")]
+    empty.con.execute("UPDATE attempts SET cost_musd = 0 WHERE cost_musd IS NULL")
+    assert 0.0005 == pytest.approx(dict(read_runs(empty.con).select("run_id", "cost_usd").iter_rows())["outer"])
+
+
+def test_runs_are_counted_once_per_nest(empty: Any) -> None:
+    """The outermost run stands for its nest; a loop over tasks, without an outcome, brackets runs that have one."""
+    for name, up in (("agent", None), ("helper", "agent"), ("loop", None), ("task 1", "loop"), ("task 2", "loop")):
+        empty.run(name, ended_ns=9, **({"parent_run_id": up} if up else {}))
+    empty.outcome("agent", True)
+    empty.outcome("task 1", False)
+    whole = {"agent": "agent", "helper": "agent", "loop": None, "task 1": "task 1", "task 2": "task 2"}
+    assert whole == dict(read_runs(empty.con).select("run_id", "whole").iter_rows())
+    assert ["agent", "task 1", "task 2"] == read_store(empty.con)["run_id"].to_list()
+    told = read_units(empty.con).outcomes()
+    assert (3, 1, 2) == (told["runs"], told["without_outcome"], told["by_source"]["explicit"])
+
+
+def test_a_value_of_a_helper_is_held_against_the_outcome_of_the_whole(empty: Any) -> None:
+    """The run inside has no outcome and no task; those of the run around it count, and what it spent is its own."""
+    empty.run("outer", ended_ns=9, task="t")
+    empty.outcome("outer", False)
+    for name, value in (("one", 1), ("two", 2)):
+        empty.run(name, ended_ns=9, parent_run_id="outer")
+        empty.call(name, decisions={"timeout_s": value}, cost_musd=100)
+    rows = read_units(empty.con).rows.select("run_id", "root", "success", "task", "cost_usd").rows()
+    assert [("one", "outer", False, "t", 0.0001), ("two", "outer", False, "t", 0.0001)] == rows
 
 
 def test_what_a_process_decided_holds_for_the_runs_of_its_calls(empty: Any) -> None:

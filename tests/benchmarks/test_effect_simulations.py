@@ -10,6 +10,10 @@ import pytest
 FILE = Path(__file__).parents[2] / "benchmarks" / "effect_simulations.py"
 
 
+SLOW = ("clustered", "tempered", "thompson", "cost", "value", "value, adaptive")
+"""Scenarios of which 100 stores must do."""
+
+
 @pytest.fixture(scope="module")
 def simulations() -> Any:
     """The benchmark as a module."""
@@ -28,15 +32,19 @@ def simulations() -> Any:
         ("plain", 0.0),
         ("plain", 0.1),
         ("clustered", 0.0),
+        ("clustered", 0.1),
+        ("tempered", 0.1),
         ("greedy", 0.0),
         ("thompson", 0.0),
         ("cost", 0.0),
         ("strata", 0.0),
+        ("value", 0.1),
+        ("value, adaptive", 0.1),
     ],
 )
 def test_what_is_promised_holds_in_200_stores(simulations: Any, scenario: str, effect: float) -> None:
     """Declared where there is nothing, covered, found: rates as promised, as far as chance goes in 1 of 1,000."""
-    row = simulations.simulate(scenario, effect, 100 if scenario in ("thompson", "cost") else 200, seed=1)
+    row = simulations.simulate(scenario, effect, 100 if scenario in SLOW else 200, seed=1)
     assert row["kept"], row
 
 

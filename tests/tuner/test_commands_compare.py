@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,24 @@ from typing import Any
 import polars as pl
 import pytest
 
+import trimtab_analyzer as analyzer_queries
 from trimtab.__main__ import main
 from trimtab_tracer.collect import Collector
 from trimtab_tracer.records import Process, Record
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.spool import SpoolWriter
-from trimtab_tracer.store import Store
+from trimtab_tracer.store import Store, migrations
+from trimtab_tuner.commands.compare import TABLES
 from trimtab_tuner.sidecar import Sidecar
 
 Records = Callable[..., list[Record]]
+
+READ = (
+    *("effect_runs", "effect_units", "effect_policies", "sites", "scorecard"),
+    *("attempts", "retry_loops", "decided_runs", "cache_misses", "carrying_calls", "attempts_priced"),
+    *("tool_calls", "tool_health", "decisions_in_force"),
+)
+"""Questions of a comparison: its own, and those of the ledger."""
 
 
 @pytest.fixture
@@ -114,6 +125,41 @@ def test_a_home_is_compared_through_its_sidecar_and_without(
     assert alone == beside == of_file | {"source": alone["source"]}
 
 
+def test_a_scorecard_says_the_same_whichever_way_the_store_is_reached(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through a sidecar, of the home and of the file: tool results, conversations and own prices count in each."""
+    settings.home.mkdir()
+    speed = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "analyzer_speed.py"))
+    speed["make"](settings.store_path, 300)
+    with Store.open(settings.store_path) as store, store.transaction() as con:
+        con.execute("UPDATE attempts SET model = 'gpt-4o', host = 'api.openai.com'")
+        # Prompts that change and miss the cache, and a long result that is carried along.
+        con.execute("UPDATE attempts SET cache_read_tokens = 0, prompt_digest = call_id WHERE hash(call_id) % 5 = 0")
+        con.execute("UPDATE attempts SET input_tokens = input_tokens + 20000 WHERE message_count > 20")
+        con.execute("UPDATE tool_results SET result_chars = 80000")
+    asked = ["--scorecard", "--outcomes", "explicit,inferred"]
+    bundled = _json(capsys, *asked, str(settings.home))
+    prices = "input = 5.0\ncache_read = 0.1\noutput = 9.0\n"
+    (settings.home / "trimtab.toml").write_text(f'[prices."gpt-4o"]\n{prices}')
+    alone = _json(capsys, *asked, str(settings.home))
+    of_file = _json(capsys, *asked, str(settings.store_path))
+    with Sidecar(settings):
+        beside = _json(capsys, *asked, str(settings.home))
+    assert alone == beside == of_file
+    assert bundled["scorecard"][:-1] == alone["scorecard"][:-1]
+    assert bundled["scorecard"][-1] != alone["scorecard"][-1]
+
+
+def test_all_tables_that_a_comparison_reads_are_copied() -> None:
+    """Every table of the store that a query of the comparison names comes through the sidecar."""
+    queries = Path(analyzer_queries.__file__).parent / "queries"
+    text = "".join((queries / f"{name}.sql").read_text(encoding="utf-8") for name in READ)
+    named = set(re.findall(r"(?:FROM|JOIN)\s+([a-z_]+)", text))
+    stored = {name for _, sql in migrations() for name in re.findall(r"CREATE TABLE ([a-z_]+)", sql)}
+    assert set(TABLES) == named & stored
+
+
 def test_a_knob_may_be_the_harness(
     settings: Settings, process: Process, spool: SpoolWriter, some_run: Records, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +180,6 @@ def test_the_scorecard_can_be_had_alone(
     path = _stored(settings)
     assert 0 == main(["compare", "--scorecard", path])
     said = capsys.readouterr().out
-    assert "error recovery: runs that ended well" in said
+    assert "error recovery: runs with success, of those in which" in said
     assert "How much varies" not in said
     assert ["scorecard"] == list(_json(capsys, "--scorecard", path))

@@ -24,6 +24,8 @@ OfRuns = Literal[
     "calls",
     "attempts",
     "tool_calls",
+    "tool_requests",
+    "call_places",
     "decisions",
     "outcomes",
     "inferred_outcomes",
@@ -37,9 +39,11 @@ Others = Literal[
     "processes", "sites", "findings", "recommendations", "experiments", "policy_versions", "audit", "losses"
 ]
 """Tables that belong to no run; they are always whole."""
-Table = Literal[OfRuns, Others, "content"]
+Table = Literal[OfRuns, Others, "tool_results", "content"]
 MEDIA_TYPE = "application/vnd.apache.parquet"
 _RUNS = "run_id IN (SELECT run_id FROM runs WHERE {})"
+_OF_ATTEMPTS = f"attempt_id IN (SELECT attempt_id FROM attempts WHERE {_RUNS})"
+"""A result names the request that carried it, and that its run."""
 
 
 class TableParameters(NoParameters):
@@ -91,7 +95,8 @@ def _filter(table: str, p: TableParameters) -> tuple[str, dict[str, object]]:
     values = {name: value for name, value in given.items() if value is not None}
     if not values or table in get_args(Others):
         return "", {}
-    return f" WHERE {_RUNS.format(' AND '.join(texts[name] for name in values))}", values
+    of_runs = _OF_ATTEMPTS if table == "tool_results" else _RUNS
+    return f" WHERE {of_runs.format(' AND '.join(texts[name] for name in values))}", values
 
 
 def _content(desk: Desk) -> str:

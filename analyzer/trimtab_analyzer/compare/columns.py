@@ -20,6 +20,15 @@ GUESSES: Final[dict[str, tuple[str, ...]]] = {
     "latency": ("duration_s", "latency_s", "latency", "duration", "seconds", "time_s"),
 }
 """Names that a part's column usually has, tried in this order, whatever their case."""
+STEMS: Final[dict[str, tuple[str, ...]]] = {
+    "success": ("success", "pass", "solved", "correct", "reward", "score", "accura"),
+    "cost": ("cost", "usd", "price"),
+    "latency": ("latency", "second", "duration", "time"),
+    "harness": ("harness", "scaffold", "agent", "format", "version", "prompt"),
+    "model": ("model", "llm"),
+    "task": ("task", "instance", "question", "problem", "id"),
+}
+"""What the names of other columns may hold that are worth a look for a part."""
 NEVER_RAN: Final = ("calls", "api_calls", "llm_calls", "n_calls", "num_calls", "tokens", "total_tokens")
 """Columns that are 0 where an agent never started."""
 
@@ -41,10 +50,11 @@ class ColumnError(TrimtabError):
     @classmethod
     def nothing(cls, what: str, parts: Iterable[str], known: Iterable[str], source: str) -> ColumnError:
         """No column could be guessed for any of these parts."""
-        options = " or ".join(f"--{part} COLUMN" for part in parts)
+        columns = list(known)
+        options = " or ".join(f"--{part} {_candidate(part, columns)}" for part in parts)
         return cls(
-            f"{source} has {what} under no name that is known here. Its columns are {_listed(list(known))}."
-            f" Name one with {options}."
+            f"{source} has {what} under no name that is known here. Its columns are {_listed(columns)}."
+            f" Name one, such as {options}."
         )
 
     @classmethod
@@ -53,6 +63,11 @@ class ColumnError(TrimtabError):
         return cls(
             f"Column {name!r} can't be {part}: it holds {seen}, expected {expected}. Name another --{part} COLUMN."
         )
+
+
+def _candidate(part: str, columns: list[str]) -> str:
+    """The first column that may be meant, else a placeholder."""
+    return next((one for stem in STEMS[part] for one in columns if stem in one.lower()), "COLUMN")
 
 
 def _listed(columns: list[str]) -> str:

@@ -6,13 +6,15 @@ answer to a question such as "80 % of the quality at 30 % of the cost". A module
 measures at once.
 
 A configuration is on the frontier if none other is at least as good and at least as cheap, and better in one. Means are
-over the runs that the configuration had; where it had other tasks than its rivals, that is in them.
+over the runs that the configuration had; where it had other tasks than its rivals, that is in them. Success is that of
+all runs with a known one and cost that of all with a known one: a failure of unknown cost is still a failure. How many
+have no known cost is told.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -37,6 +39,8 @@ class Configuration:
     cost: float
     cost_low: float
     cost_high: float
+    unknown_cost: int
+    """Runs of which success is known and cost is not: they are in ``quality`` and not in ``cost``."""
     on_frontier: bool
     frontier_share: float
     """Share of bootstrap draws in which it is on the frontier."""
@@ -62,8 +66,8 @@ class Frontier:
     mix: dict[str, float]
     """Share of the runs for each of at most two configurations, to have the most quality within the asked cost."""
     mix_quality_share: float
-    left_out: int
-    """Configurations with fewer than 5 runs, or without quality or cost."""
+    left_out: tuple[str, ...]
+    """Configurations of which fewer than 5 runs have a known success, or a known cost."""
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -86,45 +90,51 @@ def cost_frontier(
     names = names or [name for name in table.factors if name != "task"]
     if not names or not {"success", "cost"} <= table.measures.keys():
         return None
-    success, cost = table.measures["success"], table.measures["cost"]
-    rows = np.flatnonzero(np.isfinite(success) & np.isfinite(cost))
-    if not len(rows):
-        return None
-    labels = [" / ".join(table.levels[name][table.factors[name][row]] for name in names) for row in rows]
+    labels = [" / ".join(table.levels[name][table.factors[name][row]] for name in names) for row in range(len(table))]
     found, config = np.unique(labels, return_inverse=True)
-    runs = np.bincount(config, weights=table.trials[rows]).astype(np.float64)
-    kept = np.flatnonzero(runs >= LEAST_RUNS)
-    everyone = {tuple(one) for one in zip(*(table.factors[name].tolist() for name in names), strict=True)}
+    known = {name: np.isfinite(table.measures[name]) for name in ("success", "cost")}
+    runs = {name: np.bincount(config, weights=table.trials * one).astype(np.float64) for name, one in known.items()}
+    kept = np.flatnonzero((runs["success"] >= LEAST_RUNS) & (runs["cost"] >= LEAST_RUNS))
     if len(kept) < 2:
         return None
-    use = np.isin(config, kept)
-    place = np.searchsorted(kept, config[use])
-    quality, costs = _means(table, rows[use], place, len(kept), rng or np.random.default_rng(0))
+    rows = np.flatnonzero(np.isin(config, kept))
+    place = np.searchsorted(kept, config[rows])
+    quality, costs = _means(table, rows, place, len(kept), rng or np.random.default_rng(0))
+    unknown = np.bincount(config, weights=table.trials * (known["success"] & ~known["cost"])).astype(np.float64)
     return _frontier(
         [str(one) for one in found[kept]],
-        runs[kept],
+        _Counts(runs["success"][kept], unknown[kept]),
         quality,
         costs,
         (quality_share, cost_share),
-        len(everyone) - len(kept),
+        tuple(str(one) for one in np.delete(found, kept)),
     )
 
 
+class _Counts(NamedTuple):
+    runs: Floats
+    unknown_cost: Floats
+
+
 def _means(table: Table, rows: Ints, place: Ints, size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Mean success and cost per configuration: first row of the data, then one row per reweighting of the clusters."""
+    """Mean success and cost per configuration: first row of the data, then one row per reweighting of the clusters.
+
+    Of each measure the rows that have it.
+    """
     clusters = codes(table.clusters()[rows])
     trials = table.trials[rows].astype(np.float64)
     g = int(clusters.max()) + 1
     draws = int(np.clip(REWEIGHTINGS * 50_000 / len(rows), 100, REWEIGHTINGS))
     quality, costs = np.empty((draws + 1, size)), np.empty((draws + 1, size))
-    hits, spent = table.measures["success"][rows], table.measures["cost"][rows]
+    measured = [(quality, table.measures["success"][rows]), (costs, table.measures["cost"][rows])]
+    known = [np.isfinite(values) for _, values in measured]
     for draw in range(draws + 1):
         weights = trials if draw == 0 else trials * rng.exponential(size=g)[clusters]
-        total = np.bincount(place, weights=weights, minlength=size)
-        quality[draw] = np.bincount(place, weights=weights * hits, minlength=size) / total
-        costs[draw] = np.bincount(place, weights=weights * spent, minlength=size) / total
+        for (means, values), has in zip(measured, known, strict=True):
+            total = np.bincount(place[has], weights=weights[has], minlength=size)
+            means[draw] = np.bincount(place[has], weights=weights[has] * values[has], minlength=size) / total
     if table.is_aggregate and table.columns.get("task") is None:  # luck within a row, which weights of rows don't show
-        n = np.bincount(place, weights=trials, minlength=size)
+        n = np.bincount(place[known[0]], weights=trials[known[0]], minlength=size)
         noise = np.sqrt(quality[0] * (1 - quality[0]) / n)
         quality[1:] = np.clip(quality[1:] + rng.normal(size=(draws, size)) * noise, 0, 1)
     return quality, costs
@@ -140,11 +150,11 @@ def on_frontier(quality: Floats, costs: Floats) -> np.ndarray:
 
 def _frontier(
     names: list[str],
-    runs: Floats,
+    counts: _Counts,
     quality: Floats,
     costs: Floats,
     asked: tuple[float, float],
-    left_out: int,
+    left_out: tuple[str, ...],
 ) -> Frontier:
     best = np.argmax(quality, axis=1)
     each = np.arange(len(quality))
@@ -156,13 +166,14 @@ def _frontier(
     configurations = tuple(
         Configuration(
             names[i],
-            int(runs[i]),
+            int(counts.runs[i]),
             float(quality[0, i]),
             float(bounds[0][0, i]),
             float(bounds[0][1, i]),
             float(costs[0, i]),
             float(bounds[1][0, i]),
             float(bounds[1][1, i]),
+            int(counts.unknown_cost[i]),
             bool(undominated[0, i]),
             float(undominated[1:, i].mean()),
             bool(meets[0, i]),

@@ -65,25 +65,38 @@ class _Cells:
     hits: Floats
     runs: Floats
     names: list[str]
+    is_aggregate: bool
 
     def means(self) -> Floats:
         return np.asarray(self.hits.sum(axis=0) / self.runs.sum(axis=0))
 
     def covariance(self) -> Floats:
-        """Of the means, robust to dependence within clusters, and never less than that of as many single runs.
+        """Of the means: robust to dependence within clusters, and never as if chance had no part.
 
-        A harness whose runs all ended alike gets the variance of one success and one failure more (A. Agresti and B. A.
-        Coull, "Approximate is better than 'exact' for interval estimation of binomial proportions", The American
-        Statistician 52 (1998), 119-126, with half as many).
+        The robust covariance is 0 where all clusters came out alike, and so is that of a difference where two harnesses
+        succeeded on just the same tasks. Each variance is therefore at least that of as many single runs with one
+        success and one failure more (A. Agresti and B. Caffo, "Simple and effective confidence intervals for
+        proportions and differences of proportions result from adding two successes and two failures", The American
+        Statistician 54 (2000), 280-288); and the variance of each difference has that of half a cluster more that
+        speaks for one and half a cluster that speaks for the other, ``1 / (G + 2)²`` (A. Agresti and Y. Min, "Simple
+        improved confidence intervals for comparing matched proportions", Statistics in Medicine 24 (2005), 729-740).
         """
-        means, n = self.means(), self.runs.sum(axis=0)
-        influence = (self.hits - self.runs * means) / n
+        n = self.runs.sum(axis=0)
+        influence = (self.hits - self.runs * self.means()) / n
         g = len(influence)
         found = influence.T @ influence * (g / (g - 1) if g > 1 else 1.0)
-        smoothed = (self.hits.sum(axis=0) + 1) / (n + 2)
-        is_flat = (means <= 0) | (means >= 1) | ((self.runs > 0).sum(axis=0) < 2)
-        np.fill_diagonal(found, np.where(is_flat, smoothed * (1 - smoothed) / n, np.diag(found)))
+        share = (self.hits.sum(axis=0) + 1) / (n + 2)
+        least = np.maximum(np.diag(found), share * (1 - share) / (n + 2))
+        np.fill_diagonal(found, least + 0.5 / (self.clusters() + 2) ** 2)
         return np.asarray(found)
+
+    def clusters(self) -> Floats:
+        """Clusters with each harness; of rows that stand for many runs, which are one cluster each: the runs."""
+        return np.asarray(np.where(self.is_aggregate, self.runs.sum(axis=0), (self.runs > 0).sum(axis=0)))
+
+    def freedom(self) -> float:
+        """Degrees of freedom of a variance of any two of them."""
+        return float(max(1.0, self.clusters().min() - 1))
 
 
 def harness_gaps(table: Table, rng: np.random.Generator | None = None) -> list[Gap]:
@@ -112,8 +125,9 @@ def _gap(table: Table, rows: Ints, model: str, rng: np.random.Generator) -> Gap 
     rows, shared = _on_shared_tasks(table, rows, ranked)
     cells = _cells(table, rows, ranked)
     means, covariance = cells.means(), cells.covariance()
-    best, worst = int(np.argmax(means)), int(np.argmin(means))
-    critical = _critical(covariance, rng)
+    order = np.argsort(-means, kind="stable")
+    best, worst = int(order[0]), int(order[-1])  # two of them, also where all are equal
+    critical = _critical(covariance, cells.freedom(), rng)
     difference = float(means[best] - means[worst])
     half = critical * np.sqrt(max(0.0, _variance(covariance, best, worst)))
     ratio, ratio_low, ratio_high = _ratio(means, covariance, best, worst, critical)
@@ -160,24 +174,27 @@ def _cells(table: Table, rows: Ints, ranked: Ints) -> _Cells:
     size = shape[0] * shape[1]
     hits = np.bincount(place, weights=trials * table.measures["success"][rows], minlength=size).astype(np.float64)
     runs = np.bincount(place, weights=trials, minlength=size).astype(np.float64)
-    return _Cells(hits.reshape(shape), runs.reshape(shape), [table.levels["harness"][one] for one in ranked])
+    return _Cells(
+        hits.reshape(shape), runs.reshape(shape), [table.levels["harness"][one] for one in ranked], table.is_aggregate
+    )
 
 
 def _variance(covariance: Floats, first: int, second: int) -> float:
     return float(covariance[first, first] + covariance[second, second] - 2 * covariance[first, second])
 
 
-def _critical(covariance: Floats, rng: np.random.Generator) -> float:
+def _critical(covariance: Floats, freedom: float, rng: np.random.Generator) -> float:
     """How many standard errors hold for all pairs at once.
 
     The .95 quantile of the largest ``|Z_i - Z_j| / se_ij`` for Z normal with this covariance: V. Chernozhukov, D.
     Chetverikov and K. Kato, "Gaussian approximations and multiplier bootstrap for maxima of sums of high-dimensional
-    random vectors", Annals of Statistics 41 (2013), 2786-2819; for equal variances it is Tukey's studentized range.
+    random vectors", Annals of Statistics 41 (2013), 2786-2819. Divided by ``√(χ²_f / f)``, for the variance is
+    estimated from few clusters; for equal variances it is Tukey's studentized range.
     """
     h = len(covariance)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    draws = rng.normal(size=(DRAWS, h)) @ root.T
+    draws = rng.normal(size=(DRAWS, h)) @ root.T / np.sqrt(rng.chisquare(freedom, size=(DRAWS, 1)) / freedom)
     first, second = np.triu_indices(h, 1)
     se = np.sqrt(np.maximum(1e-18, [_variance(covariance, int(i), int(j)) for i, j in zip(first, second, strict=True)]))
     return float(np.quantile(np.abs((draws[:, first] - draws[:, second]) / se).max(axis=1), 0.95))

@@ -9,6 +9,7 @@ shares of different things have no sum. A dimension that the recording says noth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import exp, log, sqrt
 from typing import Any, Final
@@ -16,17 +17,19 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from .. import load
+from trimtab_tracer.prices import PriceList
+
 from ..ask import Connection, Schema, ask, snapshot
 from ..cost import ledger
+from ..effects import TRUSTED, read_runs
 from ..statistics import Z_95, Floats, cluster_variance, codes, wilson
 
 FACTS: Final[Schema] = {
     "run_id": pl.String,
     "version": pl.String,
-    "root": pl.String,
     "calls": pl.Int64,
     "in_window": pl.Int64,
+    "has_tools": pl.Boolean,
     "tool_calls": pl.Int64,
     "good_tools": pl.Int64,
     "met_error": pl.Boolean,
@@ -64,9 +67,9 @@ DIMENSIONS: Final = (
     ),
     Dimension(
         "error_recovery",
-        "runs that ended well, of those in which a request or a tool call failed",
+        "runs with success, of those in which a request or a tool call failed and whose outcome counts",
         "runs",
-        "no run met an error",
+        "no run with an outcome met an error; tell outcomes with trimtab.outcome(), or see --outcomes",
     ),
     Dimension(
         "verification",
@@ -106,16 +109,22 @@ class Score:
         return asdict(self)
 
 
-def scorecard(con: Connection) -> list[Score]:
+def scorecard(con: Connection, sources: Sequence[str] = TRUSTED, prices: PriceList | None = None) -> list[Score]:
     """The scores of every harness version in the store, in the order of the versions' first runs.
+
+    Args:
+        con: The store.
+        sources: Of outcomes that count.
+        prices: For the ledger (:func:`~..cost.ledger`).
 
     Raises:
         StoreError: the store is of another version.
+        ValueError: a source is unknown.
     """
     with snapshot(con):
         facts = ask(con, "scorecard", FACTS)
-        parts = ledger(con)
-        failed = load.outcomes(con, facts["run_id"].to_list()).select("run_id", is_well=~pl.col("failed"))
+        runs = read_runs(con, sources).select("run_id", "root", "whole", "success")
+        parts = ledger(con, prices=prices)
     spent = (
         parts.filter("cost_known")
         .group_by("run_id")
@@ -124,12 +133,21 @@ def scorecard(con: Connection) -> list[Score]:
             useful=pl.col("cost_musd").filter(pl.col("cls") == "useful").sum() / 1e6,
         )
     )
-    rows = facts.join(failed, on="run_id").join(spent, on="run_id", how="left")
-    rows = rows.with_columns(pl.col("spent", "useful").fill_null(0.0), pl.col("version").fill_null(UNNAMED))
+    rows = facts.join(runs, on="run_id", how="left").join(spent, on="run_id", how="left")
+    own = pl.col("run_id")
+    rows = rows.with_columns(
+        pl.col("spent", "useful").fill_null(0.0),
+        pl.col("version").fill_null(UNNAMED),
+        pl.col("root", "whole").fill_null(own),
+    )
+    # An error in a run inside a run is met by the whole, which has the outcome.
+    is_tested = pl.col("met_error").any().over("whole") & (own == pl.col("whole")) & pl.col("success").is_not_null()
+    rows = rows.with_columns(is_tested=is_tested, recovered=is_tested & pl.col("success"))
+    rows = rows.filter((pl.col("calls") > 0) | pl.col("has_tools") | pl.col("is_tested"))
     found = []
-    for key, runs in rows.group_by("version", maintain_order=True):
+    for key, of_version in rows.group_by("version", maintain_order=True):
         for dimension in DIMENSIONS:
-            found.append(_score(str(key[0]), dimension, runs))
+            found.append(_score(str(key[0]), dimension, of_version))
     return found
 
 
@@ -148,7 +166,7 @@ def _counts(dimension: str, runs: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
     if dimension == "tools":
         return runs["good_tools"], runs["tool_calls"]
     if dimension == "error_recovery":
-        return runs["met_error"] & runs["is_well"], runs["met_error"]
+        return runs["recovered"], runs["is_tested"]
     if dimension == "verification":
         return runs["checked"] & runs["changed"], runs["changed"]
     return runs["useful"], runs["spent"]

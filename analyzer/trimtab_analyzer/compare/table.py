@@ -47,6 +47,9 @@ class Table:
     """Which column plays which part."""
     notes: list[str] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        return len(self.trials)
+
     @property
     def is_aggregate(self) -> bool:
         """Rows stand for several runs."""
@@ -92,14 +95,17 @@ def read_file(path: Path) -> pl.DataFrame:
 def read_store(con: Connection, knobs: Sequence[str] = (), sources: Sequence[str] = TRUSTED) -> pl.DataFrame:
     """The ended runs of a store: those of :data:`~..effects.units.RUNS`, and ``knob:NAME`` for each of ``knobs``.
 
-    A knob's column holds the JSON text of the value that the run got of it, ``mixed`` where it got several.
+    A run around other runs is one row, with all that was spent in it (``whole``). A knob's column holds the JSON
+    text of the value that the run got of it, itself or in a run inside it; ``mixed`` where it got several.
     """
-    frame = read_runs(con, sources).rename({"site_id": "site"})
+    every = read_runs(con, sources).rename({"site_id": "site"})
+    frame = every.filter(pl.col("whole") == pl.col("run_id")).drop("whole")
     rows = read_units(con, sources, knobs).rows if knobs else pl.DataFrame()  # decisions are the bulk of a store
     for knob in knobs:
         of_run = (
             rows.filter(pl.col("knob") == knob)
-            .group_by("run_id")
+            .join(every.select("run_id", "whole"), on="run_id")
+            .group_by(run_id="whole")
             .agg(
                 pl.when((pl.col("value").n_unique() == 1) & (pl.col("value").null_count() == 0))
                 .then(pl.col("value").first())
@@ -138,9 +144,11 @@ def as_table(
         notes.append(f"No row has a {columns.pop('success')}, so success is not compared.")
     if "success" in columns:
         measures["success"] = _success(frame, columns["success"], notes)
-    for part in ("cost", "latency"):
-        if part in columns or (part == "cost" and "total_cost" in columns):
-            measures[part] = _amount(frame, columns, part, trials, started, notes)
+    if "cost" in columns or "total_cost" in columns:
+        cost = _amount(frame, columns, "cost", trials)
+        measures["cost"] = _priced(cost, trials, started, measures.get("success"), notes)
+    if "latency" in columns:
+        measures["latency"] = _positive(_amount(frame, columns, "latency", trials), "latency", notes)
     if not measures:
         raise ColumnError.nothing("success, cost and latency", MEASURES, frame.columns, source)
     levels = {name: tuple(sorted({str(one) for one in values})) for name, values in factors.items()}
@@ -218,27 +226,48 @@ def _success(frame: pl.DataFrame, name: str, notes: list[str]) -> Floats:
     return values.to_numpy().astype(np.float64)
 
 
-def _amount(
-    frame: pl.DataFrame,
-    columns: dict[str, str],
-    part: str,
-    trials: Ints,
-    started: np.ndarray | None,
-    notes: list[str],
-) -> Floats:
+def _amount(frame: pl.DataFrame, columns: dict[str, str], part: str, trials: Ints) -> Floats:
+    """The numbers as they stand there, per run; NaN where there is none."""
     is_total = part == "cost" and "total_cost" in columns
-    name = columns["total_cost" if is_total else part]
-    if not frame[name].dtype.is_numeric():
-        raise ColumnError.unusable(part, name, f"values of type {frame[name].dtype}", "numbers")
-    values = np.array(frame[name].cast(pl.Float64).to_numpy(), dtype=np.float64)
+    column = frame[columns["total_cost" if is_total else part]]
+    if column.dtype.is_nested():
+        odd = column
+    else:
+        odd = column.filter(column.is_not_null() & column.cast(pl.Float64, strict=False).is_null())
+    if len(odd):
+        seen = ", ".join(repr(one) for one in odd.unique(maintain_order=True).head(3))
+        option = "total-cost" if is_total else part
+        raise ColumnError.unusable(option, column.name, seen, "numbers alone")
+    values = np.array(column.cast(pl.Float64).to_numpy(), dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
-    if is_total:
-        values = values / trials
-    ran = np.ones(len(values), dtype=bool) if started is None else started
-    nothing = (values < 0) | ((values == 0) & ran)
+    return np.asarray(values / trials if is_total else values)
+
+
+def _priced(cost: Floats, trials: Ints, started: np.ndarray | None, success: Floats | None, notes: list[str]) -> Floats:
+    """``cost`` with 0 for runs that never started, and NaN for any other 0.
+
+    A run that made calls costs something, and none succeeds without a call: a 0 of such a run is unknown. One that
+    never started cost nothing, also where nobody wrote that down; to leave it out would make a harness look good that
+    often fails that way. Where the table does not say which runs started, single runs that failed at a cost of 0 are
+    taken as such.
+    """
+    hits = np.full(len(cost), np.nan) if success is None else success
+    if started is None:
+        free = (hits == 0) & (trials == 1) & (cost == 0)
+        hint = "; where that is wrong, name a column of calls or such with --started"
+    else:
+        free = ~(hits > 0) & ~started & ~(cost > 0)
+        hint = ""
+    if free.any():
+        notes.append(f"{int(free.sum())} rows are of runs that never started and cost nothing; they count as 0{hint}.")
+    return np.where(free, 0.0, _positive(np.where(free, 1.0, cost), "cost", notes))
+
+
+def _positive(values: Floats, part: str, notes: list[str]) -> Floats:
+    """NaN for what can't be; what is unknown is told."""
+    nothing = values <= 0
     if nothing.any():
-        notes.append(f"{int(nothing.sum())} rows have a {name} of 0 or less though they ran; it is taken as unknown.")
-        values[nothing] = np.nan
-    if missing := int(np.isnan(values).sum() - nothing.sum()):
-        notes.append(f"{missing} of {len(values)} rows have no {name}; they are left out where {part} is compared.")
-    return values
+        notes.append(f"{int(nothing.sum())} rows have a {part} of 0 or less though they ran; it is taken as unknown.")
+    if missing := int(np.isnan(values).sum()):
+        notes.append(f"{missing} of {len(values)} rows have no {part}.")
+    return np.where(nothing, np.nan, values)

@@ -34,8 +34,9 @@ def print_text(found: Comparison, console: Console) -> None:
     """Print the comparison."""
     levels = ", ".join(f"{count} of {name}" for name, count in found.levels.items())
     console.print(f"\n[bold]{escape(found.source)}[/bold]: {found.runs} runs in {found.rows} rows; {escape(levels)}")
+    console.print(", ".join(_mean(*one) for one in found.means.items()), highlight=False)
     if found.shares:
-        _print_shares(found.shares, console)
+        _print_shares(found.shares, {name for name, count in found.levels.items() if count > 1}, console)
     if found.gaps:
         _print_gaps(found.gaps, console)
     if found.frontier:
@@ -50,6 +51,13 @@ def print_text(found: Comparison, console: Console) -> None:
         console.print(f"- {escape(note)}", highlight=False)
 
 
+def _mean(measure: str, told: dict[str, float]) -> str:
+    mean, runs = told["mean"], f"{told['runs']:,} runs"
+    if measure == "success":
+        return f"success of {100 * mean:.1f} % ({runs})"
+    return f"{mean:.4g} {'USD' if measure == 'cost' else 's'} per run ({runs})"
+
+
 def _grid(title: str, *columns: str) -> Grid:
     grid = Grid(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, name in enumerate(columns):
@@ -57,8 +65,12 @@ def _grid(title: str, *columns: str) -> Grid:
     return grid
 
 
-def _print_shares(shares: tuple[Shares, ...], console: Console) -> None:
+def _print_shares(shares: tuple[Shares, ...], varied: set[str], console: Console) -> None:
     names: dict[str, None] = {}
+    if all(len(one.components) == 1 for one in shares):
+        said = "No two runs differ in one thing alone or were the same twice, so what varies can't be split."
+        console.print(f"\n[bold]How much varies with what[/bold]\n{said}", highlight=False)
+        return
     for one in shares:
         names |= dict.fromkeys(component.name for component in one.components if component.name != "noise")
     grid = _grid("\nHow much varies with what", "", *(one.measure + _SCALES[one.scale] for one in shares))
@@ -69,14 +81,22 @@ def _print_shares(shares: tuple[Shares, ...], console: Console) -> None:
             cells.append(_percent(found.share, found.low, found.high) if found else "–")
         grid.add_row(escape(name), *cells)
     console.print(grid, highlight=False)
+    console.print(
+        "[dim]Shares of the variance between runs, with 95 % intervals. Noise differs without any of them.[/dim]",
+        highlight=False,
+    )
     for one in shares:
-        hidden = [f"{c.name} holds also {', '.join(c.includes)}" for c in one.components if c.includes]
+        hidden = [
+            f"{', '.join(mixed)} from {c.name}"
+            for c in one.components
+            if (mixed := [name for name in c.includes if set(name.split(" x ")) <= varied])
+        ]
         alone = [f"{c.name} {100 * c.alone:.0f} %" for c in one.components if c.alone is not None]
         if alone:
             console.print(f"[dim]{one.measure}, all else equal: {escape(', '.join(alone))}[/dim]", highlight=False)
         if hidden:
             said = escape("; ".join(hidden))
-            console.print(f"[dim]{one.measure}: not told apart by this table: {said}[/dim]", highlight=False)
+            console.print(f"[dim]{one.measure}: this table can't tell {said}[/dim]", highlight=False)
 
 
 def _percent(share: float, low: float, high: float) -> str:
@@ -84,9 +104,9 @@ def _percent(share: float, low: float, high: float) -> str:
 
 
 def _print_gaps(gaps: tuple[Gap, ...], console: Console) -> None:
-    grid = _grid(
-        "\nBest and worst harness with the same model", "model", "best", "worst", "gap", "corrected", "never started"
-    )
+    is_told = any(gap.never_started is not None for gap in gaps)
+    heads = ("model", "best", "worst", "gap", "corrected", *(("never started",) if is_told else ()))
+    grid = _grid("\nBest and worst harness with the same model", *heads)
     for gap in gaps[:MAX_GAPS]:
         ratio = f", x{gap.ratio:.2f}" if gap.ratio is not None else ""
         grid.add_row(
@@ -95,12 +115,13 @@ def _print_gaps(gaps: tuple[Gap, ...], console: Console) -> None:
             f"{escape(gap.worst)} {100 * gap.worst_mean:.0f} %",
             f"{100 * gap.difference:+.0f} ({100 * gap.low:+.0f} to {100 * gap.high:+.0f}){ratio}",
             f"{100 * gap.corrected:+.0f}" if gap.corrected == gap.corrected else "–",
-            "–" if gap.never_started is None else f"{100 * gap.never_started:+.0f}",
+            *(("–" if gap.never_started is None else f"{100 * gap.never_started:+.0f}",) if is_told else ()),
         )
     console.print(grid, highlight=False)
     console.print(
         "[dim]Points of success. The interval holds for all pairs at once; corrected: one half of the runs chooses best"
-        " and worst, the other measures.[/dim]",
+        " and worst, the other measures."
+        + (" Never started: the part from runs in which the agent made no call.[/dim]" if is_told else "[/dim]"),
         highlight=False,
     )
     if len(gaps) > MAX_GAPS:
@@ -116,18 +137,32 @@ def _print_frontier(frontier: Frontier, console: Console) -> None:
             escape(one.name),
             str(one.runs),
             _percent(one.quality, one.quality_low, one.quality_high),
-            f"{one.cost:.4g} ({one.cost_low:.4g}–{one.cost_high:.4g})",
+            f"{one.cost:.4g}{_interval(one.cost_low, one.cost_high)}" + ("*" if one.unknown_cost else ""),
             ("yes, " if one.on_frontier else "no, ") + f"{100 * one.frontier_share:.0f} % of draws",
         )
     console.print(grid, highlight=False)
+    console.print(
+        "[dim]On the frontier: no other one is at least as good and at least as cheap. Draws are those of a bootstrap."
+        "[/dim]",
+        highlight=False,
+    )
     console.print(escape(frontier.answer), highlight=False)
     if hidden := len(others) - MAX_CONFIGURATIONS if len(others) > MAX_CONFIGURATIONS else 0:
         console.print(f"[dim]{hidden} more configurations in --json.[/dim]", highlight=False)
+    if partly := [one for one in frontier.configurations if one.unknown_cost]:
+        runs = sum(one.unknown_cost for one in partly)
+        said = f"* mean of the runs of known cost; that of {runs} runs of {len(partly)} configurations is unknown."
+        console.print(f"[dim]{said}[/dim]", highlight=False)
     if frontier.left_out:
-        console.print(
-            f"[dim]{frontier.left_out} configurations have fewer than 5 runs, or no known success or cost.[/dim]",
-            highlight=False,
-        )
+        named = ", ".join(frontier.left_out[:5]) + (" …" if len(frontier.left_out) > 5 else "")
+        said = f"Not compared, as fewer than 5 runs have a known success or a known cost: {named}"
+        console.print(f"[dim]{escape(said)} ({len(frontier.left_out)}).[/dim]", highlight=False)
+
+
+def _interval(low: float, high: float) -> str:
+    """Nothing where a single row gave the mean of many runs: how far that may be off is unknown."""
+    bounds = f"{low:.4g}", f"{high:.4g}"
+    return f" ({'–'.join(bounds)})" if bounds[0] != bounds[1] else ""
 
 
 def print_scores(scores: Sequence[Score], console: Console) -> None:
@@ -137,8 +172,8 @@ def print_scores(scores: Sequence[Score], console: Console) -> None:
         cells = []
         for score in (one for one in scores if one.version == version):
             n = f"{score.n:.4g}" if score.unit == "USD" else f"{score.n:.0f}"
-            said = f"{score.score:.0f} ({score.low:.0f}–{score.high:.0f})" if score.score is not None else "–"
-            cells.append(f"{said}, n={n}")
+            said = f"{score.score:.0f} ({score.low:.0f}–{score.high:.0f}), n={n}" if score.score is not None else "–"
+            cells.append(said)
         grid.add_row(escape(version), *cells)
     console.print(grid, highlight=False)
     for dimension in DIMENSIONS:
@@ -186,7 +221,7 @@ def _print_associations(knobs: Comparisons, console: Console) -> None:
 
 def _place(one: Pair) -> tuple[str, str, str, str, str]:
     runs = f"{one.runs_value} / {one.runs_base}"
-    return escape(f"{one.knob} at {one.site_id[:12]}"), escape(one.value), escape(one.base), one.measure, runs
+    return escape(f"{one.knob} at {one.place}"), escape(one.value), escape(one.base), one.measure, runs
 
 
 def _difference(measure: str, estimate: float, low: float, high: float) -> str:

@@ -18,6 +18,8 @@ class Pair:
     """Two values of one knob at one line, by one measure."""
 
     site_id: str
+    place: str
+    """The line: ``file:line``; the id of a line that the store does not know."""
     knob: str
     base: str
     """JSON text of the value that the other one is compared with."""

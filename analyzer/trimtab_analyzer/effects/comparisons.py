@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from ..statistics import benjamini_hochberg, codes, e_benjamini_hochberg
 from . import sequences, stratified
@@ -32,8 +31,18 @@ LEVEL: Final = 0.05
 """Expected share of false ones among the effects that are declared, at most."""
 CLEAR: Final = 0.03
 """The same for associations that are called clear: less, because their p-values hold only in the limit of many runs."""
+STRATA: Final = (("model", "task"), ("task",), ("model", "task", "day"), ("task", "day"))
+"""What units are alike in: of drawn values and of others, and where the knob is the model itself."""
 LEAST_RUNS: Final = 5
 """Runs with each value below which no comparison is made."""
+
+
+class Line(NamedTuple):
+    """A knob at a line, as :class:`~.answers.Pair` begins."""
+
+    site_id: str
+    place: str
+    knob: str
 
 
 def compare_values(units: Units) -> Comparisons:
@@ -41,13 +50,32 @@ def compare_values(units: Units) -> Comparisons:
     effects: list[Effect] = []
     associations: list[Association] = []
     mixed = units.rows["value"].null_count()
-    rows = units.rows.filter(pl.col("value").is_not_null())
+    rows = units.rows.filter(pl.col("value").is_not_null()).join(
+        _numbered(units.rows.unique("run_id")), on="run_id", maintain_order="left"
+    )
     for key, group in rows.group_by("site_id", "knob", maintain_order=True):
-        place = (str(key[0]), str(key[1]))
+        site_id = str(key[0])
+        place = Line(site_id, units.places.get(site_id, site_id), str(key[1]))
         drawn, other = group.filter("is_drawn"), group.filter(~pl.col("is_drawn"))
         effects += [found for base, value in _pairs(drawn) for found in _effects(place, drawn, base, value)]
         associations += [found for base, value in _pairs(other) for found in _associations(place, other, base, value)]
     return Comparisons(_declared(effects), _corrected(associations), units.outcomes(), mixed)
+
+
+def _numbered(runs: pl.DataFrame) -> pl.DataFrame:
+    """Per run ``cluster`` and the stratum of each of :data:`STRATA` as numbers, which are cheap to compare by."""
+    return runs.select(
+        "run_id", cluster=pl.col("root").rank("dense"), **{_column(by): _label(by).rank("dense") for by in STRATA}
+    )
+
+
+def _column(by: tuple[str, ...]) -> str:
+    return "stratum: " + " / ".join(by)
+
+
+def _label(by: tuple[str, ...]) -> pl.Expr:
+    """The stratum as its name."""
+    return pl.concat_str([pl.col(name).fill_null("unknown") for name in by], separator=" / ")
 
 
 def _pairs(rows: pl.DataFrame) -> list[tuple[str, str]]:
@@ -99,8 +127,10 @@ def logged(
     here = (
         (pl.col("site_id") == site_id) & (pl.col("knob") == knob) & pl.col("is_drawn") & pl.col("value").is_not_null()
     )
-    drawn = units.rows.filter(here & pl.col(MEASURES[measure]).is_not_null())
-    return _logged(_possible(drawn, values), measure, tuple(by))
+    drawn = _possible(units.rows.filter(here & pl.col(MEASURES[measure]).is_not_null()), values)
+    drawn = drawn.with_columns(cluster=pl.col("root").rank("dense"), stratum=_label(tuple(by)) if by else pl.lit("all"))
+    sample, drawn_values = _sample(drawn, measure, drawn["stratum"].rank("dense"))
+    return Logged(sample, drawn_values, sorted(drawn["stratum"].unique()), measure == "success")
 
 
 def _possible(drawn: pl.DataFrame, values: Sequence[str]) -> pl.DataFrame:
@@ -110,39 +140,39 @@ def _possible(drawn: pl.DataFrame, values: Sequence[str]) -> pl.DataFrame:
     such units are kept.
     """
     arms = pl.col("arms")
-    named = set(drawn["arms"].explode().drop_nulls().to_list())
+    named = set(drawn["arms"].unique().explode().drop_nulls().to_list())
     for value in values:
         has = arms.list.contains(canonical(value)) if canonical(value) in named else pl.col("has_incumbent")
         drawn = drawn.filter(arms.is_null() | has)
     return drawn
 
 
-def _logged(drawn: pl.DataFrame, measure: str, by: tuple[str, ...]) -> Logged:
-    values = drawn["value"].unique(maintain_order=True).to_list()
-    labels = _labels(drawn, by)
+def _sample(drawn: pl.DataFrame, measure: str, stratum: pl.Series) -> tuple[Sample, list[str]]:
+    """The units as arrays, and the values in the order of their numbers."""
     sample = Sample.of(
-        np.array([values.index(one) for one in drawn["value"]], dtype=np.int64),
+        drawn["value"].rank("dense").cast(pl.Int64).to_numpy() - 1,
         drawn["propensity"].to_numpy(),
         drawn[MEASURES[measure]].cast(pl.Float64).to_numpy(),
         floor=drawn["floor"].to_numpy(),
-        stratum=labels,
-        cluster=drawn["root"].to_numpy(),
+        stratum=stratum.to_numpy(),
+        cluster=drawn["cluster"].to_numpy(),
     )
-    return Logged(sample, values, sorted(set(labels.tolist())), measure == "success")
+    return sample, sorted(drawn["value"].unique())
 
 
-def _effects(place: tuple[str, str], all_drawn: pl.DataFrame, base: str, value: str) -> list[Effect]:
+def _effects(place: Line, all_drawn: pl.DataFrame, base: str, value: str) -> list[Effect]:
     drawn = _possible(all_drawn, (base, value))
     all_runs = dict(drawn["value"].value_counts().iter_rows())
+    by = STRATA[1] if place.knob == "model" else STRATA[0]
     found = []
     for measure, column in MEASURES.items():
         known = drawn.filter(pl.col(column).is_not_null())
         runs = dict(known["value"].value_counts().iter_rows())
         if min(runs.get(base, 0), runs.get(value, 0)) < LEAST_RUNS:
             continue
-        sample, values, _, is_share = _logged(known, measure, ("model", "task") if place[1] != "model" else ("task",))
+        sample, values = _sample(known, measure, known[_column(by)])
         first, second = values.index(base), values.index(value)
-        estimate, held = effect(sample, first, second, is_share=is_share)
+        estimate, held = effect(sample, first, second, is_share=measure == "success")
         per_arm = known.group_by("value").agg(pl.col("propensity").n_unique())["propensity"]
         found.append(
             Effect(
@@ -169,17 +199,9 @@ def _effects(place: tuple[str, str], all_drawn: pl.DataFrame, base: str, value: 
     return found
 
 
-def _labels(rows: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.object_]:
-    """The stratum of each row, as its name."""
-    if not names:
-        return np.full(rows.height, "all", dtype=object)
-    joined = pl.concat_str([pl.col(name).fill_null("unknown") for name in names], separator=" / ")
-    return np.array(rows.select(joined)[:, 0].to_list(), dtype=object)
-
-
-def _associations(place: tuple[str, str], rows: pl.DataFrame, base: str, value: str) -> list[Association]:
+def _associations(place: Line, rows: pl.DataFrame, base: str, value: str) -> list[Association]:
     pair = rows.filter(pl.col("value").is_in([base, value]))
-    by = ("model", "task", "day") if place[1] != "model" else ("task", "day")
+    by = STRATA[3] if place.knob == "model" else STRATA[2]
     found = []
     for measure, column in MEASURES.items():
         known = pair.filter(pl.col(column).is_not_null())
@@ -189,8 +211,8 @@ def _associations(place: tuple[str, str], rows: pl.DataFrame, base: str, value: 
         made = stratified.contrast(
             known[column].cast(pl.Float64).to_numpy(),
             is_second,
-            codes(_labels(known, by)),
-            codes(known["root"].to_numpy()),
+            codes(known[_column(by)].to_numpy()),
+            codes(known["cluster"].to_numpy()),
             is_share=measure == "success",
         )
         if made is not None:

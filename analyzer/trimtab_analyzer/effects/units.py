@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from .. import load
 from ..ask import Connection, Schema, ask, snapshot
 from .sample import LEAST_WEIGHT
 
@@ -36,6 +37,7 @@ UNITS: Final[Schema] = {
 RUNS: Final[Schema] = {
     "run_id": pl.String,
     "root": pl.String,
+    "whole": pl.String,
     "success": pl.Boolean,
     "source": pl.String,
     "other_source": pl.String,
@@ -61,21 +63,28 @@ class Units:
     rows: pl.DataFrame
     """One per run, line and knob: :data:`UNITS` but its ``policy_version``; of the experiment ``floor`` (the least
     probability that it gave any value), ``arms`` (its values, canonical JSON) and ``has_incumbent``; of :data:`RUNS`
-    ``root``, ``success``, ``cost_usd``, ``model``, ``task`` and ``day``."""
+    ``root``, ``success``, ``cost_usd``, ``model``, ``task`` and ``day``, where outcome and task of a run that has none
+    of its own are those of the run it is part of."""
     runs: pl.DataFrame
     """:data:`RUNS`."""
     sources: tuple[str, ...]
     """Sources of outcomes that count."""
+    places: dict[str, str]
+    """``file:line`` of each line by its ``site_id``."""
 
     def outcomes(self) -> dict[str, Any]:
-        """How many runs have an outcome of which source; ``uncounted``: only of a source that does not count."""
-        found = dict(self.runs["source"].drop_nulls().value_counts().iter_rows())
-        without = self.runs.filter(pl.col("success").is_null())
+        """How many runs have an outcome of which source; ``uncounted``: only of a source that does not count.
+
+        Runs inside a run are parts of it and not counted.
+        """
+        whole = self.runs.filter(pl.col("whole") == pl.col("run_id"))
+        found = dict(whole["source"].drop_nulls().value_counts().iter_rows())
+        without = whole.filter(pl.col("success").is_null())
         uncounted = without["other_source"].is_not_null().sum()
         return {
             "sources": list(self.sources),
             "by_source": {name: int(found.get(name, 0)) for name in self.sources},
-            "runs": self.runs.height,
+            "runs": whole.height,
             "without_outcome": without.height - int(uncounted),
             "uncounted": int(uncounted),
         }
@@ -108,19 +117,42 @@ def read_units(con: Connection, sources: Sequence[str] = TRUSTED, knobs: Sequenc
         runs = read_runs(con, sources)
         rows = ask(con, "effect_units", UNITS, knobs=list(knobs))
         policies = ask(con, "effect_policies", POLICIES)
+        sites = load.sites(con)
     rows = (
-        rows.join(runs.select("run_id", "root", "success", "cost_usd", "model", "task", "day"), on="run_id")
+        rows.join(_with_whole(runs), on="run_id")
         .join(_experiments(policies), on=["policy_version", "knob"], how="left")
         .with_columns(floor=pl.min_horizontal(pl.col("floor").fill_null(LEAST_WEIGHT), "propensity"))
         .drop("policy_version")
         .sort("decided_ns", "run_id", maintain_order=True)
     )
-    return Units(rows, runs, tuple(sources))
+    return Units(rows, runs, tuple(sources), _places(sites))
 
 
 def canonical(value: str) -> str:
     """One text for equal JSON values, however they were written."""
     return json.dumps(json.loads(value), sort_keys=True)
+
+
+def _with_whole(runs: pl.DataFrame) -> pl.DataFrame:
+    """What units need of their runs; outcome and task of the whole where a run inside it has none of its own."""
+    whole = runs.select("success", "task", whole="run_id")
+    return runs.join(whole, on="whole", how="left", suffix="_whole").select(
+        "run_id",
+        "root",
+        pl.coalesce("success", "success_whole"),
+        "cost_usd",
+        "model",
+        pl.coalesce("task", "task_whole"),
+        "day",
+    )
+
+
+def _places(sites: pl.DataFrame) -> dict[str, str]:
+    """A line as people write it; of an imported run, which has none, the harness and its agent."""
+    return {
+        site: f"{file}:{line}" if line > 0 else f"{file}, {function}"
+        for site, file, function, line in sites.select("site_id", "file", "function", "line").iter_rows()
+    }
 
 
 def _experiments(policies: pl.DataFrame) -> pl.DataFrame:

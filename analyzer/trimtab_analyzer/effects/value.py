@@ -15,7 +15,7 @@ import numpy as np
 
 from trimtab_tracer.errors import TrimtabError, near
 
-from ..statistics import Floats, cluster_variance, number
+from ..statistics import Floats, cluster_sums, cluster_variance, number
 from . import sequences
 from .sample import Sample
 from .weighting import Estimate, Scores, by_cluster, predicted, weighted_mean
@@ -35,18 +35,20 @@ class NoOverlap(TrimtabError):  # noqa: N818 - "no overlap" already says what is
     @classmethod
     def never_drawn(cls, value: str, context: str, known: Sequence[str]) -> NoOverlap:
         """The candidate wants a value that had probability 0."""
+        meant = near(value, known) if value not in known else ""
         return cls(
             f"The candidate gives {value} in context {context}, where it was never drawn; what it would have come to is"
-            f" not in the log.{near(value, known)} Start an experiment with it: `trimtab experiment start`."
+            f" not in the log.{meant} Start an experiment with it: `trimtab experiment start`."
         )
 
     @classmethod
     def too_few(cls, effective: float, n: int) -> NoOverlap:
         """The weights leave too few effective units."""
         return cls(
-            f"The candidate does so rarely what {n} logged units did that they weigh as much as {effective:.0f} drawn"
-            f" under it, and {max(LEAST_EFFECTIVE, LEAST_SHARE * n):.0f} are needed (at least {LEAST_EFFECTIVE:.0f} and"
-            f" {LEAST_SHARE:.0%} of all). Choose a candidate nearer to what ran, or draw its values more often."
+            f"The candidate does so rarely what {n} independent logged units did that they weigh as much as"
+            f" {effective:.0f} drawn under it, and {max(LEAST_EFFECTIVE, LEAST_SHARE * n):.0f} are needed (at least"
+            f" {LEAST_EFFECTIVE:.0f} and {LEAST_SHARE:.0%} of all). Choose a candidate nearer to what ran, or draw its"
+            " values more often."
         )
 
 
@@ -56,7 +58,7 @@ class Value:
 
     n: int
     effective: float
-    """``(Σ w)² / Σ w²``: units drawn under the candidate that would tell as much."""
+    """``(Σ w)² / Σ w²`` over clusters: independent units drawn under the candidate that would tell as much."""
     logged: float
     """Mean outcome of what ran."""
     ipw: Estimate
@@ -99,9 +101,10 @@ def policy_value(
     """
     wanted = _probabilities(sample, candidate, values, contexts)
     weights = wanted[np.arange(len(sample)), sample.value] / sample.propensity
-    effective = float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
-    if effective < max(LEAST_EFFECTIVE, LEAST_SHARE * len(sample)):
-        raise NoOverlap.too_few(effective, len(sample))
+    together = cluster_sums(weights, sample.cluster)  # units that depend on each other tell as much as one
+    effective = float(together.sum() ** 2 / (together**2).sum()) if weights.any() else 0.0
+    if effective < max(LEAST_EFFECTIVE, LEAST_SHARE * len(together)):
+        raise NoOverlap.too_few(effective, len(together))
     clusters = len(np.unique(sample.cluster[weights > 0]))
     plain = weights * sample.outcome
     mean, ratio = float(plain.mean()), float(plain.sum() / weights.sum())

@@ -1,11 +1,11 @@
 -- What each run did, counted for the scorecard.
 -- Parameters: none.
--- One row per ended run with at least one call or tool call.
+-- One row per ended run, in the order of their starts.
 --   version        harness version; NULL where none was recorded
---   root           the run that it depends on: itself, or the one around it that is no process split into runs
 --   calls          LLM calls
 --   in_window      those that met no context overflow and whose answer was not cut by a token limit (a limit of a single token is
 --                  meant)
+--   has_tools      a tool call was recorded in it
 --   tool_calls     tool calls whose fate is known: answered, or with arguments that can't be parsed, or of a tool not offered
 --   good_tools     those that were valid, offered and did not fail; a command's exit code is the command's
 --   met_error      a request or a tool call failed in it
@@ -61,17 +61,16 @@ tools_of_run AS (
 SELECT
     r.run_id,
     r.harness AS version,
-    coalesce(p.run_id, r.run_id) AS root,
     coalesce(c.calls, 0)::BIGINT AS calls,
     coalesce(c.in_window, 0)::BIGINT AS in_window,
+    t.run_id IS NOT NULL AS has_tools,
     coalesce(t.tool_calls, 0)::BIGINT AS tool_calls,
     coalesce(t.good_tools, 0)::BIGINT AS good_tools,
     coalesce(c.met_error, false) OR coalesce(t.met_error, false) AS met_error,
     coalesce(t.changed, false) AS changed,
     coalesce(t.checked, false) AS checked
 FROM runs AS r
-LEFT JOIN runs AS p ON p.run_id = r.parent_run_id AND p.is_split IS NOT true
 LEFT JOIN calls_of_run AS c ON c.run_id = r.run_id
 LEFT JOIN tools_of_run AS t ON t.run_id = r.run_id
-WHERE r.status IS NOT NULL AND (c.run_id IS NOT NULL OR t.run_id IS NOT NULL)
+WHERE r.status IS NOT NULL
 ORDER BY r.started_ns, r.run_id

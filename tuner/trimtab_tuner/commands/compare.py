@@ -2,7 +2,8 @@
 
 In: a table of runs (CSV, Parquet, JSON lines), a store's file, or a home through its sidecar. Out: text on the terminal
 or one JSON object. The comparison itself is made by :mod:`trimtab_analyzer.compare`. A file needs neither a store nor a
-sidecar; of a home the tables it needs are copied into memory, so that a sidecar may go on writing.
+sidecar; of a home whose sidecar runs the tables are copied into memory, so that it may go on writing. Prices of the
+user are those of the home, or of the folder that the store's file lies in.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trimtab_tracer.commands import Command
 from trimtab_tracer.errors import SettingsError, TrimtabError
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from trimtab_analyzer.compare import Comparison, Score
+    from trimtab_tracer.prices import PriceList
+
+    from ..client import Client
 
 PIPE_COLUMNS = 160
 """Width of the text where stdout is no terminal."""
 TABLES = (
-    *("runs", "calls", "attempts", "tool_calls", "decisions", "sites", "policy_versions"),
-    *("outcomes", "inferred_outcomes"),
+    *("runs", "calls", "call_places", "attempts", "tool_calls", "tool_requests", "tool_results"),
+    *("decisions", "sites", "policy_versions", "outcomes", "inferred_outcomes"),
 )
 """What a comparison reads of a store."""
 PARTS = ("harness", "model", "task", "success", "cost", "total-cost", "latency", "n", "started")
@@ -95,7 +99,7 @@ def run(args: Namespace) -> int:
                 f"--{name} {getattr(args, option):g}: expected a share above 0 and at most 1, such as 0.8."
             )
     if args.scorecard:
-        scores = _scores(args.table)
+        scores = _scores(args)
         if args.json:
             print(json.dumps({"scorecard": [score.as_json() for score in scores]}, indent=2, ensure_ascii=False))
         else:
@@ -115,13 +119,25 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 
 
-def _scores(path: Path | None) -> list[Score]:
+def _scores(args: Namespace) -> list[Score]:
     from trimtab_analyzer.compare import scorecard
 
-    if _is_file(path):
-        raise SettingsError(f"--scorecard: {path} is a table; a scorecard is made of a store (.duckdb) or a home.")
-    with _store(path) as con:
-        return scorecard(con)
+    if _is_file(args.table):
+        raise SettingsError(
+            f"--scorecard: {args.table} is a table; a scorecard is made of a store (.duckdb) or a home."
+        )
+    with _store(args.table) as (con, prices):
+        return scorecard(con, _sources(args), prices)
+
+
+def _sources(args: Namespace) -> list[str]:
+    from trimtab_analyzer.effects import SOURCES
+
+    sources = [name.strip() for name in args.outcomes.split(",")]
+    if odd := [name for name in sources if name not in SOURCES]:
+        known = ", ".join(SOURCES)
+        raise SettingsError(f"--outcomes {args.outcomes}: sources of outcomes are {known}, got {', '.join(odd)}.")
+    return sources
 
 
 def _is_file(path: Path | None) -> bool:
@@ -153,50 +169,66 @@ def _of_store(args: Namespace) -> Comparison:
     by, named = _by(args), _named(args)
     wanted = [*(by or ()), *(name for name in named.values() if name)]
     knobs = [name.removeprefix("knob:") for name in dict.fromkeys(wanted) if name.startswith("knob:")]
-    sources = [name.strip() for name in args.outcomes.split(",")]
-    try:
-        with _store(args.table) as con:
-            frame = read_store(con, knobs, sources)
-            table = as_table(frame, named, by, str(args.table or "this home"))
-            return compare(
-                table,
-                con,
-                sources=sources,
-                quality_share=args.quality_share,
-                cost_share=args.cost_share,
-                raw=args.raw,
-                seed=args.seed,
-            )
-    except ValueError as error:
-        raise SettingsError(f"--outcomes {args.outcomes}: {error}.") from None
+    sources = _sources(args)
+    with _store(args.table) as (con, prices):
+        table = as_table(read_store(con, knobs, sources), named, by, str(args.table or "this home"))
+        return compare(
+            table,
+            con,
+            sources=sources,
+            prices=prices,
+            quality_share=args.quality_share,
+            cost_share=args.cost_share,
+            raw=args.raw,
+            seed=args.seed,
+        )
+
+
+class _Opened(NamedTuple):
+    con: duckdb.DuckDBPyConnection
+    prices: PriceList
 
 
 @contextmanager
-def _store(path: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the store's file, or to a copy of a home's tables."""
+def _store(path: Path | None) -> Iterator[_Opened]:
+    """A connection to the store's file, to a home's store, or to a copy of the tables that a sidecar serves."""
+    from trimtab_tracer.prices import PriceList
+    from trimtab_tracer.settings import Settings
     from trimtab_tracer.store import Store
+
+    from .. import client
+    from ..local import own_store
 
     if path is not None and path.suffix == STORE:
         if not path.exists():
             raise TrimtabError(f"{path}: there is no such store; `trimtab config` says where this home's is.")
+        prices = PriceList(Settings.resolve(home=str(path.parent)).prices)
         with Store.open(path, read_only=True) as store, closing(store.cursor()) as con:
-            yield con
+            yield _Opened(con, prices)
         return
+    settings = Settings.resolve(home=str(path) if path is not None else None)
+    prices = PriceList(settings.prices)
+    if (sidecar := client.connect(settings)) is not None:
+        with _copied(sidecar) as con:
+            yield _Opened(con, prices)
+        return
+    with own_store(settings) as store, closing(store.cursor()) as con:
+        yield _Opened(con, prices)
+
+
+@contextmanager
+def _copied(sidecar: Client) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
-    from trimtab_tracer.settings import Settings
     from trimtab_tracer.store import migrations
-
-    from ..local import sidecar_or_store
 
     with closing(duckdb.connect()) as con:
         for _, sql in migrations():
             con.execute(sql)
-        settings = Settings.resolve(home=str(path) if path is not None else None)
-        with sidecar_or_store(settings) as client, tempfile.TemporaryDirectory(prefix="trimtab-compare-") as folder:
+        with tempfile.TemporaryDirectory(prefix="trimtab-compare-") as folder:
             for table in TABLES:
                 file = Path(folder) / f"{table}.parquet"
-                file.write_bytes(client.table(table))
+                file.write_bytes(sidecar.table(table))
                 con.execute(f"INSERT INTO {table} BY NAME FROM read_parquet($file)", {"file": str(file)})
         yield con
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..client import Client
 
 TABLES = (
-    *("runs", "calls", "attempts", "tool_calls", "decisions", "outcomes", "inferred_outcomes", "sagas", "saga_steps"),
-    *("spans", "gen_ai_spans"),
+    *("runs", "calls", "call_places", "attempts", "tool_calls", "tool_requests", "tool_results", "decisions"),
+    *("outcomes", "inferred_outcomes", "sagas", "saga_steps", "spans", "gen_ai_spans"),
     *("processes", "sites", "findings", "recommendations", "experiments", "policy_versions", "audit", "losses"),
 )
 """What is written, in this order; ``content`` comes behind them where texts are asked for."""
