@@ -221,9 +221,9 @@ def fill(con: duckdb.DuckDBPyConnection, first: int, last: int, of_run: int) -> 
 def measure(path: Path, threads: int, of_run: int, *, is_ours: bool) -> dict[str, Any]:
     """Analyse the store at ``path`` as a sidecar does, and again after 1,000 new calls."""
     from trimtab_analyzer.findings import analyze, persist
-    from trimtab_analyzer.load import snapshot
-    from trimtab_analyzer.run_waste import keep, news
+    from trimtab_analyzer.run_waste import refresh
     from trimtab_analyzer.waste import waste
+    from trimtab_tracer.ingest import bundled_prices
 
     def find() -> int:
         found = analyze(con)
@@ -232,11 +232,8 @@ def measure(path: Path, threads: int, of_run: int, *, is_ours: bool) -> dict[str
             persist(writing, found)
         return len(found)
 
-    def split() -> None:
-        with snapshot(con):
-            found = news(con)
-        with store.transaction() as writing:
-            keep(writing, found)
+    def split() -> int:
+        return refresh(con, store.transaction, bundled_prices())
 
     analyzed: list[float] = []
 

@@ -4,9 +4,9 @@ In: the store, of which the tables ``run_money``, ``run_time`` and ``analysed_ru
 Out: sums per run, agent, class and pin, of which :mod:`.waste` adds up the rest; they are those of a whole analysis.
 
 What changed is seen in the rows and not told by who wrote them: each run has a mark, a digest of all that its sums are
-computed from (``queries/run_marks.sql``), and is taken apart again where the mark is not the one that was kept. Runs that
-hang together (one inside the other, one conversation) share a mark. So a sum is kept or made anew, never mended, and
-whoever can't write (a report on a store that is open for reading) gets the same answer, only later.
+computed from (``queries/run_marks.sql``), and is taken apart again where the mark is not the one that was kept. Runs
+that hang together (one inside the other, one conversation) share a mark. So a sum is kept or made anew, never mended,
+and whoever can't write (a report on a store that is open for reading) gets the same answer, only later.
 
 Many runs are taken apart some at a time, which bounds the memory. Where the tables are damaged or their rows were
 changed by hand, the sums are wrong until ``analysed_runs`` is emptied; nothing else is computed from them.
@@ -14,7 +14,8 @@ changed by hand, the sums are wrong until ``analysed_runs`` is emptied; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -117,6 +118,25 @@ def news(con: Connection, prices: PriceList | None = None) -> News:
     return News(fresh._replace(runs=runs), gone)
 
 
+def refresh(con: Connection, writing: Callable[[], AbstractContextManager[Connection]], prices: PriceList) -> int:
+    """Bring the kept sums up to date; nothing is locked while they are made.
+
+    Args:
+        con: The store, in no transaction.
+        writing: Begins a write transaction.
+        prices: The price list.
+
+    Returns:
+        How many runs were taken apart.
+    """
+    with load.snapshot(con):
+        found = news(con, prices)
+    if found.gone or not found.fresh.runs.is_empty():
+        with writing() as writer:
+            keep(writer, found)
+    return found.fresh.runs.height
+
+
 def keep(con: Connection, found: News) -> None:
     """Put the news into the store; ``con`` is inside a write transaction.
 
@@ -124,8 +144,6 @@ def keep(con: Connection, found: News) -> None:
     """
     fresh, gone = found
     old = pl.DataFrame({"run_id": [*fresh.runs["run_id"], *gone]}, schema={"run_id": pl.String})
-    if old.is_empty():
-        return
     frames = {"run_money": fresh.money, "run_time": fresh.time, "analysed_runs": fresh.runs}
     con.register("old_runs", old.to_arrow())
     try:
@@ -195,10 +213,12 @@ def _links(windows: pl.DataFrame, shared: pl.DataFrame) -> Iterator[tuple[str, s
     split = set(windows.filter("is_split")["run_id"])
     for run_id in windows.filter(pl.col("parent_run_id").is_not_null())["run_id"]:
         outer, passed = parents[run_id], {run_id}
-        while outer in split and outer not in passed:  # a process that was split is around none of its runs
+        while (
+            outer is not None and outer in split and outer not in passed
+        ):  # a process that was split is around none of its runs
             passed.add(outer)
             outer = parents[outer]
-        if outer in parents and outer not in split and outer is not None:
+        if outer is not None and outer in parents and outer not in split:
             yield run_id, outer
     before = None
     for conversation, run_id in shared.select("conversation", "run_id").iter_rows():
