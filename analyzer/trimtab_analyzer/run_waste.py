@@ -15,9 +15,10 @@ changed by hand, the sums are wrong until ``analysed_runs`` is emptied; nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, NamedTuple
 
+import duckdb
 import polars as pl
 
 from trimtab_tracer.ingest import bundled_prices
@@ -30,6 +31,12 @@ from .seconds import seconds
 
 SALT: Final = "1"
 """Part of every mark: another number where the ledger or the split of time changes, so that nothing old is kept."""
+
+FEW: Final = 200
+"""Runs up to which their rows are taken aside before they are looked at."""
+
+OF_RUNS: Final = ("attempts", "calls", "tool_calls", "tool_requests", "decisions", "outcomes", "runs", "call_places")
+"""The tables of rows that belong to one run."""
 
 AT_A_TIME: Final = 200_000
 """Attempts that are taken apart together: about 700 MB."""
@@ -102,16 +109,18 @@ def news(con: Connection, prices: PriceList | None = None) -> News:
     """The sums of the runs that changed since theirs were kept; ``con`` is inside a :func:`~.load.snapshot`."""
     broken = cost.broken_tools(load.tool_health(con))
     windows = load.run_windows(con)
-    salt = f"{SALT} {(prices or bundled_prices()).identity}"
+    cached = load.cached_models(con)
+    salt = f"{SALT} {(prices or bundled_prices()).identity} {cached.rows()}"
     names = sorted(broken["name"].to_list())
-    marks = ask(
-        con, "run_marks", _MARKS, salt=salt, broken=names, knobs=list(cost.KNOBS), oversized_chars=load.OVERSIZED_CHARS
-    )
+    marks = ask(con, "run_marks", _MARKS, salt=salt, broken=names, oversized_chars=load.OVERSIZED_CHARS)
     marks = _joint(marks, _together(_links(windows, ask(con, "shared_conversations", _SHARED))))
     kept = ask(con, "analysed_runs", ANALYSED_RUNS).select("run_id", "mark")
     changed = marks.join(kept, on=["run_id", "mark"], how="anti", maintain_order="left")
     gone = kept.join(marks, on="run_id", how="anti")["run_id"].to_list()
-    parts = [_taken_apart(con, ids, broken, windows, prices) for ids in _some(changed)]
+    parts = []
+    for ids in _some(changed):
+        with _few(con, ids):
+            parts.append(_taken_apart(con, ids, broken, cached, windows, prices))
     empty = RunWaste(*(pl.DataFrame(schema=schema) for schema in (RUN_MONEY, RUN_TIME, ANALYSED_RUNS)))
     fresh = RunWaste(*(pl.concat(frames) for frames in zip(empty, *parts, strict=True)))
     runs = changed.select("run_id", "mark").join(fresh.runs.select("run_id", "untimed"), on="run_id", how="left")
@@ -192,12 +201,44 @@ def summed(
     return found, took
 
 
+@contextmanager
+def _few(con: Connection, run_ids: list[str]) -> Iterator[None]:
+    """Where the runs are few, all questions see the rows of these runs alone, in temporary tables of the same names.
+
+    A dozen questions would each look through the whole store for them. Results of tools (``tool_results``) stay as they
+    are: which request brought one first may be a matter of other runs.
+    """
+    if len(run_ids) > FEW:
+        yield
+        return
+    (store,) = con.execute("SELECT current_database()").fetchall()[0]
+    made = []
+    try:
+        for table in OF_RUNS:
+            homes = f' OR run_id IN (SELECT home FROM "{store}".main.call_places WHERE run_id IN ({{}}))'
+            where = "run_id IN ({})" + (homes if table == "decisions" else "")
+            names = ", ".join(f"${n}" for n in range(1, len(run_ids) + 1))
+            sql = f'CREATE TEMP TABLE {table} AS SELECT * FROM "{store}".main.{table} WHERE {where}'
+            con.execute(sql.replace("{}", names), run_ids)
+            made.append(table)
+        yield
+    finally:
+        with suppress(duckdb.Error):  # after an error the transaction takes them along
+            for table in made:
+                con.execute(f"DROP TABLE temp.{table}")
+
+
 def _taken_apart(
-    con: Connection, run_ids: list[str], broken: pl.DataFrame, windows: pl.DataFrame, prices: PriceList | None
+    con: Connection,
+    run_ids: list[str],
+    broken: pl.DataFrame,
+    cached: pl.DataFrame,
+    windows: pl.DataFrame,
+    prices: PriceList | None,
 ) -> RunWaste:
     """The sums of these runs, all runs that hang together with one of them being among them."""
     attempts = load.attempts(con, run_ids)
-    marks = cost.Marks.load(con, attempts, load.retry_loops(con, run_ids), run_ids, prices)
+    marks = cost.Marks.load(con, attempts, load.retry_loops(con, run_ids), run_ids, prices, cached)
     parts = cost.pinned(con, attempts, load.tool_calls(con, run_ids), broken, marks)
     del attempts, marks
     near = windows.filter(pl.col("run_id").is_in(run_ids) | pl.col("is_split"))
