@@ -39,6 +39,8 @@ import duckdb
 
 from trimtab_tracer.store import Store
 
+USUAL = 20
+"""Calls of a run."""
 Result = TypeVar("Result")
 NEW_CALLS = 1_000
 SECOND = 1_000_000_000
@@ -171,7 +173,7 @@ def main() -> int:
     """Make the store, measure an analysis of it in a process of its own, and show."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--calls", type=int, default=100_000)
-    parser.add_argument("--calls-of-a-run", type=int, default=20)
+    parser.add_argument("--calls-of-a-run", type=int, default=USUAL)
     parser.add_argument("--data", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--out", type=Path, metavar="DIR")
@@ -203,7 +205,7 @@ def main() -> int:
     return 0
 
 
-def make(path: Path, calls: int, of_run: int = 20) -> None:
+def make(path: Path, calls: int, of_run: int = USUAL) -> None:
     """A synthetic store of so many calls."""
     with Store.open(path) as store, store.transaction() as con:
         con.execute(SITES)
@@ -221,9 +223,9 @@ def fill(con: duckdb.DuckDBPyConnection, first: int, last: int, of_run: int) -> 
 def measure(path: Path, threads: int, of_run: int, *, is_ours: bool) -> dict[str, Any]:
     """Analyse the store at ``path`` as a sidecar does, and again after 1,000 new calls."""
     from trimtab_analyzer.findings import analyze, persist
-    from trimtab_analyzer.load import snapshot
-    from trimtab_analyzer.run_waste import keep, news
+    from trimtab_analyzer.run_waste import refresh
     from trimtab_analyzer.waste import waste
+    from trimtab_tracer.ingest import bundled_prices
 
     def find() -> int:
         found = analyze(con)
@@ -232,11 +234,8 @@ def measure(path: Path, threads: int, of_run: int, *, is_ours: bool) -> dict[str
             persist(writing, found)
         return len(found)
 
-    def split() -> None:
-        with snapshot(con):
-            found = news(con)
-        with store.transaction() as writing:
-            keep(writing, found)
+    def split() -> int:
+        return refresh(con, store.transaction, bundled_prices())
 
     analyzed: list[float] = []
 
@@ -306,19 +305,24 @@ def _peak_mb() -> int:
 
 
 def _write(folder: Path, found: dict[str, Any]) -> None:
-    """Add a line to ``speed.csv``, in order of the calls; a line of the same number of calls is replaced."""
+    """Add a line to ``speed.csv``, in order of calls and runs; a line of as many of both is replaced.
+
+    Drawn are the lines of usual runs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path, rows = folder / "speed.csv", []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["calls"]) != found["calls"]]
+            same = [str(found[name]) for name in ("calls", "runs")]
+            rows = [row for row in csv.DictReader(file) if [row["calls"], row["runs"]] != same]
     rows.append({name: found.get(name) for name in COLUMNS})
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        rows.sort(key=lambda row: int(row["calls"]))
+        rows.sort(key=lambda row: (int(row["calls"]), int(row["runs"])))
         writer.writerows(rows)
-    (folder / "speed.svg").write_text(as_svg(rows), encoding="utf-8")
+    usual = [row for row in rows if int(row["calls"]) == USUAL * int(row["runs"])]
+    (folder / "speed.svg").write_text(as_svg(usual), encoding="utf-8")
 
 
 def as_svg(rows: list[dict[str, Any]]) -> str:

@@ -56,13 +56,16 @@ class _Carried:
     messages: int
 
 
-def carved(con: Connection, run_ids: RunIds = None, prices: PriceList | None = None) -> pl.DataFrame:
+def carved(
+    con: Connection, run_ids: RunIds = None, prices: PriceList | None = None, cached: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """The parts of answers that went into cache misses and carried results.
 
     Args:
         con: The store.
         run_ids: The runs; None for all.
         prices: The price list; the bundled one by default.
+        cached: :func:`~.load.cached_models`, where known already.
 
     Returns:
         One row per attempt with such a part: ``attempt_id``; ``miss_musd`` micro-USD of extra price and ``miss_knob``,
@@ -70,7 +73,7 @@ def carved(con: Connection, run_ids: RunIds = None, prices: PriceList | None = N
         ``carried_tokens`` of oversized results, and ``carried_site_id``, the line that defines the largest one's tool
         (NULL where it is not known). Together they are at most the attempt's cost and input.
     """
-    misses = load.cache_misses(con, run_ids)
+    misses = load.cache_misses(con, run_ids, cached)
     carrying = load.carrying_calls(con, run_ids)
     heavy = pl.DataFrame(carried(carrying.iter_rows(named=True)), schema=_HEAVY, orient="row")
     both = misses.join(heavy, on="attempt_id", how="full", coalesce=True)

@@ -241,7 +241,7 @@ class Case:
 
 
 def _grouped(rows: pl.DataFrame) -> pl.DataFrame:
-    """The groups with a hit, in order of their first row: keys, ``many``, ``places`` of all rows and of the ``hits``."""
+    """The groups with a hit, in order of their first row: keys, ``many``, ``places`` of rows and of ``hits``."""
     keys = ["subject", "knob", "value", "site_id"]
     place = pl.int_range(pl.len(), dtype=pl.UInt32)
     groups = rows.with_columns(place=place).group_by(keys).agg(places="place", hits=pl.col("place").filter("hit"))
@@ -261,9 +261,7 @@ def _with_knob(rows: pl.DataFrame, knob: str, unless: tuple[str, ...], decisions
         return rows.with_columns(knob=pl.lit(knob))
     order = pl.Enum([*unless, knob])
     instead = (
-        of_others.with_columns(pl.col("knob").cast(order))
-        .group_by("call_id")
-        .agg(pl.col("knob").min().cast(pl.String))
+        of_others.with_columns(pl.col("knob").cast(order)).group_by("call_id").agg(pl.col("knob").min().cast(pl.String))
     )
     return rows.join(instead, on="call_id", how="left", maintain_order="left").with_columns(
         pl.col("knob").fill_null(knob)

@@ -127,9 +127,11 @@ class Marks:
         loops: pl.DataFrame,
         run_ids: RunIds = None,
         prices: PriceList | None = None,
+        cached: pl.DataFrame | None = None,
     ) -> Marks:
-        """The marks of these attempts, which are those of ``run_ids``; ``loops`` as of :func:`~.load.retry_loops`."""
-        return cls(multiplied(attempts, loops), load.decided_runs(con, run_ids), carved(con, run_ids, prices))
+        """The marks of these attempts, which are those of ``run_ids``; ``loops`` as of :func:`~.load.retry_loops`,
+        ``cached`` as of :func:`~.load.cached_models`, where known already."""
+        return cls(multiplied(attempts, loops), load.decided_runs(con, run_ids), carved(con, run_ids, prices, cached))
 
 
 def ledger(con: Connection, run_ids: RunIds = None, prices: PriceList | None = None) -> pl.DataFrame:

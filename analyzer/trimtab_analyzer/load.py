@@ -100,6 +100,7 @@ TOOL_CALLS: Final[Schema] = {
 TOOL_HEALTH: Final[Schema] = {"name": _TEXT, "tools_digest": _TEXT, "answered": _INT, "errors": _INT, "runs": _INT}
 DECISIONS: Final[Schema] = {"call_id": _TEXT, "knob": _TEXT, "value": _TEXT, "source": _TEXT, "site_id": _TEXT}
 DECIDED_RUNS: Final[Schema] = {"run_id": _TEXT, "decided_ns": _INT}
+CACHED_MODELS: Final[Schema] = {"host": _TEXT, "model": _TEXT}
 CACHE_MISSES: Final[Schema] = {"attempt_id": _TEXT, "missed_tokens": _INT, "prompt_changed": _FLAG}
 CARRYING_CALLS: Final[Schema] = {
     "conversation": _TEXT,
@@ -293,9 +294,21 @@ def decided_runs(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
     return ask(con, "decided_runs", DECIDED_RUNS, run_ids=_ids(run_ids))
 
 
-def cache_misses(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:
-    """One row per answer that a changed beginning kept from the provider's cache (:data:`CACHE_MISSES`)."""
-    return ask(con, "cache_misses", CACHE_MISSES, run_ids=_ids(run_ids), within_s=CACHE_KEPT_S)
+def cached_models(con: Connection) -> pl.DataFrame:
+    """One row per host and model that was seen to read from a cache (:data:`CACHED_MODELS`)."""
+    return ask(con, "cached_models", CACHED_MODELS)
+
+
+def cache_misses(con: Connection, run_ids: RunIds = None, cached: pl.DataFrame | None = None) -> pl.DataFrame:
+    """One row per answer that a changed beginning kept from the provider's cache (:data:`CACHE_MISSES`).
+
+    Args:
+        con: The store.
+        run_ids: The runs; None for all.
+        cached: :func:`cached_models`, where known already.
+    """
+    models = (cached_models(con) if cached is None else cached).to_dicts()
+    return ask(con, "cache_misses", CACHE_MISSES, run_ids=_ids(run_ids), within_s=CACHE_KEPT_S, cached=models)
 
 
 def carrying_calls(con: Connection, run_ids: RunIds = None) -> pl.DataFrame:

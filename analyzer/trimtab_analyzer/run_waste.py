@@ -4,9 +4,9 @@ In: the store, of which the tables ``run_money``, ``run_time`` and ``analysed_ru
 Out: sums per run, agent, class and pin, of which :mod:`.waste` adds up the rest; they are those of a whole analysis.
 
 What changed is seen in the rows and not told by who wrote them: each run has a mark, a digest of all that its sums are
-computed from (``queries/run_marks.sql``), and is taken apart again where the mark is not the one that was kept. Runs that
-hang together (one inside the other, one conversation) share a mark. So a sum is kept or made anew, never mended, and
-whoever can't write (a report on a store that is open for reading) gets the same answer, only later.
+computed from (``queries/run_marks.sql``), and is taken apart again where the mark is not the one that was kept. Runs
+that hang together (one inside the other, one conversation) share a mark. So a sum is kept or made anew, never mended,
+and whoever can't write (a report on a store that is open for reading) gets the same answer, only later.
 
 Many runs are taken apart some at a time, which bounds the memory. Where the tables are damaged or their rows were
 changed by hand, the sums are wrong until ``analysed_runs`` is emptied; nothing else is computed from them.
@@ -14,9 +14,11 @@ changed by hand, the sums are wrong until ``analysed_runs`` is emptied; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, NamedTuple
 
+import duckdb
 import polars as pl
 
 from trimtab_tracer.ingest import bundled_prices
@@ -29,6 +31,12 @@ from .seconds import seconds
 
 SALT: Final = "1"
 """Part of every mark: another number where the ledger or the split of time changes, so that nothing old is kept."""
+
+FEW: Final = 200
+"""Runs up to which their rows are taken aside before they are looked at."""
+
+OF_RUNS: Final = ("attempts", "calls", "tool_calls", "tool_requests", "decisions", "outcomes", "runs", "call_places")
+"""The tables of rows that belong to one run."""
 
 AT_A_TIME: Final = 200_000
 """Attempts that are taken apart together: about 700 MB."""
@@ -101,20 +109,41 @@ def news(con: Connection, prices: PriceList | None = None) -> News:
     """The sums of the runs that changed since theirs were kept; ``con`` is inside a :func:`~.load.snapshot`."""
     broken = cost.broken_tools(load.tool_health(con))
     windows = load.run_windows(con)
-    salt = f"{SALT} {(prices or bundled_prices()).identity}"
+    cached = load.cached_models(con)
+    salt = f"{SALT} {(prices or bundled_prices()).identity} {cached.rows()}"
     names = sorted(broken["name"].to_list())
-    marks = ask(
-        con, "run_marks", _MARKS, salt=salt, broken=names, knobs=list(cost.KNOBS), oversized_chars=load.OVERSIZED_CHARS
-    )
+    marks = ask(con, "run_marks", _MARKS, salt=salt, broken=names, oversized_chars=load.OVERSIZED_CHARS)
     marks = _joint(marks, _together(_links(windows, ask(con, "shared_conversations", _SHARED))))
     kept = ask(con, "analysed_runs", ANALYSED_RUNS).select("run_id", "mark")
     changed = marks.join(kept, on=["run_id", "mark"], how="anti", maintain_order="left")
     gone = kept.join(marks, on="run_id", how="anti")["run_id"].to_list()
-    parts = [_taken_apart(con, ids, broken, windows, prices) for ids in _some(changed)]
+    parts = []
+    for ids in _some(changed):
+        with _few(con, ids):
+            parts.append(_taken_apart(con, ids, broken, cached, windows, prices))
     empty = RunWaste(*(pl.DataFrame(schema=schema) for schema in (RUN_MONEY, RUN_TIME, ANALYSED_RUNS)))
     fresh = RunWaste(*(pl.concat(frames) for frames in zip(empty, *parts, strict=True)))
     runs = changed.select("run_id", "mark").join(fresh.runs.select("run_id", "untimed"), on="run_id", how="left")
     return News(fresh._replace(runs=runs), gone)
+
+
+def refresh(con: Connection, writing: Callable[[], AbstractContextManager[Connection]], prices: PriceList) -> int:
+    """Bring the kept sums up to date; nothing is locked while they are made.
+
+    Args:
+        con: The store, in no transaction.
+        writing: Begins a write transaction.
+        prices: The price list.
+
+    Returns:
+        How many runs were taken apart.
+    """
+    with load.snapshot(con):
+        found = news(con, prices)
+    if found.gone or not found.fresh.runs.is_empty():
+        with writing() as writer:
+            keep(writer, found)
+    return found.fresh.runs.height
 
 
 def keep(con: Connection, found: News) -> None:
@@ -124,8 +153,6 @@ def keep(con: Connection, found: News) -> None:
     """
     fresh, gone = found
     old = pl.DataFrame({"run_id": [*fresh.runs["run_id"], *gone]}, schema={"run_id": pl.String})
-    if old.is_empty():
-        return
     frames = {"run_money": fresh.money, "run_time": fresh.time, "analysed_runs": fresh.runs}
     con.register("old_runs", old.to_arrow())
     try:
@@ -174,12 +201,44 @@ def summed(
     return found, took
 
 
+@contextmanager
+def _few(con: Connection, run_ids: list[str]) -> Iterator[None]:
+    """Where the runs are few, all questions see the rows of these runs alone, in temporary tables of the same names.
+
+    A dozen questions would each look through the whole store for them. Results of tools (``tool_results``) stay as they
+    are: which request brought one first may be a matter of other runs.
+    """
+    if len(run_ids) > FEW:
+        yield
+        return
+    (store,) = con.execute("SELECT current_database()").fetchall()[0]
+    made = []
+    try:
+        for table in OF_RUNS:
+            homes = f' OR run_id IN (SELECT home FROM "{store}".main.call_places WHERE run_id IN ({{}}))'
+            where = "run_id IN ({})" + (homes if table == "decisions" else "")
+            names = ", ".join(f"${n}" for n in range(1, len(run_ids) + 1))
+            sql = f'CREATE TEMP TABLE {table} AS SELECT * FROM "{store}".main.{table} WHERE {where}'
+            con.execute(sql.replace("{}", names), run_ids)
+            made.append(table)
+        yield
+    finally:
+        with suppress(duckdb.Error):  # after an error the transaction takes them along
+            for table in made:
+                con.execute(f"DROP TABLE temp.{table}")
+
+
 def _taken_apart(
-    con: Connection, run_ids: list[str], broken: pl.DataFrame, windows: pl.DataFrame, prices: PriceList | None
+    con: Connection,
+    run_ids: list[str],
+    broken: pl.DataFrame,
+    cached: pl.DataFrame,
+    windows: pl.DataFrame,
+    prices: PriceList | None,
 ) -> RunWaste:
     """The sums of these runs, all runs that hang together with one of them being among them."""
     attempts = load.attempts(con, run_ids)
-    marks = cost.Marks.load(con, attempts, load.retry_loops(con, run_ids), run_ids, prices)
+    marks = cost.Marks.load(con, attempts, load.retry_loops(con, run_ids), run_ids, prices, cached)
     parts = cost.pinned(con, attempts, load.tool_calls(con, run_ids), broken, marks)
     del attempts, marks
     near = windows.filter(pl.col("run_id").is_in(run_ids) | pl.col("is_split"))
@@ -195,10 +254,12 @@ def _links(windows: pl.DataFrame, shared: pl.DataFrame) -> Iterator[tuple[str, s
     split = set(windows.filter("is_split")["run_id"])
     for run_id in windows.filter(pl.col("parent_run_id").is_not_null())["run_id"]:
         outer, passed = parents[run_id], {run_id}
-        while outer in split and outer not in passed:  # a process that was split is around none of its runs
+        while (
+            outer is not None and outer in split and outer not in passed
+        ):  # a process that was split is around none of its runs
             passed.add(outer)
             outer = parents[outer]
-        if outer in parents and outer not in split and outer is not None:
+        if outer is not None and outer in parents and outer not in split:
             yield run_id, outer
     before = None
     for conversation, run_id in shared.select("conversation", "run_id").iter_rows():

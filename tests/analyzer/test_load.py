@@ -62,7 +62,8 @@ def test_a_calls_own_decision_is_in_force_before_the_runs(shelf: Any) -> None:
     second, third = shelf.call(), shelf.call(decisions={"max_tokens": 9})
     shelf.decide("r1", "max_tokens", 70, site_id="knob")
     fourth = shelf.call()
-    rows = load.decisions_in_force(shelf.con, ["max_tokens"]).sort("call_id").select("call_id", "value", "site_id").rows()
+    found = load.decisions_in_force(shelf.con, ["max_tokens"]).sort("call_id")
+    rows = found.select("call_id", "value", "site_id").rows()
     assert [(second, "50", "knob"), (third, "9", "site"), (fourth, "70", "knob")] == rows
     assert first not in {row[0] for row in rows}
 

@@ -64,6 +64,10 @@ def _run(run: str) -> list[Record]:
     ]
 
 
+MONEY = "'agent', 'useful', NULL, NULL, NULL, 1, 1, 1, 0, 1, 1"
+TIME = "'agent', true, 'idle', 'idle', NULL, NULL, NULL, 0, 1, 0"
+
+
 def _rows(store: Store) -> dict[str, list[str]]:
     con = store.cursor()
     names = [name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
@@ -79,6 +83,8 @@ def test_nothing_of_a_forgotten_run_stays(store: Store) -> None:
     ingest(store, _run("r2"))
     with store.transaction() as con:
         con.execute("INSERT INTO inferred_outcomes VALUES ('r2', false, 'cut_off', 0.9, NULL, 1)")
+        for table, more in (("analysed_runs", "1, NULL"), ("run_money", MONEY), ("run_time", TIME)):
+            con.execute(f"INSERT INTO {table} VALUES ('r2', {more})")
     filled = {name for name, rows in _rows(store).items() if any("r2" in row for row in rows)}
     ingest(store, [], replace_runs=["r2", "unknown"])
     assert _rows(store) == before

@@ -251,12 +251,14 @@ class Sidecar:
         # Brings polars and scipy, which collecting and answering need not wait for.
         from trimtab_analyzer.findings import analyze, persist
         from trimtab_analyzer.inferred import infer
+        from trimtab_analyzer.run_waste import refresh
 
         from .recommend import recommend
 
         with self._store.transaction() as con:
             infer(con)
         with closing(self._store.cursor()) as con:
+            refresh(con, self._store.transaction, self._prices)
             found = analyze(con, prices=self._prices)
             proposals = recommend(con, found, self.settings)
         with self._store.transaction() as con:

@@ -1,5 +1,6 @@
 -- Answers whose request could have been read from the provider's cache further than it was, had its beginning not changed.
--- Parameters: $run_ids VARCHAR[] or NULL for all runs; $within_s DOUBLE: how long a provider keeps what was not asked again.
+-- Parameters: $run_ids VARCHAR[] or NULL for all runs; $within_s DOUBLE: how long a provider keeps what was not asked again;
+-- $cached: hosts and models of queries/cached_models.sql.
 -- One row per such answer whose cost is known and not 0. Compared is the answer before it in the same conversation, at the
 -- same host and model, where
 --   - the conversation grew, and no more than $within_s went by between the end of the one and the start of the other;
@@ -9,7 +10,7 @@
 --                   the provider counts writes, else its prompt in blocks of 128 tokens, from 1,024 on
 --   prompt_changed  the system prompt is another one; where it is not, the tools are
 WITH cached AS (
-    SELECT DISTINCT host, model FROM attempts WHERE cache_read_tokens > 0
+    SELECT unnest($cached::STRUCT(host VARCHAR, model VARCHAR)[], recursive := true)
 ),
 told AS (
     SELECT
