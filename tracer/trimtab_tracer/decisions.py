@@ -144,7 +144,10 @@ def placed(known: tuple[Choice, ...], shown: tuple[Choice, ...]) -> tuple[Choice
     if not places:
         return known + shown
     at = ((of, places.get(of.knob) if of.source == "code" else None) for of in shown)
-    moved = [of if place is None else choice(of.knob, of.value, of.source, place.site_id, place.site_role) for of, place in at]
+    moved = [
+        of if place is None else choice(of.knob, of.value, of.source, place.site_id, place.site_role)
+        for of, place in at
+    ]
     return (*(of for of in known if of.source != HELD), *moved)
 
 
