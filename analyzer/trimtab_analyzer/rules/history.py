@@ -32,6 +32,8 @@ CHANGES: Final = 3
 
 HAND_OFF: Final = r"(?i)hand_?(?:off|over|ed)"
 """Names of knobs that decide what one agent tells another."""
+MAX_CREW: Final = 2000
+"""Requests of a run up to which who told whom is followed: each message is held against all before it."""
 ADDED: Final = 2
 """Messages by which a request that goes on after a tool call is longer than the one before: call and result."""
 
@@ -277,10 +279,11 @@ def withheld_info(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def _half_handed_over(case: Case, knob: str) -> Iterator[Blame]:
-    """First messages to an agent that hold a part of what another one had just handed over; at lines and for agents where
-    that happens in failed runs more often than in others."""
+    """First messages to an agent that hold a part of what another one had just handed over; at lines and for agents
+    where that happens in failed runs more often than in others."""
     rows = facts.answers(case).filter(pl.col("prompt_digest").is_not_null())
-    rows = rows.filter(pl.col("prompt_digest").n_unique().over("run_id") >= 2)
+    is_crew = (pl.col("prompt_digest").n_unique() >= 2).over("run_id")
+    rows = rows.filter(is_crew & (pl.len().over("run_id") <= MAX_CREW))
     told = rows.filter(pl.col("words_out").list.len() > 0).select(
         "run_id", "ended_ns", teller="prompt_digest", told="words_out"
     )
