@@ -291,6 +291,10 @@ def _not_found(s: Shelf) -> None:
     s.call("r1", {"error_class": "not_found", "http_status": 404, "cost_musd": 0})
 
 
+def _bad_parameter(s: Shelf) -> None:
+    s.call("r1", BAD_REQUEST | {"error_message": "Unsupported value: 'temperature' does not support 2."})
+
+
 def _context_overflow(s: Shelf) -> None:
     s.call("r1", {"error_class": "context_overflow", "http_status": 400, "cost_musd": 0})
 

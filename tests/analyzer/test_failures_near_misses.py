@@ -84,6 +84,12 @@ def _not_found(s: Any) -> None:
     s.call("won", signals={"answers": {f"c{s.calls}:0": "absent"}})
 
 
+def _bad_parameter(s: Any) -> None:
+    for message in ("Invalid request.", "The field 'user' was read.", None):
+        s.call("r1", {"error_class": "bad_request", "http_status": 400, "error_message": message, "cost_musd": 0})
+    s.call("r1", {"error_class": "server", "error_message": "Unsupported value: 'temperature'", "cost_musd": 0})
+
+
 def _context_overflow(s: Any) -> None:
     s.call("r1", {"error_class": "bad_request", "http_status": 400, "cost_musd": 0})
     s.call(input_tokens=120_000)

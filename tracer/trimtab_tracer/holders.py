@@ -24,7 +24,7 @@ _held: ContextVar[tuple[str, Held]] = ContextVar("trimtab_held", default=("", NO
 
 
 def hold(line: Site, held: Iterable[tuple[str, Site]]) -> None:
-    """Say which knobs the next calls from ``line``, a line of the user's, take from objects that were built elsewhere."""
+    """Say which knobs the next calls from ``line``, a line of the user's, take from objects built elsewhere."""
     _held.set((line.site_id, tuple(held)))
 
 

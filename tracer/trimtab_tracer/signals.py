@@ -152,7 +152,8 @@ def signals(
         found |= _of_answers(answered, shown)
     if new := _values(_added(asked, answered)):
         found["values_in"] = new
-    if asked.message_count <= OPENING and asked.last_user_text and (heard := _words(asked.last_user_text)):
+    is_agent = asked.prompt is not None  # agents are told apart by their prompts
+    if is_agent and asked.message_count <= OPENING and (heard := _words(asked.last_user_text or "")):
         found["words_in"] = heard
     if said.finish_reason is None and not said.incomplete:  # files of runs seldom keep it
         said = replace(said, finish_reason="tool_calls" if said.tool_calls else "stop" if said.text else None)
@@ -170,7 +171,7 @@ def signals(
     written = said.text[:MAX_TEXT] + "".join([f" {call.arguments[:MAX_HEAD]}" for call in said.tool_calls])
     if out := _values(written):
         found["values_out"] = out
-    if told := _words(_handed(said)):
+    if is_agent and (told := _words(_handed(said))):
         found["words_out"] = told
     return found
 

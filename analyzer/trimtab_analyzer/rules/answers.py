@@ -67,8 +67,8 @@ def parser_rejection(case: Case, knob: str) -> Iterator[Blame]:
             f"{of(group.n_hit, group.n_exposed, 'answer')} of {group.subject or 'the model'} {were(group.n_hit)} turned"
             f" down by the agent's own parser ({100 * group.n_hit / group.n_exposed:.1f} %){like}",
             too_hot(case, group)
-            or f"Let the parser behind {case.place(group.site_id)} accept what the model really writes, state the form it"
-            " wants in the prompt, or ask through native tool calls.",
+            or f"Let the parser behind {case.place(group.site_id)} accept what the model really writes, state the form"
+            " it wants in the prompt, or ask through native tool calls.",
             share(group),
         )
 

@@ -1,8 +1,9 @@
 """Calls that were asked for with more chance than sense: what is wrong with their answers is their temperature's doing.
 
-In: rows of attempts or tool calls. Out: groups under the knob that a rule blames otherwise, or under the temperature where
-it lies above what providers give by themselves. A module of its own because several kinds of unusable answers have this one cause: where
-only hot calls have them, or there are no others to compare with, the temperature is the decision to change.
+In: rows of attempts or tool calls. Out: groups under the knob that a rule blames otherwise, or under the temperature
+where it lies above what providers give by themselves. A module of its own because several kinds of unusable answers
+have this one cause: where hot calls have them more often, or there are no others to compare with, the temperature is
+the decision to change.
 """
 
 from __future__ import annotations

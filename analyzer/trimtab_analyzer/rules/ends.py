@@ -52,8 +52,8 @@ def ends(case: Case) -> pl.DataFrame:
 def limit_hit(case: Case, knob: str) -> Iterator[Blame]:
     """Runs that a limit on their turns ended before their work was done.
 
-    A run that was stuck (:func:`.stuck.stuck_runs`) would have reached any limit: that is the fault of what it was stuck
-    in. A run whose last request failed was ended by that, even where the provider's words are of limits.
+    A run that was stuck (:func:`.stuck.stuck_runs`) would have reached any limit: that is the fault of what it was
+    stuck in. A run whose last request failed was ended by that, even where the provider's words are of limits.
     """
     last = ends(case).filter(~pl.col("run_id").is_in(stuck_runs(case)))
     says_so = pl.col("error_type").str.split(".").list.last().str.contains(LIMIT_TYPE) | (
@@ -130,10 +130,14 @@ def premature_end(case: Case, knob: str) -> Iterator[Blame]:
     """
     won = pl.col("success").fill_null(False)
     is_peer = won | (won.sum().over("kind") < MIN_PEERS)  # those that succeeded, where there are enough of them
-    rows = ends(case).with_columns(is_peer=is_peer).with_columns(
-        peers=pl.col("is_peer").sum().over("kind") - pl.col("is_peer").cast(pl.Int64),
-        usual_calls=pl.col("n_calls").filter("is_peer").median().over("kind"),
-        usual_tools=pl.col("n_tools").filter("is_peer").median().over("kind"),
+    rows = (
+        ends(case)
+        .with_columns(is_peer=is_peer)
+        .with_columns(
+            peers=pl.col("is_peer").sum().over("kind") - pl.col("is_peer").cast(pl.Int64),
+            usual_calls=pl.col("n_calls").filter("is_peer").median().over("kind"),
+            usual_tools=pl.col("n_tools").filter("is_peer").median().over("kind"),
+        )
     )
     hit = (
         (pl.col("asks") == 0)

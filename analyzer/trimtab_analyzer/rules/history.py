@@ -32,8 +32,10 @@ CHANGES: Final = 3
 
 HAND_OFF: Final = r"(?i)hand_?(?:off|over|ed)"
 """Names of knobs that decide what one agent tells another."""
+MAX_CREW: Final = 2000
+"""Requests of a run up to which who told whom is followed: each message is held against all before it."""
 ADDED: Final = 2
-"""Messages by which a request that goes on after a tool call is longer than the one before: call and result at least."""
+"""Messages by which a request that goes on after a tool call is longer than the one before: call and result."""
 
 _THREAD = ("run_id", "process_id", "site_id", "prompt_digest", "opening")
 
@@ -130,8 +132,8 @@ def cuts(case: Case) -> pl.DataFrame:
 
 
 def forgotten(case: Case) -> pl.DataFrame:
-    """The tool calls of :func:`~.facts.steps` in runs whose history was cut, with ``is_asked_again``: whether what it asks
-    had been asked before the cut; and ``is_told_again``: whether it was told the same."""
+    """The tool calls of :func:`~.facts.steps` in runs whose history was cut, with ``is_asked_again``: whether what it
+    asks had been asked before the cut; and ``is_told_again``: whether it was told the same."""
     rows = facts.steps(case).join(cuts(case).drop("is_lost"), on="run_id", how="inner", maintain_order="left")
     rows = rows.filter(pl.col("call_id").is_not_null())
     same = ["run_id", "name", "args_digest"]
@@ -212,8 +214,8 @@ def cache_miss(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def _from_run_to_run(case: Case, knob: str, rows: pl.DataFrame) -> Iterator[Blame]:
-    """First requests of conversations that could share their beginning and do not: as long as one another, with the same
-    tools, soon after one another, each with a prompt of its own, at a provider that caches."""
+    """First requests of conversations that could share their beginning and do not: as long as one another, with the
+    same tools, soon after one another, each with a prompt of its own, at a provider that caches."""
     firsts = rows.filter(pl.col("continues_call_id").is_null() & pl.col("prompt_digest").is_not_null())
     firsts = firsts.unique(["thread", "prompt_digest"], keep="first", maintain_order=True).sort("started_ns")
     place, length = ["site_id", "model", "tools_digest"], pl.col("input_tokens")
@@ -229,11 +231,14 @@ def _from_run_to_run(case: Case, knob: str, rows: pl.DataFrame) -> Iterator[Blam
     for group in case.groups(firsts.with_columns(hit=hit), knob, hit=pl.col("hit"), subject=pl.lit("from run to run")):
         yield Blame(
             group,
-            f"{of(group.n_hit, group.n_exposed, 'conversation')} began without the cache: the prompt is another one each"
-            " time, as long as the one before",
+            f"{of(group.n_hit, group.n_exposed, 'conversation')} began without the cache: the prompt is another one"
+            " each time, as long as the one before",
             f"Put what differs from run to run (a date, a name, a number) behind what stays, at"
             f" {case.place(group.site_id)}.",
-            {**share(group), "uncached_tokens": int((group.hits["input_tokens"] - group.hits["cache_read_tokens"]).sum())},
+            {
+                **share(group),
+                "uncached_tokens": int((group.hits["input_tokens"] - group.hits["cache_read_tokens"]).sum()),
+            },
             is_candidate=True,
         )
 
@@ -274,10 +279,11 @@ def withheld_info(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def _half_handed_over(case: Case, knob: str) -> Iterator[Blame]:
-    """First messages to an agent that hold a part of what another one had just handed over, where the rest is seen in no
-    later one; at lines and for agents where that happens in failed runs more often than in others."""
+    """First messages to an agent that hold a part of what another one had just handed over; at lines and for agents
+    where that happens in failed runs more often than in others."""
     rows = facts.answers(case).filter(pl.col("prompt_digest").is_not_null())
-    rows = rows.filter(pl.col("prompt_digest").n_unique().over("run_id") >= 2)
+    is_crew = (pl.col("prompt_digest").n_unique() >= 2).over("run_id")
+    rows = rows.filter(is_crew & (pl.len().over("run_id") <= MAX_CREW))
     told = rows.filter(pl.col("words_out").list.len() > 0).select(
         "run_id", "ended_ns", teller="prompt_digest", told="words_out"
     )
@@ -298,8 +304,8 @@ def _half_handed_over(case: Case, knob: str) -> Iterator[Blame]:
     for group in case.groups(marked, next(iter(declared), knob), hit=pl.col("hit"), subject=pl.lit("in part")):
         yield Blame(
             group,
-            f"{count(group.n_hit, 'first message')} to an agent held a part of what another one had handed over, in runs"
-            " that failed",
+            f"{count(group.n_hit, 'first message')} to an agent held a part of what another one had handed over, in"
+            " runs that failed",
             f"Hand over all of it at {case.place(group.site_id)}: what was left out, no later agent was told.",
             {"hit": group.n_hit, "of": group.n_exposed},
         )

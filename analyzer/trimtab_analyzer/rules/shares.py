@@ -33,8 +33,8 @@ def split(groups: Iterable[Group], what: str) -> Iterator[Group]:
 
 
 def mark_lost(case: Case, rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
-    """``rows`` of attempts with ``is_lost``: the call that the attempt belongs to ended on an attempt that is hit, and no
-    loop around the SDK asked again with better luck.
+    """``rows`` of attempts with ``is_lost``: the call that the attempt belongs to ended on an attempt that is hit, and
+    no loop around the SDK asked again with better luck.
 
     Of the call and not of the attempt: where a fallback asks another model, each model's attempts are a group, and the
     call is lost for all of them.

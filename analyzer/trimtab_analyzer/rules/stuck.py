@@ -1,7 +1,7 @@
 """Runs that were stuck: whatever ended them in the end, a limit or an exception, ended what could not get on.
 
-In: the tool calls and answers of a case. Out: run ids. A module of its own because a limit and an exception are both the
-last word of a run and both say nothing of why it was still turning: the rules about either leave stuck runs to the
+In: the tool calls and answers of a case. Out: run ids. A module of its own because a limit and an exception are both
+the last word of a run and both say nothing of why it was still turning: the rules about either leave stuck runs to the
 rule about what they were stuck in.
 """
 
@@ -11,7 +11,6 @@ from typing import Final
 
 import polars as pl
 
-from .. import facts
 from ..case import Case
 from .history import cuts, resets
 
@@ -24,8 +23,8 @@ LEAST: Final = 2
 
 
 def stuck_runs(case: Case) -> list[str]:
-    """Runs whose last tool calls mostly repeated, failed or could not be made, whose last answers were mostly turned down
-    or cut, or that had lost what their conversation began with."""
+    """Runs whose last tool calls mostly repeated, failed or could not be made, whose last answers were mostly turned
+    down or cut, or that had lost what their conversation began with."""
 
     def make() -> pl.DataFrame:
         tools = case.tools.filter(pl.col("call_id").is_not_null())

@@ -51,7 +51,7 @@ OF_MODEL = {
 def patch_models(patches: Patches, module: ModuleType, active: Active) -> None:
     """Hook ``langchain_core.language_models.chat_models``: what a chat model holds, unless the call gives it."""
 
-    def note(model: Any, messages: Any, stop: Any = None, *_: Any, **kwargs: Any) -> None:
+    def note(model: Any, _messages: Any = None, stop: Any = None, *_: Any, **kwargs: Any) -> None:
         tracer, known = active(), built(model)
         if tracer is None:
             return
