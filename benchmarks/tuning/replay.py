@@ -18,7 +18,7 @@ from trimtab_tracer.policy_rules import Arm, Match, Rule, draw
 
 from .scenarios import Stream
 
-LAG = 10
+LAG = 20
 """Units between two publications."""
 SECOND = 10**9
 
