@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from trimtab_tuner.learn import Arm, Campaign, CampaignSpec, Objective, Observation
 
 from trimtab_tracer.policy_rules import draw
+from trimtab_tuner.learn import Arm, Campaign, CampaignSpec, Objective, Observation
 
 from .replay import LAG, SECOND, rules, teach
 from .scenarios import Stream
@@ -37,7 +37,13 @@ def play(stream: Stream, incumbent: int, seed: int, *, margin: float = MARGIN, m
     table = stream.table
     arms = tuple(Arm(model) for model in table.models)
     spec = CampaignSpec(
-        f"gated-{seed}", arms, table.models[incumbent], Objective("cheapest", margin), exploration=most, ramp=True, seed=seed
+        f"gated-{seed}",
+        arms,
+        table.models[incumbent],
+        Objective("cheapest", margin),
+        exploration=most,
+        ramp=True,
+        seed=seed,
     )
     campaign = Campaign(spec)
     index = {model: i for i, model in enumerate(table.models)}
@@ -94,7 +100,9 @@ def rollback_after(seed: int, before: float = 0.9, after: float = 0.6) -> int | 
     succeeds with ``after`` only.
     """
     rng = np.random.default_rng([seed, 5])
-    spec = CampaignSpec(f"fall-{seed}", (Arm("old"), Arm("new")), "old", Objective("cheapest", 0.05), ramp=True, seed=seed)
+    spec = CampaignSpec(
+        f"fall-{seed}", (Arm("old"), Arm("new")), "old", Objective("cheapest", 0.05), ramp=True, seed=seed
+    )
     campaign = Campaign(spec)
     cost = {"old": 0.01, "new": 0.002}
     published, fell_at, promoted_at = rules({None: {"old": 1.0}}, spec.campaign_id), None, None
@@ -113,7 +121,9 @@ def rollback_after(seed: int, before: float = 0.9, after: float = 0.6) -> int | 
         drawn = draw(published[None], f"{seed}-{at}", "replay")
         share = after if fell_at is not None and drawn.value == "new" else before
         success = float(rng.random() < share)
-        campaign.observe(Observation(drawn.value, drawn.propensity, success, cost[drawn.value], at_ns=at * SECOND, unit=str(at)))
+        campaign.observe(
+            Observation(drawn.value, drawn.propensity, success, cost[drawn.value], at_ns=at * SECOND, unit=str(at))
+        )
         if fell_at is not None and at - fell_at > 2_000:
             return None
     return None

@@ -27,7 +27,12 @@ def fixed(stream: Stream, value_usd: float) -> dict[str, np.ndarray]:
         order = np.argsort(-scores)
         return np.where(there[:, order[0]], order[0], order[1])
 
-    reachable = np.array([utility[np.arange(t), always(np.eye(k)[arm] + np.argsort(np.argsort(utility.mean(axis=0))) * 1e-3)].mean() for arm in range(k)])
+    reachable = np.array(
+        [
+            utility[np.arange(t), always(np.eye(k)[arm] + np.argsort(np.argsort(utility.mean(axis=0))) * 1e-3)].mean()
+            for arm in range(k)
+        ]
+    )
     chosen = {
         "most accurate": always(quality.mean(axis=0)),
         "most expensive": always(cost.mean(axis=0)),

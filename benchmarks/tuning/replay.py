@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+
+from trimtab_tracer.policy_rules import Arm, Match, Rule, draw
 from trimtab_tuner.learn.drift import Drift
 from trimtab_tuner.learn.objective import Objective
 from trimtab_tuner.learn.observation import Observation
 from trimtab_tuner.learn.thompson import Thompson
-
-from trimtab_tracer.policy_rules import Arm, Match, Rule, draw
 
 from .scenarios import Stream
 
@@ -26,7 +26,9 @@ SECOND = 10**9
 def rules(weights: Mapping[str | None, Mapping[str, float]], experiment: str) -> dict[str | None, Rule]:
     """Weights as the rules that an agent obeys."""
     return {
-        context: Rule(f"{experiment}:{context}", "model", Match(), "experiment", tuple(Arm(k, w) for k, w in row.items()))
+        context: Rule(
+            f"{experiment}:{context}", "model", Match(), "experiment", tuple(Arm(k, w) for k, w in row.items())
+        )
         for context, row in weights.items()
     }
 
@@ -36,7 +38,9 @@ def bare(stream: Stream, value_usd: float, seed: int, **options: object) -> np.n
     table = stream.table
     waiting = stream.added[1] if stream.added else None
     names = [name for i, name in enumerate(table.models) if i != waiting]
-    learner = Thompson(names, Objective("value", value_usd=value_usd), contexts=len(table.contexts) > 1, seed=seed, **options)
+    learner = Thompson(
+        names, Objective("value", value_usd=value_usd), contexts=len(table.contexts) > 1, seed=seed, **options
+    )
     index = {name: i for i, name in enumerate(table.models)}
     chosen = np.zeros(len(stream.quality), dtype=np.int64)
     propensity = np.zeros(len(chosen))

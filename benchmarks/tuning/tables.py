@@ -43,7 +43,9 @@ def load(folder: Path, models: list[str] | None, context: str | None) -> Table:
     """
     frame = pl.read_parquet(folder / "outcomes.parquet")
     reward = next((name for name in REWARDS if name in frame.columns), None)
-    missing = [name for name in ("qid", "model", "cost_usd", *([context] if context else [])) if name not in frame.columns]
+    missing = [
+        name for name in ("qid", "model", "cost_usd", *([context] if context else [])) if name not in frame.columns
+    ]
     if reward is None or missing:
         raise ValueError(f"{folder}/outcomes.parquet lacks {missing or REWARDS}; it has {frame.columns}")
     names = sorted(frame["model"].unique().to_list())
