@@ -7,18 +7,18 @@ In: a :class:`~.scenarios.Stream`. Out: which model each unit got. The draw is t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
 
 import numpy as np
+
+from trimtab_tracer.policy_rules import Arm, Match, Rule, draw
+from trimtab_tuner.learn.drift import Drift
 from trimtab_tuner.learn.objective import Objective
 from trimtab_tuner.learn.observation import Observation
 from trimtab_tuner.learn.thompson import Thompson
 
-from trimtab_tracer.policy_rules import Arm, Match, Rule, draw
-
 from .scenarios import Stream
 
-LAG = 10
+LAG = 20
 """Units between two publications."""
 SECOND = 10**9
 
@@ -45,7 +45,13 @@ def bare(stream: Stream, value_usd: float, seed: int, **options: object) -> np.n
     chosen = np.zeros(len(stream.quality), dtype=np.int64)
     propensity = np.zeros(len(chosen))
     published = rules(learner.table(), f"bare-{seed}")
-    learned = count()
+    drift = {name: Drift() for name in table.models}
+
+    def learn(observation: Observation) -> None:
+        learner.learn(observation)
+        if observation.quality is not None and drift[observation.value].fell(observation.quality):
+            learner.reset(observation.value)
+
     for t in range(len(chosen)):
         if stream.added and t == stream.added[0]:
             learner.add_arm(table.models[stream.added[1]])
@@ -56,8 +62,7 @@ def bare(stream: Stream, value_usd: float, seed: int, **options: object) -> np.n
         context = table.contexts[stream.context[t]]
         drawn = draw(published.get(context, published[None]), f"{seed}-{t}", "replay")
         chosen[t], propensity[t] = index[drawn.value], drawn.propensity
-        teach(learner.learn, stream, t, chosen, propensity)
-    del learned
+        teach(learn, stream, t, chosen, propensity)
     return chosen
 
 

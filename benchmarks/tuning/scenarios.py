@@ -41,6 +41,7 @@ class Stream(NamedTuple):
     delay: int
     """Units after which it comes."""
     failed: np.ndarray
+    halved_at: int | None
     repriced: Repricing | None
     added: tuple[int, int] | None
     """When and which model joins."""
@@ -62,8 +63,9 @@ def stream(table: Table, value_usd: float, scenario: str, seed: int, noise: Floa
     t = len(order)
     leader = int((quality - cost / value_usd).mean(axis=0).argmax())
     shown_mask, failed = np.ones(t, bool), np.zeros(t, bool)
-    repriced, added, delay = None, None, 0
+    halved_at, repriced, added, delay = None, None, None, 0
     if scenario == "halved":
+        halved_at = t // 2
         quality[t // 2 :, leader] *= 0.5
         if set(np.unique(table.quality)) <= {0.0, 1.0}:  # yes/no stays yes/no: every other success is lost
             quality[t // 2 :, leader] = np.where(rng.random(t - t // 2) < 0.5, 2 * quality[t // 2 :, leader], 0.0)
@@ -86,4 +88,6 @@ def stream(table: Table, value_usd: float, scenario: str, seed: int, noise: Floa
         shown = np.clip(quality + rng.choice(noise, quality.shape), 0.0, 1.0)
     elif scenario not in SCENARIOS:
         raise ValueError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
-    return Stream(table, quality, cost, shown, table.context[order], shown_mask, delay, failed, repriced, added)
+    return Stream(
+        table, quality, cost, shown, table.context[order], shown_mask, delay, failed, halved_at, repriced, added
+    )

@@ -283,8 +283,7 @@ class Campaign:
             self._learner.price_of_a_dollar = self._pacer.price_of_a_dollar
         lowest = None
         if self.spec.ramp and self._aa == "passed" and not self._mismatch:
-            lowest = {arm: self._evidence.compared(arm, self.spec.alpha).quality.low for arm in challengers}
-            lowest = {arm: max(low, -1.0) for arm, low in lowest.items()}
+            lowest = {arm: self._evidence.likely_least(arm) for arm in challengers}
         return {
             context: explore(
                 {arm: row.get(arm, 0.0) for arm in (incumbent, *challengers)}, incumbent, self.spec.exploration, lowest
@@ -327,9 +326,9 @@ class Campaign:
         self._publish(self._weigh())
 
     def _promised(self, arm: str) -> float:
-        """The quality that a promoted arm must keep: what it surely had, minus the margin."""
-        low = self._evidence.verdict(arm, self.spec.alpha, in_set=True, ready=True).quality.low
-        return (low if low is not None else 0.0) - self.spec.objective.margin
+        """The quality that a promoted arm must keep: what it had, minus the margin or what that may be off."""
+        mean, _ = self._evidence.quality.estimated(self._evidence.arms.index(arm))
+        return max(mean.estimate - max(self.spec.objective.margin, 2 * mean.se), -1.0)
 
     def _drop(self, arm: str, reason: str, why: str, figures: dict[str, float]) -> None:
         """Take a challenger out of the candidate set."""

@@ -114,6 +114,12 @@ class Contrasts:
         least = int(self.drew[1, column])
         return asymptotic(_estimate(self.of_mean[:, column], least), int(self.units[column]), least, alpha)
 
+    def estimated(self, column: int) -> tuple[Estimate, Estimate]:
+        """An arm's mean, and its difference from the base, with standard errors for one look."""
+        least = int(self.drew[:, column].min())
+        mean = _estimate(self.of_mean[:, column], int(self.drew[1, column]))
+        return mean, _estimate(self.of_difference[:, column], least)
+
     def known(self, column: int) -> int:
         """Units whose measure is known under an arm."""
         return int(self.forecast.cells.n[:, column].sum())

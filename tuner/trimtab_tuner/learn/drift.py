@@ -19,7 +19,7 @@ from .states import Reader, StateError
 
 USUAL_AFTER: Final = 30
 """Rewards from which it is taken what is usual for an arm."""
-CONFIDENCE: Final = 1e-4
+CONFIDENCE: Final = 1e-5
 """Of the detector: the smaller, the fewer false alarms and the later true ones."""
 REMEMBERED: Final = 200
 """Bits that are written down; older ones weigh nothing in a detector that forgets 5 % with each."""

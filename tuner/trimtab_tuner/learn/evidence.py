@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from trimtab_analyzer.effects.sequences import Sequence
+from trimtab_analyzer.effects.sequences import LEAST_ASYMPTOTIC, Sequence
 
 from .advice import Bounds, Verdict
 from .cells import Floats
@@ -59,6 +59,16 @@ class Evidence:
         column = self.arms.index(arm)
         level = one_sided(DROP_ALPHA)
         return Compared(*(one.difference(column, level) for one in (self.quality, self.cost, self.latency)))
+
+    def likely_least(self, arm: str) -> float:
+        """What an arm's quality minus the incumbent's is likely not below: two standard errors less than estimated, for
+        one look, so no promise; -1 where little is known.
+        """
+        column = self.arms.index(arm)
+        if self.quality.drew[:, column].min() < LEAST_ASYMPTOTIC:
+            return -1.0
+        _, change = self.quality.estimated(column)
+        return max(change.estimate - 2 * change.se, -1.0)
 
     def fell(self, arm: str) -> None:
         """An arm's quality changed: its comparisons begin anew; the incumbent's are those of all."""

@@ -51,7 +51,7 @@ class Prior:
         return self.shared + np.eye(arms) * self.own
 
 
-QUALITY = Prior(mean=0.5, between_arms=0.06, noise=0.06, shared=0.03, own=0.003)
+QUALITY = Prior(mean=0.5, between_arms=0.06, noise=0.06, shared=0.03, own=0.001)
 """Shares and scores in [0, 1]."""
 AMOUNT = Prior(mean=1.0, between_arms=0.25, noise=0.25, shared=0.25, own=0.04, relative=True)
 """Costs and latencies."""

@@ -12,38 +12,31 @@ known after one unit, a quality after many, and a declared price beats both.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cells import Cells, Floats
-from .hierarchy import AMOUNT, QUALITY, Posterior, Prior, posterior
+from .hierarchy import AMOUNT, QUALITY, Posterior, posterior
 from .learner import Json, clamped
 from .objective import Objective
 from .observation import Observation
 from .states import Reader, StateError
 
-PREDICTIVE = False
 DRAWS: Final = 256
 """Draws from the posterior per look: a weight's own error is then at most .031."""
-SPLIT: Final = 40
-"""Rewards that every cell of a context must have before the context gets weights of its own."""
-OUT: Final = 3.3
-"""Standard deviations by which an arm is worse than the best one when it is no longer drawn: p = .0005 of one look."""
+SPLIT: Final = 5
+"""Rewards that a context must have before it gets weights of its own. So few, because what it gets is drawn towards the
+pooled means as far as contexts were seen to differ (:mod:`.hierarchy`); waiting for 40 in every cell was measured to
+forgo most of what contexts bring (docs/decisions/0028)."""
+OUT: Final = 2.0
+"""Posterior standard deviations by which an arm is worse than the best one when it is not drawn (at this look)."""
 LEAST: Final = 10
-"""Rewards before which no arm is left out."""
+"""Rewards of an arm, over all contexts, before which it is not left out anywhere."""
 ERROR_WEIGHT: Final = 10.0
 """Units that the share of errors over all arms counts for in that of one arm."""
 _PRIORS: Final = {"quality": QUALITY, "cost": AMOUNT, "latency": AMOUNT}
-
-
-class Believed(NamedTuple):
-    """The posteriors of one look."""
-
-    quality: Posterior
-    cost: Posterior
-    latency: Posterior
 
 
 class Thompson:
@@ -145,19 +138,21 @@ class Thompson:
             self.prices[arm] = price_usd
         self._published = None
 
-    def believed(self) -> Believed:
-        """The posteriors of quality, cost and latency now; one more step of their EM."""
-        found = {}
+    def believed(self) -> dict[str, Posterior | None]:
+        """The posteriors of quality, cost and latency now, after one more step of their EM; None for a measure that no
+        unit had, and for which no price is declared.
+        """
+        found: dict[str, Posterior | None] = {}
         for name, prior in _PRIORS.items():
-            found[name] = self._declared(posterior(self.cells[name], prior, self._gammas[name]), name, prior)
-            self._gammas[name] = found[name].gamma
-        return Believed(**found)
+            found[name] = None
+            if self.cells[name].n.any() or (name == "cost" and self.prices):
+                one = posterior(self.cells[name], prior, self._gammas[name])
+                self._gammas[name] = one.gamma
+                found[name] = self._declared(one) if name == "cost" else one
+        return found
 
-    def _declared(self, learned: Posterior, name: str, prior: Prior) -> Posterior:
+    def _declared(self, learned: Posterior) -> Posterior:
         """With declared prices in place of learned costs: they are known, and the same in every context."""
-        if name != "cost" or not self.prices:
-            return learned
-        assert prior.relative
         for arm, price in self.prices.items():
             if arm in self.arms:
                 column = self._column(arm)
@@ -175,9 +170,7 @@ class Thompson:
             rows = self.cells["quality"].rows.items()
             asked = {context: row for context, row in rows if context is not None and counts[row].sum() >= self.split}
         rng = np.random.default_rng(self.seed)
-        quality, cost, latency = (
-            self._drawn(name, one, list(asked), rng) for name, one in zip(_PRIORS, believed, strict=True)
-        )
+        quality, cost, latency = (self._drawn(name, one, list(asked), rng) for name, one in believed.items())
         scores = self.objective.scores(
             quality * (1.0 - self.error_shares()), cost, latency, self._column(self.incumbent), self.price_of_a_dollar
         )
@@ -188,26 +181,18 @@ class Thompson:
             table[context] = clamped(own)
         return table
 
-    def _drawn(self, name: str, believed: Posterior, contexts: list[str | None], rng: np.random.Generator) -> Floats:
+    def _drawn(
+        self, name: str, believed: Posterior | None, contexts: list[str | None], rng: np.random.Generator
+    ) -> Floats:
         """Possible means of one measure, ``(1 + contexts, draws, arms)``, pooled first; of a context in which the
         measure has not been seen the pooled ones.
         """
-        if not self.cells[name].n.any() and not self.prices:
+        if believed is None:
             return np.zeros((1 + len(contexts), 1, len(self.arms)))
         rows = self.cells[name].rows
         at = [rows.get(context) for context in contexts]
         mean = np.stack([believed.mean, *(believed.mean if r is None else believed.row_mean[r] for r in at)])
-        cov = np.stack(
-            [
-                believed.cov
-                + (
-                    believed.gamma * np.outer(*[believed.scale] * 2)
-                    if PREDICTIVE and self.contexts and len(rows) > 1
-                    else 0
-                ),
-                *(believed.cov if r is None else believed.row_cov[r] for r in at),
-            ]
-        )
+        cov = np.stack([believed.cov, *(believed.cov if r is None else believed.row_cov[r] for r in at)])
         normal = rng.standard_normal((DRAWS, len(self.arms)))
         return np.asarray(mean[:, None, :] + normal @ _root(cov).transpose(0, 2, 1))
 
