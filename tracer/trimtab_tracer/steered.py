@@ -20,7 +20,7 @@ from .detours import Detour, Escalation, endpoint_key, first_key, knob_key
 from .digests import digest
 from .endpoints import is_kept_elsewhere, is_plain, key_of, url
 from .guard import guarded
-from .resending import Destination, Outgoing, Resending, Sending
+from .resending import Destination, Outgoing, Resending, Sending, sdk_retry_of
 from .retries import RetryLoop, Terms
 from .rewrite import Draft
 from .shapes import value_class
@@ -244,7 +244,8 @@ def _with_escalation(
     if order is None:
         return plan
     is_open = draft is not None and talk is not None and not (talk.is_bound or talk.will_bind)
-    if draft is None or not is_open or call.stream or not _has_one_answer(draft):
+    is_again = bool(sdk_retry_of(call.request))  # of a call whose own model was asked before
+    if draft is None or not is_open or is_again or call.stream or not _has_one_answer(draft):
         return plan.without(("escalate",))
     for value in order.values:
         is_left = steering.left_alone.has(first_key(call.request.url.host, value["model"]))
