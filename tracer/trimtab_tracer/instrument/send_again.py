@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from .. import context, retries
 from ..capture import Capture
-from ..guard import from_signal_handler, guarded, guarded_async, swallow
+from ..guard import from_signal_handler, guarded, guarded_async
 from ..include_usage import REFUSALS
 from ..resending import Sending
 from ..verifiers import Answer, answer_of, verifiers
@@ -60,7 +60,8 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
             response = send(capture.request, *args, **kwargs)
         except BaseException as error:
             capture.fail(error)
-            following = _or_own(capture, _after_error(capture, error))
+            ahead = _after_error(capture, error)
+            following = _own(capture) if isinstance(ahead, _Lost) else ahead
             if following is None:
                 raise
         finally:
@@ -70,7 +71,8 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
             _read(capture, response)
             check = _check(capture, response)
             verdict = _asked(check) if check is not None else None
-            following = _or_own(capture, _after_response(capture, response, verdict))
+            ahead = _after_response(capture, response, verdict)
+            following = _own(capture) if isinstance(ahead, _Lost) else ahead
             if following is None:
                 return response
         try:
@@ -95,7 +97,8 @@ async def awaited(
             response = await send(capture.request, *args, **kwargs)
         except BaseException as error:
             capture.fail(error)
-            following = _or_own(capture, _after_error(capture, error))
+            ahead = _after_error(capture, error)
+            following = _own(capture) if isinstance(ahead, _Lost) else ahead
             if following is None:
                 raise
         finally:
@@ -105,7 +108,8 @@ async def awaited(
             await _aread(capture, response)
             check = _check(capture, response)
             verdict = await _aasked(check) if check is not None else None
-            following = _or_own(capture, _after_response(capture, response, verdict))
+            ahead = _after_response(capture, response, verdict)
+            following = _own(capture) if isinstance(ahead, _Lost) else ahead
             if following is None:
                 return response
         try:
@@ -134,10 +138,8 @@ def _after_error(capture: Capture, error: BaseException) -> Next | _Lost | None:
 
 
 @guarded()
-def _or_own(capture: Capture, following: Next | _Lost | None) -> Next | None:
-    """What follows; where that got lost, the request as the agent made it, if what was sent is not just that."""
-    if not isinstance(following, _Lost):
-        return following
+def _own(capture: Capture) -> Next | None:
+    """The request as the agent made it, if what was sent is not just that: what was to follow got lost."""
     detour = capture.detour
     if detour is None:
         return None
@@ -171,19 +173,14 @@ def _asked(check: Check) -> str:
     return check.failed()
 
 
+@guarded_async
 async def _aasked(check: Check) -> str:
     """The same; what the agent's own checks take, the event loop does not."""
-    try:
-        if not verifiers.has_own(check.names):
-            return _asked(check)
-        import anyio.to_thread
+    if not verifiers.has_own(check.names):
+        return _asked(check)
+    import anyio.to_thread
 
-        return await anyio.to_thread.run_sync(_asked, check, abandon_on_cancel=True)
-    except Exception as error:
-        if from_signal_handler(error):
-            raise
-        swallow("_aasked", error)
-        return BROKEN
+    return await anyio.to_thread.run_sync(_asked, check, abandon_on_cancel=True)
 
 
 @guarded(default=LOST)
