@@ -23,15 +23,11 @@ from ..capture import Capture
 from ..guard import from_signal_handler, guarded, guarded_async
 from ..include_usage import REFUSALS
 from ..resending import Sending
-from ..verifiers import Answer, answer_of, verifiers
+from .answer_checks import BROKEN, aasked, asked, check_of
 from .tees import deliver
 
 NEEDS_BODY = 429
 """Status of rate limits, and of used-up quotas: only the body tells them apart."""
-
-
-BROKEN = "error"
-"""Stands for a check that could not be made: the answer counts as failed."""
 
 
 class _Lost(Enum):
@@ -69,8 +65,8 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
         if following is None:
             deliver(capture, response, tee)
             _read(capture, response)
-            check = _check(capture, response)
-            verdict = _asked(check) if check is not None else None
+            check = check_of(capture, response)
+            verdict = asked(check) if check is not None else None
             ahead = _after_response(capture, response, verdict)
             following = _own(capture) if isinstance(ahead, _Lost) else ahead
             if following is None:
@@ -106,8 +102,8 @@ async def awaited(
         if following is None:
             deliver(capture, response, tee)
             await _aread(capture, response)
-            check = _check(capture, response)
-            verdict = await _aasked(check) if check is not None else None
+            check = check_of(capture, response)
+            verdict = await aasked(check) if check is not None else None
             ahead = _after_response(capture, response, verdict)
             following = _own(capture) if isinstance(ahead, _Lost) else ahead
             if following is None:
@@ -145,42 +141,6 @@ def _own(capture: Capture) -> Next | None:
         return None
     capture.answered()
     return Next(0.0, capture.next(detour.own))
-
-
-class Check(NamedTuple):
-    """What is to be asked about an answer before it is handed out (``escalate``)."""
-
-    names: tuple[str, ...]
-    answer: Answer | None
-
-    def failed(self) -> str:
-        """The first check that the answer fails; empty where it passes all."""
-        return verifiers.failed(self.names, self.answer) or ""
-
-
-@guarded()
-def _check(capture: Capture, response: Any) -> Check | None:
-    """What is to be asked about ``response``; None where it is no answer, or there is nothing to ask."""
-    detour = capture.detour
-    escalation = detour.escalation if detour is not None else None
-    if escalation is None or response.status_code >= 400 or not hasattr(response, "_content"):
-        return None
-    return Check(escalation.checks, answer_of(capture.fmt, escalation.request, response.content))
-
-
-@guarded(default=BROKEN)
-def _asked(check: Check) -> str:
-    return check.failed()
-
-
-@guarded_async
-async def _aasked(check: Check) -> str:
-    """The same; what the agent's own checks take, the event loop does not."""
-    if not verifiers.has_own(check.names):
-        return _asked(check)
-    import anyio.to_thread
-
-    return await anyio.to_thread.run_sync(_asked, check, abandon_on_cancel=True)
 
 
 @guarded(default=LOST)
