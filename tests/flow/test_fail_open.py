@@ -128,6 +128,7 @@ AT_THE_END = (
 FILES = {
     *("aiohttp_client.py", "calls.py", "capture.py", "demands.py", "evaluators.py", "exchange.py", "exchanges.py"),
     *("body_knobs.py", "detours.py", "endpoints.py", "knob_reads.py", "progress.py", "verifiers.py"),
+    *("answer_checks.py", "trials.py"),
     *("extras.py", "memory.py", "sagas.py", "signals.py"),
     *("http_span_recorder.py", "include_usage.py", "lm15.py", "process_exit.py", "propagation.py", "resending.py"),
     *("retries.py", "rewrite.py", "send_again.py", "sites.py", "spool.py", "stainless.py", "steered.py", "steering.py"),

@@ -6,7 +6,17 @@ import json
 import re
 from pathlib import Path
 
-from trimtab_tracer import caps, policy, policy_json, policy_remote, policy_source, policy_values
+from trimtab_tracer import (
+    caps,
+    detours,
+    policy,
+    policy_json,
+    policy_remote,
+    policy_source,
+    policy_values,
+    verifiers,
+)
+from trimtab_tracer.body_knobs import THINKING_BUDGETS
 from trimtab_tracer.errors import PolicyError
 from trimtab_tracer.policy import parse
 
@@ -40,8 +50,10 @@ def test_every_knob_key_and_class_is_on_the_page() -> None:
     """Each steerable knob has a row, each key of a document or rule is named, each error class listed."""
     assert set(policy.STEERABLE) <= set(re.findall(r"^\| `(\w+)` \|", PAGE, re.M))
     document = json.loads(example())
-    for name in (*document, *(key for rule in document["rules"] for key in rule), *policy_values.RETRY_CLASSES):
-        assert f"`{name}`" in PAGE
+    keys = {key for rule in document["rules"] for key in (*rule, *rule["match"])}
+    words = {*policy_values.RETRY_CLASSES, *policy_values.EFFORTS, *policy_values.CACHE_LIFETIMES, *verifiers.BUILT_IN}
+    for name in {*document, *keys, *words, *policy.When.__match_args__, *policy.Match.__match_args__}:
+        assert f"`{name}`" in PAGE, name
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
@@ -58,6 +70,12 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"(0 to {policy_values.MAX_BACKOFF_S:g})",
         f"list of 1 to {policy_values.MAX_FALLBACK_MODELS} models",
         f"whole number from 1 to {policy_values.MAX_OUTPUT_TOKENS} ",
+        f"number from 0 to {policy_values.MAX_TEMPERATURE:g} ",
+        f"list of 1 to {policy_values.MAX_CHECKS} [checks]",
+        f"object of 1 to {policy.MAX_CONTEXT} attributes",
+        f"at most {verifiers.TIMEOUT_S:g} s,",
+        f"For {detours.LEFT_S:g} s after",
+        "efforts are " + ", ".join(map(str, THINKING_BUDGETS.values())).replace(", 32000", " and 32000"),
         f"at most {policy_values.MAX_DECLARED_BYTES} bytes",
         f"| retries of a call | {caps.MAX_RETRIES} |",
         f"| a single pause before a retry | {caps.MAX_DELAY_S:g} s |",
@@ -71,3 +89,6 @@ def test_the_numbers_are_those_of_the_code() -> None:
         assert sentence in PAGE, sentence
     decision = (DOCS / "decisions" / "0006-policy-as-data.md").read_text(encoding="utf-8")
     assert f"256 KiB, {policy.MAX_RULES} rules, {policy_json.MAX_DEPTH} levels" in decision
+    later = (DOCS / "decisions" / "0029-detours-and-conditions.md").read_text(encoding="utf-8")
+    assert f"{policy.MAX_CONTEXT} attributes per rule, {policy_values.MAX_CHECKS} checks per escalation" in later
+    assert f"{verifiers.MAX_HANGING} of them at once" in later

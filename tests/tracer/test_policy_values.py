@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trimtab_tracer.errors import PolicyError
 from trimtab_tracer.policy import STEERABLE, check_value
-from trimtab_tracer.policy_values import FALLBACK_CLASSES, RETRY_CLASSES
+from trimtab_tracer.policy_values import EFFORTS, FALLBACK_CLASSES, RETRY_CLASSES
 from trimtab_tracer.wire.errors import classify
 
 BACKOFF = {"initial_s": 0.5, "factor": 2, "max_s": 8, "jitter": 0.25}
@@ -44,6 +44,12 @@ GOOD: list[tuple[str, Any]] = [
     ("max_concurrency", 1),
     ("max_tokens", 1),
     ("max_tokens", 1_000_000),
+    ("temperature", 0),
+    ("temperature", 2.0),
+    *(("reasoning_effort", effort) for effort in EFFORTS),
+    ("prompt_cache", "1h"),
+    ("endpoint", "eu-west_1"),
+    ("escalate", {"model": "gpt-6-mini", "verify": ["nonempty", "json", "my_check", "b.c-d", "e"]}),
     ("top_k", 5),
     ("top_k", None),
     ("prompt.version", "v2: say it short; mind key points, 10:30 is fine"),
@@ -67,6 +73,20 @@ BAD: list[tuple[str, Any, str]] = [
     ("model", "sk-abcdefghij0123456789", "looks like a secret"),
     ("model", "10.0.0.7:8000/m", "an address"),
     ("model", 4, "a model's name"),
+    ("temperature", 2.1, "from 0 to 2"),
+    ("temperature", True, "from 0 to 2"),
+    ("reasoning_effort", "harder", "one of none, minimal, low, medium, high, xhigh, max"),
+    ("reasoning_effort", None, "one of none, minimal"),
+    ("prompt_cache", True, "one of 5m, 1h"),
+    ("endpoint", "https://evil.example/v1", "the name of an endpoint"),
+    ("endpoint", "evil.example", "the name of an endpoint"),
+    ("endpoint", "", "the name of an endpoint"),
+    ("escalate", {"model": "m"}, "verify"),
+    ("escalate", {"model": "m", "verify": []}, "a list of 1 to 5 different texts"),
+    ("escalate", {"model": "m", "verify": ["a", "b", "c", "d", "e", "f"]}, "a list of 1 to 5 different texts"),
+    ("escalate", {"model": "https://evil.example/v1", "verify": ["json"]}, "a model's name"),
+    ("escalate", {"model": "m", "verify": ["not a name"]}, "the name of a verifier"),
+    ("escalate", {"model": "m", "verify": ["json"], "base_url": "x"}, "unknown key"),
     ("timeout_s", 0.09, "from 0.1 to 3600"),
     ("timeout_s", 3600.1, "from 0.1 to 3600"),
     ("timeout_s", True, "is true"),

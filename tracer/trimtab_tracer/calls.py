@@ -23,8 +23,9 @@ from .holders import held_at
 from .instrument import stainless
 from .records import Site
 from .resending import SDK_HEADER, Sending, sdk_retry_of
-from .steered import Asked, Steered, steer
+from .steered import Steered, steer
 from .tracer import Tracer
+from .trials import Asked
 from .wire import formats, usage
 
 

@@ -144,6 +144,15 @@ class Conversations:
             while len(self._began) > MAX_KEPT:
                 self._began.popitem(last=False)
 
+    def standing(self, run_id: str, order: Order, keys: tuple[str, ...], *, begins: bool) -> Order | None:
+        """What is in force for a conversation: what it began with, or ``order`` where it begins now.
+
+        None where that is not known, or where the condition of the order's rule does not hold for one that begins.
+        """
+        if not begins:
+            return self.began_with(run_id, order.rules, keys)
+        return None if order.is_past else order
+
     def began_with(self, run_id: str, rules: Iterable[str], keys: tuple[str, ...]) -> Order | None:
         """What one of these rules gave the conversation at its beginning; None where that is not known."""
         with self._lock:

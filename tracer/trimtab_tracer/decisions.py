@@ -110,6 +110,10 @@ class Plan:
         """What is set to another value than the code's, by knob."""
         return {order.knob: order.value for order in self.orders if not order.is_incumbent}
 
+    def with_order(self, order: Order, instead: Order) -> Plan:
+        """The plan with ``instead`` in the place of ``order``."""
+        return replace(self, orders=tuple(instead if each is order else each for each in self.orders))
+
     def without(self, knobs: Collection[str]) -> Plan:
         """The plan as if there were no rule for ``knobs``."""
         return replace(self, orders=tuple(order for order in self.orders if order.knob not in knobs))

@@ -145,7 +145,8 @@ class Detour:
         """What to send instead of an answer that the check of that name turned down; without a name it passed them all,
         and stands."""
         self.verdict = f"failed: {failed_check}" if failed_check else "passed"
-        return self._go_on(self._outgoing.without_first()) if failed_check else None
+        is_open = bool(failed_check) and self._outgoing.first is not None
+        return self._go_on(self._outgoing.without_first()) if is_open else None
 
     def _refused(self, status: int | None, body: bytes | None) -> list[str]:
         """The parameters that the provider names in its refusal."""

@@ -8,51 +8,26 @@ that an experiment counts only calls that it could have changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import Any
 
 from . import context, rewrite
-from .body_knobs import BODY_KNOBS, with_knob
+from .body_knobs import BODY_KNOBS
 from .conversations import Conversation, Conversations, conversation
 from .decisions import Hint, Order, Plan
 from .delivery import Delivery, DeliveryTerms, is_harmless
-from .detours import Detour, Escalation, endpoint_key, first_key, knob_key
+from .detours import Detour
 from .digests import digest
-from .endpoints import is_kept_elsewhere, is_plain, key_of, url
 from .guard import guarded
-from .resending import Destination, Outgoing, Resending, Sending
+from .resending import Outgoing, Resending, Sending
 from .retries import OPEN, RetryLoop, Terms
 from .rewrite import Draft
 from .shapes import value_class
 from .steering import Steering, incumbent_retries
-from .verifiers import verifiers
-from .wire.values import obj
+from .trials import Asked, beside, escalation_of, with_body_knobs, with_endpoint, with_escalation
 
 IN_BODY = ("model", "max_tokens", "fallback", "hedge_delay_s", "endpoint", "escalate", *BODY_KNOBS)
 """Knobs for which the body must be read."""
-
-
-@value_class
-class Asked:
-    """A call as the agent makes it."""
-
-    run_id: str
-    client: Any
-    """The HTTP client that sends it."""
-    request: Any
-    api: str
-    body: bytes | None
-    """None where it can be read only once."""
-    model: str | None
-    hint: Hint | None
-    """What the SDK said about it."""
-    site_id: str = ""
-    """The line of the call."""
-    stream: bool = False
-    """Whether the answer is handed out while it comes."""
-    sent_with: Mapping[str, Any] = field(default_factory=dict)
-    """What ``send`` of the HTTP client was called with beside the request."""
 
 
 @value_class
@@ -99,12 +74,12 @@ def steer(steering: Steering, plan: Plan, call: Asked) -> Steered:
     if plan.has_loop and body_digest is not None:
         resending = _resending(steering, plan, Terms.of(values, plan.caps), call, body_digest, outgoing, delivery)
     most = values.get("max_retries")
-    escalation = _escalation(doable, outgoing)
+    escalation = escalation_of(doable, outgoing)
     detour = Detour(steering.left_alone, outgoing, call.site_id, escalation)
     detour.resending = resending
     return Steered(
         plan=plan,
-        orders=doable.orders if escalation is None else _beside(escalation, doable, outgoing),
+        orders=doable.orders if escalation is None else beside(escalation, doable, outgoing),
         sending=first,
         hint=call.hint,
         asked_digest=body_digest,
@@ -123,11 +98,11 @@ def _changed(steering: Steering, plan: Plan, call: Asked) -> tuple[Plan, Outgoin
     talk = conversation(call.api, asked.body) if asked is not None else None
     doable, draft = _with_model(plan, steering.conversations, call.run_id, asked, talk)
     doable, bare = _with_max_tokens(doable, draft)
-    doable, draft = _with_body_knobs(steering, call, doable, bare)
-    doable, destination = _with_endpoint(steering, call, doable, draft, talk)
+    doable, draft = with_body_knobs(steering, call, doable, bare)
+    doable, destination = with_endpoint(steering, call, doable, draft, talk)
     doable = _with_fallback(doable, draft, talk)
     doable = _with_hedge(doable, asked)
-    doable = _with_escalation(steering, call, doable, draft, talk)
+    doable = with_escalation(steering, call, doable, draft, talk)
     values = doable.values()
     timeout = None
     if "timeout_s" in values:
@@ -187,13 +162,13 @@ def _with_model(
     if asked is None or talk is None or asked.model is None or talk.is_elsewhere:
         return plan.without(("model",)), asked
     begins = not (talk.is_continued or talk.is_bound)
-    found = known.began_with(run_id, order.rules, talk.keys) if not begins else None if order.is_past else order
+    found = known.standing(run_id, order, talk.keys, begins=begins)
     draft = asked if found is None or found.is_incumbent else asked.with_model(found.value)
     if found is None or draft is None or any(asked.with_model(value) is None for value in order.values):
         return plan.without(("model",)), asked
     if begins:
         known.remember(run_id, found, talk.keys)
-    return replace(plan, orders=tuple(found if each is order else each for each in plan.orders)), draft
+    return plan.with_order(order, found), draft
 
 
 def _with_max_tokens(plan: Plan, asked: Draft | None) -> tuple[Plan, Draft | None]:
@@ -206,103 +181,6 @@ def _with_max_tokens(plan: Plan, asked: Draft | None) -> tuple[Plan, Draft | Non
         return plan.without(("max_tokens",)), asked
     draft = asked if order.is_incumbent else asked.with_max_tokens(order.value)
     return (plan.without(("max_tokens",)), asked) if draft is None else (plan, draft)
-
-
-def _with_body_knobs(steering: Steering, call: Asked, plan: Plan, asked: Draft | None) -> tuple[Plan, Draft | None]:
-    """The plan with those of :mod:`.body_knobs` that the request takes, and what is asked with them."""
-    draft = asked
-    for knob in BODY_KNOBS:
-        order = plan.order(knob)
-        if order is None:
-            continue
-        is_left = draft is None or steering.left_alone.has(knob_key(knob, call.site_id, draft.model))
-        if draft is None or is_left or any(with_knob(draft, knob, value) is None for value in order.values):
-            plan = plan.without((knob,))
-        elif not order.is_incumbent:
-            draft = with_knob(draft, knob, order.value)
-    return plan, draft
-
-
-def _with_endpoint(
-    steering: Steering, call: Asked, plan: Plan, draft: Draft | None, talk: Conversation | None
-) -> tuple[Plan, Destination | None]:
-    """The plan, and where the call goes instead: a conversation stays where it began."""
-    order = plan.order("endpoint")
-    if order is None:
-        return plan, None
-    if draft is None or talk is None or not _may_leave(call, draft, talk):
-        return plan.without(("endpoint",)), None
-    found: Order | None = None if order.is_past else order
-    if talk.is_continued:
-        found = steering.conversations.began_with(call.run_id, order.rules, talk.keys)
-    places = {name: _destination(steering, call, draft, name) for name in order.values}
-    if found is None or None in places.values() or (not found.is_incumbent and found.value not in places):
-        return plan.without(("endpoint",)), None
-    if not talk.is_continued:
-        steering.conversations.remember(call.run_id, found, talk.keys)
-    plan = replace(plan, orders=tuple(found if each is order else each for each in plan.orders))
-    return plan, None if found.is_incumbent else places[found.value]
-
-
-def _may_leave(call: Asked, draft: Draft, talk: Conversation) -> bool:
-    """Whether nothing ties a request to the agent's own provider."""
-    is_tied = talk.is_bound or talk.will_bind or is_kept_elsewhere(draft.api, draft.body)
-    return not is_tied and is_plain(call.client, call.sent_with)
-
-
-def _destination(steering: Steering, call: Asked, draft: Draft, name: str) -> Destination | None:
-    """The endpoint of that name with its key; None where it can't be used now."""
-    endpoint = steering.endpoints.get(name)
-    key = key_of(endpoint) if endpoint is not None else None
-    if endpoint is None or key == "":
-        steering.say_unusable(name, "no [endpoints.…] of that name" if endpoint is None else "no key in its variable")
-        return None
-    is_left = steering.left_alone.has(endpoint_key(name))
-    return None if is_left or url(draft.api, endpoint, call.request) is None else Destination(endpoint, key)
-
-
-def _with_escalation(
-    steering: Steering, call: Asked, plan: Plan, draft: Draft | None, talk: Conversation | None
-) -> Plan:
-    """The plan without ``escalate`` where an answer can't be checked before it is handed out, or binds to a model."""
-    order = plan.order("escalate")
-    if order is None:
-        return plan
-    is_open = draft is not None and talk is not None and not (talk.is_bound or talk.will_bind)
-    if draft is None or not is_open or call.stream or not _has_one_answer(draft):
-        return plan.without(("escalate",))
-    for value in order.values:
-        is_left = steering.left_alone.has(first_key(call.request.url.host, value["model"]))
-        can_ask = draft.with_model(value["model"]) not in (None, draft)
-        if is_left or not can_ask or not verifiers.knows(value["verify"]):
-            return plan.without(("escalate",))
-    return plan
-
-
-def _has_one_answer(draft: Draft) -> bool:
-    body = draft.body
-    choices = [body.get("n"), obj(body.get("generationConfig")).get("candidateCount")]
-    is_stream = body.get("stream") is True or b":streamGenerateContent" in draft.raw_path
-    if draft.api == "ollama" and body.get("stream") is not False:
-        is_stream = True  # what it does unless told otherwise
-    return not is_stream and not body.get("background") and all(count in (None, 1) for count in choices)
-
-
-def _escalation(plan: Plan, outgoing: Outgoing) -> Escalation | None:
-    order = plan.order("escalate")
-    if order is None or order.is_incumbent or outgoing.draft is None:
-        return None
-    return Escalation(order, tuple(order.value["verify"]), outgoing.draft.body)
-
-
-def _beside(escalation: Escalation, plan: Plan, outgoing: Outgoing) -> tuple[Order, ...]:
-    """The other orders of a call that escalates, which is recorded once it has a verdict; and the model that it would
-    have asked without, for the first request's body names another one."""
-    orders = plan.without(("escalate",)).orders
-    if plan.order("model") is not None:
-        return orders
-    own = replace(escalation.order, knob="model", value=outgoing.model_asked, source="code", propensity=1.0, seen=None)
-    return (*orders, replace(own, policy_version=None, rule_id=None))
 
 
 def _with_fallback(plan: Plan, draft: Draft | None, talk: Conversation | None) -> Plan:
@@ -318,7 +196,7 @@ def _with_fallback(plan: Plan, draft: Draft | None, talk: Conversation | None) -
         return plan
     models = _others(draft, order.value["models"])
     usable = replace(order, value={**order.value, "models": models})
-    return replace(plan, orders=tuple(usable if each is order else each for each in plan.orders))
+    return plan.with_order(order, usable)
 
 
 def _with_hedge(plan: Plan, asked: Draft | None) -> Plan:

@@ -19,6 +19,9 @@ RULES: list[tuple[str, Any]] = [
     ("backoff", {"initial_s": 0.001, "factor": 1, "max_s": 0.002, "jitter": 0}),
     ("fallback", {"on": ["rate_limit", "overloaded", "server", "timeout", "connection"], "models": ["policy-other"]}),
     ("max_tokens", 7),
+    ("temperature", 0.125),
+    ("prompt_cache", "1h"),
+    ("escalate", {"model": "policy-first", "verify": ["nonempty"]}),
     ("answers", 9),
 ]
 """Knobs and what the policies here set them to; ``answers`` is one that the code declares."""

@@ -107,6 +107,26 @@ def test_failures_of_the_own_model_are_the_sdks(agent: Any) -> None:
     assert ["cheap", *["own"] * 6] == [entry.model for entry in provider.log.entries]
 
 
+def test_retries_ask_the_own_model_alone(agent: Any, backoff: Any) -> None:
+    """Once the cheap answer was turned down, neither the SDK's loop nor ours begins with that model again."""
+    provider = agent.provider(
+        {"model": "cheap", "text": ""}, {"text": "ok", "fault": {"status": 500, "retry_after_ms": 1, "times": 1}}
+    )
+    agent.obey(CHEAP)
+    with openai.OpenAI(base_url=provider.url + "/v1", api_key="any") as client:
+        client.chat.completions.create(model="own", messages=[USER])
+    own = agent.provider(
+        {"model": "cheap", "text": ""}, {"text": "ok", "fault": {"status": 500, "retry_after_ms": 1, "times": 1}}
+    )
+    agent.obey(CHEAP, {"knob": "max_retries", "value": 1}, backoff)
+    with openai.OpenAI(base_url=own.url + "/v1", api_key="any") as client:
+        client.chat.completions.create(model="own", messages=[USER])
+    for asked in (provider, own):
+        assert ["cheap", "own", "own"] == [entry.model for entry in asked.log.entries]
+    assert ["failed: nonempty"] * 2 == [verdict for _, _, verdict, _ in verdicts(agent)]
+    assert [1, 2, 3, 1, 2, 3] == [attempt.number for attempt in agent.attempts()]
+
+
 def test_json_is_checked_by_the_request(agent: Any) -> None:
     """Text by the response format's schema, tool calls by their tools."""
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

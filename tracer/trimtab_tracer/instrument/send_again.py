@@ -20,20 +20,16 @@ from typing import Any, NamedTuple
 
 from .. import context, retries
 from ..capture import Capture
-from ..guard import from_signal_handler, guarded, guarded_async, swallow
+from ..guard import from_signal_handler, guarded, guarded_async
 from ..include_usage import REFUSALS
 from ..resending import Sending
-from ..verifiers import Answer, answer_of, verifiers
 from . import admission, racing
+from .answer_checks import BROKEN, aasked, asked, check_of
 from .refusal import refused
 from .tees import deliver
 
 NEEDS_BODY = 429
 """Status of rate limits, and of used-up quotas: only the body tells them apart."""
-
-
-BROKEN = "error"
-"""Stands for a check that could not be made: the answer counts as failed."""
 
 
 class _Lost(Enum):
@@ -65,7 +61,8 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
                 response = _sent(send, turn, denial, args, kwargs)
             except BaseException as error:
                 turn.capture.fail(error)
-                following = _or_own(turn.capture, _after_error(turn.capture, error)) if denial is None else None
+                ahead = _after_error(turn.capture, error) if denial is None else None
+                following = _own(turn.capture) if isinstance(ahead, _Lost) else ahead
                 if following is None:
                     raise
             finally:
@@ -74,10 +71,10 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
         if following is None:
             deliver(capture, response, tee)
             _read(capture, response)
-            check = _check(capture, response) if denial is None else None
-            verdict = _asked(check) if check is not None else None
-            if denial is None:
-                following = _or_own(capture, _after_response(capture, response, verdict))
+            check = check_of(capture, response) if denial is None else None
+            verdict = asked(check) if check is not None else None
+            ahead = _after_response(capture, response, verdict) if denial is None else None
+            following = _own(capture) if isinstance(ahead, _Lost) else ahead
             if following is None:
                 return response
         try:
@@ -115,7 +112,8 @@ async def awaited(
                 response = await _asent(send, turn, denial, args, kwargs)
             except BaseException as error:
                 turn.capture.fail(error)
-                following = _or_own(turn.capture, _after_error(turn.capture, error)) if denial is None else None
+                ahead = _after_error(turn.capture, error) if denial is None else None
+                following = _own(turn.capture) if isinstance(ahead, _Lost) else ahead
                 if following is None:
                     raise
             finally:
@@ -124,10 +122,10 @@ async def awaited(
         if following is None:
             deliver(capture, response, tee)
             await _aread(capture, response)
-            check = _check(capture, response) if denial is None else None
-            verdict = await _aasked(check) if check is not None else None
-            if denial is None:
-                following = _or_own(capture, _after_response(capture, response, verdict))
+            check = check_of(capture, response) if denial is None else None
+            verdict = await aasked(check) if check is not None else None
+            ahead = _after_response(capture, response, verdict) if denial is None else None
+            following = _own(capture) if isinstance(ahead, _Lost) else ahead
             if following is None:
                 return response
         try:
@@ -193,56 +191,13 @@ def _instead(capture: Capture, denial: retries.Failure | None) -> Next | None:
 
 
 @guarded()
-def _or_own(capture: Capture, following: Next | _Lost | None) -> Next | None:
-    """What follows; where that got lost, the request as the agent made it, if what was sent is not just that."""
-    if not isinstance(following, _Lost):
-        return following
+def _own(capture: Capture) -> Next | None:
+    """The request as the agent made it, if what was sent is not just that: what was to follow got lost."""
     detour = capture.detour
     if detour is None:
         return None
     capture.answered()
     return Next(0.0, capture.next(detour.own))
-
-
-class Check(NamedTuple):
-    """What is to be asked about an answer before it is handed out (``escalate``)."""
-
-    names: tuple[str, ...]
-    answer: Answer | None
-
-    def failed(self) -> str:
-        """The first check that the answer fails; empty where it passes all."""
-        return verifiers.failed(self.names, self.answer) or ""
-
-
-@guarded()
-def _check(capture: Capture, response: Any) -> Check | None:
-    """What is to be asked about ``response``; None where it is no answer, or there is nothing to ask."""
-    detour = capture.detour
-    escalation = detour.escalation if detour is not None else None
-    if escalation is None or response.status_code >= 400 or not hasattr(response, "_content"):
-        return None
-    return Check(escalation.checks, answer_of(capture.fmt, escalation.request, response.content))
-
-
-@guarded(default=BROKEN)
-def _asked(check: Check) -> str:
-    return check.failed()
-
-
-async def _aasked(check: Check) -> str:
-    """The same; what the agent's own checks take, the event loop does not."""
-    try:
-        if not verifiers.has_own(check.names):
-            return _asked(check)
-        import anyio.to_thread
-
-        return await anyio.to_thread.run_sync(_asked, check, abandon_on_cancel=True)
-    except Exception as error:
-        if from_signal_handler(error):
-            raise
-        swallow("_aasked", error)
-        return BROKEN
 
 
 @guarded(default=LOST)
