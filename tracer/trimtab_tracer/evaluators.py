@@ -150,7 +150,7 @@ class Evaluators:
     def wait(self, timeout_s: float) -> None:
         """Wait until every run that has ended was judged, at most so long, and not for threads that break or can't be
         had: what one left is given to another one, once."""
-        if self._pid != os.getpid() or threading.current_thread() is self._thread:
+        if timeout_s <= 0 or self._pid != os.getpid() or threading.current_thread() is self._thread:
             return
         deadline = time.monotonic() + timeout_s
         with self._changed:

@@ -149,12 +149,15 @@ class Writer:
     def flush(self, timeout_s: float) -> None:
         """Wait until everything recorded so far is in a spool, at most ``timeout_s`` seconds."""
         deadline = time.monotonic() + timeout_s
-        self._leave_at = deadline - timeout_s / 2
-        self._catch_up(deadline)
-        if timeout_s > 0 and not self._is_settled(self._leave_at):
-            self._put(self._give_up)
+        leave_at = deadline - timeout_s / 2
+        self._leave_at = min(leave_at, self._leave_at)
+        try:
             self._catch_up(deadline)
-        self._leave_at = math.inf
+            if timeout_s > 0 and not self._is_settled(leave_at):
+                self._put(self._give_up)
+                self._catch_up(deadline)
+        finally:
+            self._leave_at = math.inf  # where another one flushes beside us, it has the thread wait as ever
 
     def _catch_up(self, deadline: float) -> None:
         """Wait until the thread has done what is queued."""
