@@ -4,9 +4,9 @@ In: the store, of which the tables ``run_money``, ``run_time`` and ``analysed_ru
 Out: sums per run, agent, class and pin, of which :mod:`.waste` adds up the rest; they are those of a whole analysis.
 
 What changed is seen in the rows and not told by who wrote them: each run has a mark, a digest of all that its sums are
-computed from (``queries/run_marks.sql``), and is taken apart again where the mark is not the one that was kept. Runs
-that hang together (one inside the other, one conversation) share a mark. So a sum is kept or made anew, never mended,
-and whoever can't write (a report on a store that is open for reading) gets the same answer, only later.
+computed from (:mod:`.run_marks`), and is taken apart again where the mark is not the one that was kept. So a sum is
+kept or made anew, never mended, and whoever can't write (a report on a store that is open for reading) gets the same
+answer, only later.
 
 Many runs are taken apart some at a time, which bounds the memory. Where the tables are damaged or their rows were
 changed by hand, the sums are wrong until ``analysed_runs`` is emptied; nothing else is computed from them.
@@ -14,7 +14,7 @@ changed by hand, the sums are wrong until ``analysed_runs`` is emptied; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -27,10 +27,8 @@ from trimtab_tracer.prices import PriceList
 from . import cost, load
 from .ask import ask
 from .load import Connection
+from .run_marks import run_marks
 from .seconds import seconds
-
-SALT: Final = "1"
-"""Part of every mark: another number where the ledger or the split of time changes, so that nothing old is kept."""
 
 FEW: Final = 200
 """Runs up to which their rows are taken aside before they are looked at."""
@@ -72,9 +70,6 @@ RUN_TIME: Final[load.Schema] = {
 }
 ANALYSED_RUNS: Final[load.Schema] = {"run_id": pl.String, "mark": pl.UInt64, "untimed": pl.String}
 
-_MARKS: Final[load.Schema] = {"run_id": pl.String, "mark": pl.UInt64, "calls": pl.Int64}
-_SHARED: Final[load.Schema] = {"conversation": pl.String, "run_id": pl.String}
-
 
 class RunWaste(NamedTuple):
     """Sums of runs."""
@@ -110,10 +105,8 @@ def news(con: Connection, prices: PriceList | None = None) -> News:
     broken = cost.broken_tools(load.tool_health(con))
     windows = load.run_windows(con)
     cached = load.cached_models(con)
-    salt = f"{SALT} {(prices or bundled_prices()).identity} {cached.rows()}"
-    names = sorted(broken["name"].to_list())
-    marks = ask(con, "run_marks", _MARKS, salt=salt, broken=names, oversized_chars=load.OVERSIZED_CHARS)
-    marks = _joint(marks, _together(_links(windows, ask(con, "shared_conversations", _SHARED))))
+    salt = f"{(prices or bundled_prices()).identity} {cached.rows()}"
+    marks = run_marks(con, windows, salt, broken["name"])
     kept = ask(con, "analysed_runs", ANALYSED_RUNS).select("run_id", "mark")
     changed = marks.join(kept, on=["run_id", "mark"], how="anti", maintain_order="left")
     gone = kept.join(marks, on="run_id", how="anti")["run_id"].to_list()
@@ -246,52 +239,6 @@ def _taken_apart(
     money, took = summed(parts, time, windows, load.call_agents(con, run_ids))
     untimed = [(run_id, None, why) for why, ids in left_out.items() for run_id in ids]
     return RunWaste(money, took, pl.DataFrame(untimed, schema=ANALYSED_RUNS, orient="row"))
-
-
-def _links(windows: pl.DataFrame, shared: pl.DataFrame) -> Iterator[tuple[str, str]]:
-    """Pairs of runs of which one decides about the other: inside each other, or in one conversation."""
-    parents: dict[str, str | None] = dict(windows.select("run_id", "parent_run_id").iter_rows())
-    split = set(windows.filter("is_split")["run_id"])
-    for run_id in windows.filter(pl.col("parent_run_id").is_not_null())["run_id"]:
-        outer, passed = parents[run_id], {run_id}
-        while (
-            outer is not None and outer in split and outer not in passed
-        ):  # a process that was split is around none of its runs
-            passed.add(outer)
-            outer = parents[outer]
-        if outer is not None and outer in parents and outer not in split:
-            yield run_id, outer
-    before = None
-    for conversation, run_id in shared.select("conversation", "run_id").iter_rows():
-        if before is not None and before[0] == conversation:
-            yield before[1], run_id
-        before = (conversation, run_id)
-
-
-def _together(links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """For each run that hangs together with others, one of them that stands for all."""
-    above: dict[str, str] = {}
-
-    def top(run_id: str) -> str:
-        while (up := above.setdefault(run_id, run_id)) != run_id:
-            above[run_id] = above.setdefault(up, up)
-            run_id = up
-        return run_id
-
-    for one, other in links:
-        above[top(one)] = top(other)
-    return {run_id: top(run_id) for run_id in list(above)}
-
-
-def _joint(marks: pl.DataFrame, together: dict[str, str]) -> pl.DataFrame:
-    """The marks, with ``group``: of runs that hang together each has the mark of all."""
-    links = pl.DataFrame(list(together.items()), schema={"run_id": pl.String, "group": pl.String}, orient="row")
-    placed = marks.join(links, on="run_id", how="left", maintain_order="left")
-    if links.is_empty():
-        return placed.with_columns(group="run_id")
-    own = pl.struct("run_id", "mark").hash(seed=1)  # of the id, too: that two runs changed places is a change
-    joint = pl.when(pl.col("group").is_null()).then("mark").otherwise(own.sum().over("group"))
-    return placed.with_columns(mark=joint, group=pl.coalesce("group", "run_id"))
 
 
 def _some(changed: pl.DataFrame) -> Iterator[list[str]]:

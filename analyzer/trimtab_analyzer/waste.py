@@ -18,7 +18,7 @@ from trimtab_tracer.prices import PriceList
 
 from . import cost, load
 from .load import Connection, RunIds
-from .run_waste import PIN, run_waste, summed
+from .run_waste import PIN, RUN_MONEY, RUN_TIME, run_waste, summed
 from .seconds import seconds, with_nested
 
 By = Literal["all", "run", "site", "knob", "agent", "day"]
@@ -27,30 +27,9 @@ BY: Final[tuple[By, ...]] = ("all", "run", "site", "knob", "agent", "day")
 """What the sums can be grouped by. ``agent`` is the one that made the call where that is recorded, else the
 service; ``day`` that on which the run began, in UTC."""
 
-MONEY: Final[load.Schema] = {
-    "key": pl.String,
-    "cls": pl.String,
-    "knob": pl.String,
-    "value": pl.String,
-    "site_id": pl.String,
-    "calls": pl.Int64,
-    "attempts": pl.Int64,
-    "cost_musd": pl.Int64,
-    "unknown": pl.Int64,
-    "input_tokens": pl.Int64,
-    "output_tokens": pl.Int64,
-}
-TIME: Final[load.Schema] = {
-    "key": pl.String,
-    "state": pl.String,
-    "cls": pl.String,
-    "knob": pl.String,
-    "value": pl.String,
-    "site_id": pl.String,
-    "calls": pl.Int64,
-    "ns": pl.Int64,
-    "bound_ns": pl.Int64,
-}
+_OF_RUNS: Final = ("run_id", "agent", "is_outermost")
+MONEY: Final[load.Schema] = {"key": pl.String} | {n: k for n, k in RUN_MONEY.items() if n not in _OF_RUNS}
+TIME: Final[load.Schema] = {"key": pl.String} | {n: k for n, k in RUN_TIME.items() if n not in _OF_RUNS}
 
 
 @dataclass(frozen=True, slots=True)
