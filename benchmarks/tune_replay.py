@@ -1,31 +1,33 @@
 """Replay of the learner and the gates on tables of real outcomes, against baselines.
 
-In: a folder with ``outcomes.parquet`` (qid, model, reward | correct | score | resolved, cost_usd, optionally latency_s),
-which models, which column is the context, what a success is worth. Out: JSON with one entry per seed and a summary; with
-``--out`` also a CSV, a Markdown table and an SVG. The learner is ``trimtab_tuner.learn``, the draw is the agent's own
-(``trimtab_tracer.policy_rules.draw``), weights are published every 20 units. One configuration for all tables.
+In: a folder with ``outcomes.parquet`` (qid, model, reward | correct | score | resolved, cost_usd, optionally
+latency_s), which models, which column is the context, what a success is worth. Out: JSON with one entry per seed and a
+summary; with ``--out`` also a CSV, a Markdown table and an SVG. The learner is ``trimtab_tuner.learn``, the draw is the
+agent's own (``trimtab_tracer.policy_rules.draw``), weights are published every 10 units. One configuration for all
+tables.
 
 Run: ``python benchmarks/tune_replay.py --data DIR [--arms M1,M2,...] [--context COL] --value-usd V --scenario NAME
-[--seeds N] [--first-seed S] [--policies trimtab|all] [--out DIR]``.
+[--seeds N] [--first-seed S] [--merge JSON ...] [--policies trimtab|all] [--out DIR]``.
 
 Scenarios of the bare learner (uniform start, no incumbent, no gate): stationary; halved (the leader's quality at T/2);
 cheaper, dearer (the dearest one's price x 0.1, the leader's x 10, at T/2); added (the leader joins at T/3); late
-(rewards 50 units late); sparse (20 % of the rewards); noisy (a second judge's differences, from cross_judge.parquet of
-the folder, else a normal of .1); errors (5 % of the calls end in an error of transport).
+(rewards 50 units late); sparse (20 % of the rewards); noisy (a reward is one judge's of several, the truth is their
+mean: the folder's own cross_judge.parquet, else a normal of .1 is added); errors (5 % of the calls end in an error of
+transport).
 Scenarios of a whole campaign as ``auto`` runs it, from a cold start: gated (the most accurate model is the incumbent),
-placebo (the incumbent against an equal and a worse copy of itself), rollback (openly synthetic, needs no data: a promoted
-model falls from .90 to .60).
+placebo (the incumbent against an equal and a worse copy of itself), rollback (openly synthetic, needs no data: a
+promoted model falls from .90 to .60).
 
 JSON: ``{"scenario", "models", "questions", "contexts", "value_usd", "seeds": [...], "summary": {...}, "cpu_seconds"}``.
 Keys of a seed: ``seed``, ``policy``, ``captured`` ((utility - random) / (best single in hindsight - random), utility =
 quality - cost / V), ``recovery`` (units after the change until half of the last 50 got a model within .01 of the best);
-of a campaign: ``usd_incumbent``, ``usd_saved``, ``expected_loss`` (mean quality of the incumbent minus that of the models
-drawn, by the table's means), ``usd_saved_at_1pt`` (``usd_saved`` where that loss is at most .01, else 0),
+of a campaign: ``usd_incumbent``, ``usd_saved``, ``expected_loss`` (mean quality of the incumbent minus that of the
+models drawn, by the table's means), ``usd_saved_at_1pt`` (``usd_saved`` where that loss is at most .01, else 0),
 ``calls_to_half`` (calls until half of the saving is reached), ``violations`` (1 where any 100 calls in a row lost more
 than five points by the table's means), ``violations_realised`` (the same by the answers themselves, luck included),
-``promotions``, ``rollbacks``, ``dropped`` ([unit, model]), ``false_promotions`` (of a placebo); of a rollback:
-``calls_to_rollback``. The summary has mean, low and high (95 % of the mean over seeds) of each number, by policy;
-``false_promotions`` is the share of the seeds, ``calls_to_rollback`` has its median too.
+``promotions``, ``rollbacks``, ``dropped`` ([unit, model]), ``false_promotions`` (1 where a placebo was promoted); of a
+rollback: ``calls_to_rollback``. The summary has mean, low and high (95 % of the mean over seeds) of each number, by
+policy, and the median of ``calls_to_rollback``.
 """
 
 from __future__ import annotations
@@ -40,30 +42,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from tuning import figures, gated, peers, plot, policies, replay
 from tuning.scenarios import SCENARIOS, Stream, stream
-from tuning.tables import Table, load
+from tuning.tables import Table, cross_judged, load
 
 OURS = "trimtab"
 CAMPAIGNS = ("gated", "placebo", "rollback")
 Row = dict[str, Any]
 
 
-def judges(folder: Path) -> np.ndarray:
-    """Differences between two judges of the same answers: those in the folder's own cross-judged table, else normal."""
-    path = folder / "cross_judge.parquet"
-    if not path.exists():
-        return np.random.default_rng(0).normal(0, 0.1, 10_000)
-    frame = pl.read_parquet(path)
-    scores = frame.select(pl.col(pl.Float64)).to_numpy()
-    differences = np.concatenate([scores[:, i] - scores[:, j] for i in range(3) for j in range(3) if i != j])
-    return np.asarray(differences[np.isfinite(differences)])
-
-
-def bare_rows(table: Table, value_usd: float, scenario: str, seed: int, which: str, noise: np.ndarray) -> Iterator[Row]:
+def bare_rows(table: Table, value_usd: float, scenario: str, seed: int, which: str) -> Iterator[Row]:
     """One row per policy."""
-    made = stream(table, value_usd, scenario, seed, noise)
+    made = stream(table, value_usd, scenario, seed)
     known = policies.fixed(made, value_usd)
     random, best = figures.anchors(made, value_usd, known["best single"])
 
@@ -163,6 +153,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", choices=(*SCENARIOS, *CAMPAIGNS), default="stationary")
     parser.add_argument("--seeds", type=int, default=10, metavar="N")
     parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="to run many seeds in pieces")
+    parser.add_argument("--merge", type=Path, nargs="+", metavar="JSON", help="put printed pieces together instead")
     parser.add_argument("--policies", choices=("trimtab", "all"), default="all", help="with or without the baselines")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write CSV, Markdown and SVG there")
     return parser
@@ -175,7 +166,12 @@ def main(argv: list[str] | None = None) -> int:
     started = time.process_time()
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     told: dict[str, Any] = {"scenario": args.scenario}
-    if args.scenario == "rollback":
+    if args.merge:
+        pieces = [json.loads(path.read_text(encoding="utf-8")) for path in args.merge]
+        rows = [row for piece in pieces for row in piece["seeds"]]
+        told = {key: value for key, value in pieces[0].items() if key not in ("seeds", "summary", "cpu_seconds")}
+        name = f"{args.data.name + '_' if args.data else ''}{told['scenario']}"
+    elif args.scenario == "rollback":
         rows = [rollback_row(seed) for seed in seeds]
         name = "rollback"
     elif args.data is None:
@@ -184,6 +180,8 @@ def main(argv: list[str] | None = None) -> int:
         if peers.is_installed():
             policies.POLICIES[peers.NAME] = peers.ParetoBandit
         table = load(args.data, args.arms.split(",") if args.arms else None, args.context)
+        if args.scenario == "noisy":
+            table = cross_judged(args.data, table) or table
         told |= {"models": table.models, "questions": len(table.quality), "contexts": len(table.contexts)}
         told |= {"value_usd": args.value_usd}
         one: Callable[[int], list[Row]] = {
@@ -191,7 +189,7 @@ def main(argv: list[str] | None = None) -> int:
             "placebo": lambda seed: [placebo_row(table, args.value_usd, seed)],
         }.get(
             args.scenario,
-            lambda seed: list(bare_rows(table, args.value_usd, args.scenario, seed, args.policies, judges(args.data))),
+            lambda seed: list(bare_rows(table, args.value_usd, args.scenario, seed, args.policies)),
         )
         rows = [row for seed in seeds for row in one(seed)]
         name = f"{args.data.name}_{args.scenario}"

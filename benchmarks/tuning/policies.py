@@ -129,7 +129,8 @@ class Thompson(Random):
 
 class LinUcb(Random):
     """L. Li, W. Chu, J. Langford and R. E. Schapire, WWW 2010, Algorithm 1 (disjoint), alpha .5, context one-hot: the
-    ridge regression is then a mean per cell with one added zero, the width ``1 / sqrt(n + 1)``.
+    ridge regression is then a mean per cell with one added zero, the width ``1 / sqrt(n + 1)``. Each model is tried once
+    per context, without which a prior of zero would never leave the first model that earns anything.
     """
 
     ALPHA = 0.5
@@ -142,7 +143,8 @@ class LinUcb(Random):
         """The largest upper bound in this context."""
         del t
         n = self.cells[context] + 1
-        return self.best(self.sums[context] / n + self.ALPHA / np.sqrt(n), there)
+        bound = self.sums[context] / n + self.ALPHA / np.sqrt(n)
+        return self.best(np.where(self.cells[context] == 0, np.inf, bound), there)
 
     def learn(self, arm: int, context: int, quality: float, cost_usd: float) -> None:
         """Add to the cell."""

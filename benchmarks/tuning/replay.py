@@ -18,7 +18,7 @@ from trimtab_tuner.learn.thompson import Thompson
 
 from .scenarios import Stream
 
-LAG = 20
+LAG = 10
 """Units between two publications."""
 SECOND = 10**9
 

@@ -15,7 +15,7 @@ Floats = np.ndarray
 
 SCENARIOS = ("stationary", "halved", "cheaper", "dearer", "added", "late", "sparse", "noisy", "errors")
 """stationary; the leader's quality halves at T/2; its price (halfway) x 0.1; x 10; the leader is added at T/3; rewards
-50 units late; 20 % of the rewards; another judge's noise; 5 % of the calls end in an error of transport."""
+50 units late; 20 % of the rewards; one of several judges at random; 5 % of the calls end in an error of transport."""
 
 
 class Repricing(NamedTuple):
@@ -47,7 +47,7 @@ class Stream(NamedTuple):
     """When and which model joins."""
 
 
-def stream(table: Table, value_usd: float, scenario: str, seed: int, noise: Floats | None = None) -> Stream:
+def stream(table: Table, value_usd: float, scenario: str, seed: int) -> Stream:
     """A shuffled replay of a table.
 
     Args:
@@ -55,7 +55,6 @@ def stream(table: Table, value_usd: float, scenario: str, seed: int, noise: Floa
         value_usd: says who the leader is: the best mean of quality - cost / value.
         scenario: one of :data:`SCENARIOS`.
         seed: of the shuffle and all else.
-        noise: for ``noisy``: differences between judges, which are drawn from.
     """
     rng = np.random.default_rng([seed, 1])
     order = rng.permutation(len(table.quality))
@@ -83,9 +82,11 @@ def stream(table: Table, value_usd: float, scenario: str, seed: int, noise: Floa
         failed = rng.random(t) < 0.05
         quality[failed], cost[failed] = 0.0, 0.0
     shown = quality
-    if scenario == "noisy":
-        assert noise is not None
-        shown = np.clip(quality + rng.choice(noise, quality.shape), 0.0, 1.0)
+    if scenario == "noisy" and table.judged is not None:
+        judge = rng.integers(0, table.judged.shape[2], quality.shape)
+        shown = np.take_along_axis(table.judged[order], judge[:, :, None], axis=2)[:, :, 0]
+    elif scenario == "noisy":
+        shown = np.clip(quality + rng.normal(0, 0.1, quality.shape), 0.0, 1.0)
     elif scenario not in SCENARIOS:
         raise ValueError(f"no scenario {scenario!r}; there are {', '.join(SCENARIOS)}")
     return Stream(

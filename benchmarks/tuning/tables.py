@@ -27,6 +27,29 @@ class Table(NamedTuple):
     context: np.ndarray
     """(questions,), number of the context."""
     contexts: tuple[str, ...]
+    judged: Floats | None = None
+    """(questions, models, judges): each judge's score, where several judged; ``quality`` is their mean."""
+
+
+def cross_judged(folder: Path, prices: Table) -> Table | None:
+    """The folder's own cross-judged table: other questions, fewer models, three judges; None where it has none.
+
+    Args:
+        folder: may hold ``cross_judge.parquet``: prompt_md5, model, one column of scores per judge.
+        prices: the folder's outcomes, for each model's mean cost; the cross-judged table has no costs of its own.
+    """
+    path = folder / "cross_judge.parquet"
+    if not path.exists():
+        return None
+    frame = pl.read_parquet(path)
+    judges = [name for name, kind in frame.schema.items() if kind == pl.Float64]
+    models = [model for model in prices.models if model in set(frame["model"])]
+    wide = [frame.pivot(on="model", index="prompt_md5", values=judge).sort("prompt_md5") for judge in judges]
+    scores = np.stack([one.select(models).to_numpy() for one in wide], axis=2)
+    scores = scores[np.isfinite(scores).all(axis=(1, 2))]
+    mean_cost = prices.cost_usd.mean(axis=0)[[prices.models.index(model) for model in models]]
+    cost = np.tile(mean_cost, (len(scores), 1))
+    return Table(tuple(models), scores.mean(axis=2), cost, None, np.zeros(len(scores), np.int64), ("",), scores)
 
 
 def load(folder: Path, models: list[str] | None, context: str | None) -> Table:

@@ -15,7 +15,7 @@ one ended, because looks are frequent and the data of two of them hardly differ.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from numpy.typing import NDArray
 from .cells import Cells
 
 Floats = NDArray[np.float64]
+
+
+LEAST_SCALE: Final = 1e-12
+"""A cost or latency below which an arm has no size that others could be told relative to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,6 @@ def _contexts(
 
 def _scale(cells: Cells) -> Floats:
     """Each arm's overall mean; that of the others for an arm without numbers, 1 where nothing is known."""
-    seen = (cells.totals() > 0) & (cells.overall() > 0)
+    seen = (cells.totals() > 0) & (cells.overall() > LEAST_SCALE)
     typical = float(cells.overall()[seen].mean()) if seen.any() else 1.0
     return np.where(seen, cells.overall(), typical)
