@@ -155,6 +155,22 @@ def test_rules_come_and_go_by_hand(api: httpx.Client) -> None:
     assert 404 == api.get("/v1/policy/versions/99").status_code
 
 
+def test_rules_about_runs_stand_beside_each_other(api: httpx.Client) -> None:
+    """Attributes, names and conditions make other rules of the same knob, and arrive as they were put."""
+    about: list[dict[str, Any]] = [
+        {"match": {"name": "triage", "context": {"tier": "gold"}}},
+        {"match": {"context": {"tier": "gold"}}, "when": {"previous_failed": True}},
+        {"match": {"context": {"tier": "gold"}}},
+    ]
+    for each in about:
+        seen = policy(api).json()["version"]
+        document = put(api, seen, knob="temperature", value=0.5, **each).json()["document"]
+    assert about == [{key: rule[key] for key in ("match", "when") if key in rule} for rule in document["rules"]]
+    wrong = put(api, seen + 1, knob="temperature", value=0.5, when={"min_step": "two"})
+    assert (422, "trimtab:refused") == (wrong.status_code, wrong.json()["type"])
+    assert "rule.when.min_step" in wrong.json()["detail"]
+
+
 def test_what_no_agent_would_obey_is_refused(api: httpx.Client) -> None:
     """A value that agents would refuse is refused with a sentence, and the policy stays as it is."""
     before = policy(api)

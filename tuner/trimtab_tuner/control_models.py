@@ -76,6 +76,8 @@ class MatchBody(Body):
     site: Id | None = None
     service: Id | None = None
     model: Id | None = None
+    name: Id | None = Field(None, description="Of the run")
+    context: dict[str, str] | None = Field(None, description="Attributes of the run, each with its value as text")
 
 
 class RuleBody(Body):
@@ -85,6 +87,7 @@ class RuleBody(Body):
     value: Any
     match: MatchBody = MatchBody()
     rule_id: Id | None = Field(None, description="Of the rule to replace; left out: a new one")
+    when: dict[str, Any] | None = Field(None, description="What the run must have come to, as docs/policy.md says")
     sticky: Literal["run"] = "run"
     source: Literal["human"] = "human"
 
