@@ -68,6 +68,15 @@ def test_a_calls_own_decision_is_in_force_before_the_runs(shelf: Any) -> None:
     assert first not in {row[0] for row in rows}
 
 
+def test_of_two_decisions_of_a_call_the_later_one_is_in_force(shelf: Any) -> None:
+    """A call that decided a knob twice has one decision, as the others have that decided it once."""
+    once, twice = (shelf.call(decisions={"max_tokens": value}) for value in (1, 2))
+    shelf.now += 1
+    shelf.decide("r1", "max_tokens", 3, twice)
+    found = load.decisions_in_force(shelf.con, ["max_tokens"]).sort("call_id")
+    assert [(once, "1"), (twice, "3")] == found.select("call_id", "value").rows()
+
+
 def test_the_answer_is_the_last_attempt_that_did_not_fail(shelf: Any) -> None:
     """Of a 429 and the 200 after it the second one is the answer, and both belong to the one call."""
     shelf.call("r1", {"error_class": "rate_limit"}, {})
