@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool, StructuredTool, ToolException, tool
+from langchain_openai import ChatOpenAI
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import InjectedState, ToolNode
@@ -17,6 +18,7 @@ from langgraph.types import interrupt
 import trimtab
 from trimtab_tracer.digests import canonical, digest
 from trimtab_tracer.records import Decision, Site, ToolRun
+from trimtab_tuner.provider import Provider, Scenario
 
 Recorded = Callable[[type], list[Any]]
 
@@ -155,6 +157,22 @@ def test_the_recursion_limit_is_a_knob(recorded: Recorded) -> None:
         (d.value if d.source == "code" else "default", d.source) for d in decisions
     ]
     assert all("app.invoke" in lines[d.site_id] for d in decisions)
+
+
+def test_what_a_chat_model_holds_is_decided_where_it_was_built(recorded: Recorded) -> None:
+    """What the call gives is the call's, whatever the model holds."""
+    with Provider(Scenario.from_dict({})) as provider, trimtab.run("a"):
+        model = ChatOpenAI(model="gpt-scripted", base_url=f"{provider.url}/v1", api_key="any", temperature=0.5)
+        model.invoke("Hello", max_tokens=20)
+        model.invoke("Hello", temperature=0.1)
+    source = {site.site_id: site.source for site in recorded(Site)}
+    decisions = [decision for decision in recorded(Decision) if decision.call_id is not None]
+    calls = dict.fromkeys(decision.call_id for decision in decisions)
+    at = [{d.knob: source[d.site_id] for d in decisions if d.call_id == call_id} for call_id in calls]
+    assert all("ChatOpenAI(" in at[0][knob] for knob in ("model", "temperature"))
+    assert "max_tokens=20" in at[0]["max_tokens"]
+    assert "ChatOpenAI(" in at[1]["model"]
+    assert "temperature=0.1" in at[1]["temperature"]
 
 
 def test_taken_out_again() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import agents
 import openai
 import pytest
-from agents import Agent, MaxTurnsExceeded, RunConfig, Runner, function_tool
+from agents import Agent, MaxTurnsExceeded, ModelSettings, RunConfig, Runner, function_tool
 from agents.models.openai_provider import OpenAIProvider
 
 import trimtab
@@ -115,3 +115,16 @@ def test_max_turns_is_a_knob(recorded: Recorded, ask: Callable[..., Any]) -> Non
         ask(calculator(add))
     decisions = [(d.value, d.source) for d in recorded(Decision) if d.knob == "max_turns"]
     assert [(2, "code"), (agents.run.DEFAULT_MAX_TURNS, "default")] == decisions
+
+
+def test_what_an_agent_holds_is_decided_where_it_was_built(recorded: Recorded, ask: Callable[..., Any]) -> None:
+    """Model, instructions, tools and settings are the agent's lines; what nobody gave is the call's."""
+    settings = ModelSettings(max_tokens=50)
+    with trimtab.run("a"):
+        ask(Agent(name="held", instructions="Add.", model="gpt-scripted", model_settings=settings, tools=[add]))
+    source = {site.site_id: site.source for site in recorded(Site)}
+    said = {decision.knob: decision for decision in recorded(Decision) if decision.call_id is not None}
+    assert all('Agent(name="held"' in source[said[knob].site_id] for knob in ("model", "prompt_version", "tools"))
+    assert "ModelSettings(" in source[said["max_tokens"].site_id]
+    assert {"call"} == {said[knob].site_role for knob in ("temperature", "stop")}
+    assert said["model"].value == "gpt-scripted"

@@ -164,3 +164,16 @@ def test_no_text_raises(text: str, answer: str, prompt: str) -> None:
     """Whatever is said, the signals are JSON."""
     messages = [{"role": "system", "content": prompt}, {"role": "user", "content": text}]
     json.dumps(_signals(messages, {"content": answer}, answers={"c:0": text}, tools=TOOLS, stop=[answer[:5] or "x"]))
+
+
+def test_words_of_short_messages_are_kept_where_agents_have_prompts() -> None:
+    """What one agent hands over and what the next is told first: tool arguments, short answers, first messages."""
+    system = {"role": "system", "content": "You find orders."}
+    words = [crc32(word.encode()) for word in ("oslo", "express")]
+    asked = _signals([system, USER | {"content": "Oslo express"}], _call("search", found="Oslo express"), "tool_calls")
+    assert (asked["words_in"], asked["words_out"]) == (words, words)
+    assert _signals([system, USER], {"content": "Oslo, express."})["words_out"] == words
+    long = _signals([system, USER | {"content": "word " * 99}], {"content": "word " * 99})
+    assert not {"words_in", "words_out"} & set(long)
+    later = _signals([system, USER, {"role": "assistant", "content": "No."}, USER], {"content": "Oslo"})
+    assert "words_in" not in later
