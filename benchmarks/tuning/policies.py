@@ -199,9 +199,9 @@ class TrackAndStop(Random):
 
 
 class BetaRouter(Random):
-    """The Beta-Thompson router of a gateway as its description has it: per (type of request, model) a Beta posterior of
-    prior mass 10, no update above a mass of 200, score .7 quality + .3 normalised cheapness. Here types are contexts (at
-    most 7, the rest together), all priors are equal, and the reward is the true one instead of guesses from the next turn.
+    """The Beta-Thompson router of a gateway as its description has it: per (type of request, model) a Beta posterior
+    of prior mass 10, no update above a mass of 200, score .7 quality + .3 normalised cheapness. Here types are contexts
+    (at most 7, the rest together), all priors are equal, and the reward is the true one, not a guess from the next turn.
     """
 
     def prepare(self) -> None:

@@ -34,7 +34,7 @@ def written(folder: Path, table: Table) -> Path:
 
 
 def test_a_folder_is_read_as_it_is(tmp_path: Path) -> None:
-    """Models may be named by a part; qualities, costs and contexts stand where they belong; what is missing is named."""
+    """Models may be named by a part; qualities, costs and contexts are in place; what is missing is named."""
     table = small(30)
     read = load(written(tmp_path, table), ["dear", "chea"], "task")
     assert ("dear", "cheap") == read.models

@@ -68,7 +68,7 @@ def test_a_cold_start_keeps_the_incumbent() -> None:
 
 
 def test_a_cheaper_equal_arm_earns_its_place_and_falls_from_it() -> None:
-    """It passes the A/A check, is promoted, keeps the incumbent a holdout, falls, and is rolled back within 100 units."""
+    """It passes the A/A check, is promoted, keeps the incumbent a holdout, falls, and is rolled back in 100 units."""
     world = promoted_world()
     assert {"new": 0.95, "old": 0.05} == pytest.approx(world.advice.weights[None])
     assert "new" == world.advice.leader
@@ -159,7 +159,7 @@ def test_a_spoiled_state_is_refused_and_the_incumbent_is_left(spoil: Any) -> Non
 
 
 def test_nan_rewards_are_told_once_and_halt_what_is_broken() -> None:
-    """A NaN is not learned from; when a fifth of all readings is such, the incumbent alone is left, with one sentence."""
+    """A NaN is not learned from; when a fifth of all readings is such, only the incumbent is left, with one sentence."""
     campaign = Campaign(SPEC)
     good = Observation("old", 0.8, 1.0, 0.01, at_ns=SECOND)
     before = campaign.state()["learner"]

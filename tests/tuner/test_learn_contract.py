@@ -127,7 +127,7 @@ def test_a_reset_arm_is_tried_again(made: Learner) -> None:
         lambda state: state | {"kind": "other"},
         lambda state: state | {"surprise": 1},
         lambda state: {key: value for key, value in state.items() if key in ("kind", "schema")},
-        lambda state: nan_everywhere(state),
+        nan_everywhere,
         lambda state: [state],
     ],
 )
