@@ -154,8 +154,8 @@ class LinUcb(Random):
 
 class TrackAndStop(Random):
     """Best-arm identification: A. Garivier and E. Kaufmann, "Optimal best arm identification with fixed confidence",
-    COLT 2016; 10 units each, then the proportions that separate the leader fastest, stopped by the pairwise likelihood
-    ratio at ``ln((1 + ln n) / .05)``. Proportions by the two-arm form ``1/gap²`` per rival with plug-in variances (the
+    COLT 2016; 10 units each, then the proportions that separate the leader fastest, stopped by the pairwise
+    likelihood ratio at ``ln((1 + ln n) / .05)``. Proportions by the two-arm form ``1/gap²`` per rival with plug-in variances (the
     leader gets the root of the sum of squares), not by a cone program.
     """
 
@@ -201,7 +201,7 @@ class TrackAndStop(Random):
 class BetaRouter(Random):
     """The Beta-Thompson router of a gateway as its description has it: per (type of request, model) a Beta posterior
     of prior mass 10, no update above a mass of 200, score .7 quality + .3 normalised cheapness. Here types are contexts
-    (at most 7, the rest together), all priors are equal, and the reward is the true one, not a guess from the next turn.
+    (at most 7, the rest together), all priors are equal, and rewards are true ones, not guesses from the next turn.
     """
 
     def prepare(self) -> None:

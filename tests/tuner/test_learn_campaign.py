@@ -159,7 +159,7 @@ def test_a_spoiled_state_is_refused_and_the_incumbent_is_left(spoil: Any) -> Non
 
 
 def test_nan_rewards_are_told_once_and_halt_what_is_broken() -> None:
-    """A NaN is not learned from; when a fifth of all readings is such, only the incumbent is left, with one sentence."""
+    """A NaN is not learned from; when a fifth of the readings is such, only the incumbent is left, with a sentence."""
     campaign = Campaign(SPEC)
     good = Observation("old", 0.8, 1.0, 0.01, at_ns=SECOND)
     before = campaign.state()["learner"]
