@@ -129,8 +129,8 @@ class Thompson(Random):
 
 class LinUcb(Random):
     """L. Li, W. Chu, J. Langford and R. E. Schapire, WWW 2010, Algorithm 1 (disjoint), alpha .5, context one-hot: the
-    ridge regression is then a mean per cell with one added zero, the width ``1 / sqrt(n + 1)``. Each model is tried once
-    per context, without which a prior of zero would never leave the first model that earns anything.
+    ridge regression is then a mean per cell with one added zero, the width ``1 / sqrt(n + 1)``. Each model is tried
+    once per context, without which a prior of zero would never leave the first model that earns anything.
     """
 
     ALPHA = 0.5
@@ -155,8 +155,8 @@ class LinUcb(Random):
 class TrackAndStop(Random):
     """Best-arm identification: A. Garivier and E. Kaufmann, "Optimal best arm identification with fixed confidence",
     COLT 2016; 10 units each, then the proportions that separate the leader fastest, stopped by the pairwise
-    likelihood ratio at ``ln((1 + ln n) / .05)``. Proportions by the two-arm form ``1/gap²`` per rival with plug-in variances (the
-    leader gets the root of the sum of squares), not by a cone program.
+    likelihood ratio at ``ln((1 + ln n) / .05)``. Proportions by the two-arm form ``1/gap²`` per
+    rival with plug-in variances (the leader gets the root of the sum of squares), not by a cone program.
     """
 
     DELTA = 0.05

@@ -14,7 +14,7 @@ from trimtab_tuner.learn.evidence import Evidence
 from trimtab_tuner.learn.gate import deserves
 from trimtab_tuner.learn.observation import Observation
 
-CAMPAIGNS, UNITS, ALPHA = 40, 800, 0.05
+CAMPAIGNS, UNITS, ALPHA = 25, 500, 0.05
 
 
 def ever_promoted(seed: int, change: float, cost: float) -> bool:
