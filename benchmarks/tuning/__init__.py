@@ -1,1 +1,1 @@
-"""Parts of ``benchmarks/tune_replay.py``: tables of outcomes, what happens to them, who chooses, and what came of it."""
+"""Parts of ``benchmarks/tune_replay.py``: tables, what happens to them, who chooses, and what came of it."""

@@ -1,7 +1,7 @@
 """The whole campaign on a stream, as ``auto`` would run it: a cold start with an incumbent, gates, promotion, rollback.
 
-In: a :class:`~.scenarios.Stream`, which model is the incumbent. Out: :class:`Played`: the model of each unit and what the
-campaign told on the way. Accepting is done here by taking each promotion as soon as the campaign calls it ready.
+In: a :class:`~.scenarios.Stream`, which model is the incumbent. Out: :class:`Played`: the model of each unit and what
+the campaign told on the way. Each promotion is accepted as soon as the campaign calls it ready.
 """
 
 from __future__ import annotations

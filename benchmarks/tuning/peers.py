@@ -1,8 +1,8 @@
 """The published ``paretobandit`` package as a baseline, where it is installed (``pip install paretobandit``).
 
 In: a stream. Out: the models it chooses. Its core policy (disjoint LinUCB with forgetting) as the package sets it by
-default, alpha .01 and forgetting .997, cold, without its embeddings, which need a model download: the context is one-hot
-with a bias instead, and cost enters as the penalty ``mean cost / V`` that its ``select_arm`` takes.
+default, alpha .01 and forgetting .997, cold, and without its embeddings, which need a model download: the context is
+one-hot with a bias instead, and cost enters as the penalty ``mean cost / V`` that its ``select_arm`` takes.
 """
 
 from __future__ import annotations

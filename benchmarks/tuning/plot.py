@@ -21,8 +21,8 @@ def bars(summary: dict[str, Any], title: str) -> str:
         return LEFT + (min(max(value, low), high) - low) / (high - low) * (WIDTH - LEFT - 60)
 
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{ROW * (len(rows) + 3)}" font-family="sans-serif" '
-        'font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{ROW * (len(rows) + 3)}" '
+        'font-family="sans-serif" font-size="12">',
         f'<text x="8" y="18" font-weight="bold">{escape(title)}</text>',
     ]
     for at, (name, one) in enumerate(rows):

@@ -129,8 +129,8 @@ class Thompson(Random):
 
 class LinUcb(Random):
     """L. Li, W. Chu, J. Langford and R. E. Schapire, WWW 2010, Algorithm 1 (disjoint), alpha .5, context one-hot: the
-    ridge regression is then a mean per cell with one added zero, the width ``1 / sqrt(n + 1)``. Each model is tried once
-    per context, without which a prior of zero would never leave the first model that earns anything.
+    ridge regression is then a mean per cell with one added zero, the width ``1 / sqrt(n + 1)``. Each model is tried
+    once per context, without which a prior of zero would never leave the first model that earns anything.
     """
 
     ALPHA = 0.5
@@ -154,9 +154,9 @@ class LinUcb(Random):
 
 class TrackAndStop(Random):
     """Best-arm identification: A. Garivier and E. Kaufmann, "Optimal best arm identification with fixed confidence",
-    COLT 2016; 10 units each, then the proportions that separate the leader fastest, stopped by the pairwise likelihood
-    ratio at ``ln((1 + ln n) / .05)``. Proportions by the two-arm form ``1/gap²`` per rival with plug-in variances (the
-    leader gets the root of the sum of squares), not by a cone program.
+    COLT 2016; 10 units each, then the proportions that separate the leader fastest, stopped by the pairwise
+    likelihood ratio at ``ln((1 + ln n) / .05)``. Proportions by the two-arm form ``1/gap²`` per
+    rival with plug-in variances (the leader gets the root of the sum of squares), not by a cone program.
     """
 
     DELTA = 0.05
@@ -199,9 +199,9 @@ class TrackAndStop(Random):
 
 
 class BetaRouter(Random):
-    """The Beta-Thompson router of a gateway as its description has it: per (type of request, model) a Beta posterior of
-    prior mass 10, no update above a mass of 200, score .7 quality + .3 normalised cheapness. Here types are contexts (at
-    most 7, the rest together), all priors are equal, and the reward is the true one instead of guesses from the next turn.
+    """The Beta-Thompson router of a gateway as its description has it: per (type of request, model) a Beta posterior
+    of prior mass 10, no update above a mass of 200, score .7 quality + .3 normalised cheapness. Here types are contexts
+    (at most 7, the rest together), all priors are equal, and rewards are true ones, not guesses from the next turn.
     """
 
     def prepare(self) -> None:

@@ -40,6 +40,15 @@ OBSERVATIONS = st.builds(
 )
 
 
+def nan_everywhere(state: Any) -> Any:
+    """The same with NaN for every number that is no whole one."""
+    if isinstance(state, dict):
+        return {key: nan_everywhere(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [nan_everywhere(value) for value in state]
+    return float("nan") if isinstance(state, float) else state
+
+
 @pytest.fixture(params=list(MAKERS))
 def made(request: pytest.FixtureRequest) -> Learner:
     return MAKERS[request.param]()
@@ -55,8 +64,8 @@ def assert_publishable(learner: Learner) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@given(observations=st.lists(OBSERVATIONS, max_size=40))
-@settings(max_examples=15, deadline=None)
+@given(observations=st.lists(OBSERVATIONS, max_size=25))
+@settings(max_examples=8, deadline=None)
 def test_weights_can_be_published_whatever_was_observed(name: str, observations: list[Observation]) -> None:
     """Weights sum to 1 and lie in [0.02, 0.98], and a state is JSON from which the same learner comes back."""
     learner = MAKERS[name]()
@@ -118,7 +127,7 @@ def test_a_reset_arm_is_tried_again(made: Learner) -> None:
         lambda state: state | {"kind": "other"},
         lambda state: state | {"surprise": 1},
         lambda state: {key: value for key, value in state.items() if key in ("kind", "schema")},
-        lambda state: json.loads(json.dumps(state).replace("1.0", "NaN").replace("0.0", "Infinity")),
+        nan_everywhere,
         lambda state: [state],
     ],
 )

@@ -11,7 +11,9 @@ from trimtab_tuner.learn.drift import USUAL_AFTER, Drift
 from trimtab_tuner.learn.gate import Compared, Rollback, deserves, hopeless, spent
 
 
-def compared(quality: tuple[float, float], cost: tuple[float, float], latency: tuple[float, float] = (0, 0)) -> Compared:
+def compared(
+    quality: tuple[float, float], cost: tuple[float, float], latency: tuple[float, float] = (0, 0)
+) -> Compared:
     return Compared(*(Sequence(low, high, 0.0, False) for low, high in (quality, cost, latency)))
 
 

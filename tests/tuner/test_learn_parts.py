@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,12 +27,12 @@ def test_clamped_weights_can_be_published(shares: list[float]) -> None:
     assert pytest.approx(1.0) == sum(weights)
     assert all(FLOOR - 1e-9 <= weight <= 1 - FLOOR + 1e-9 for weight in weights)
     order = sorted(range(len(shares)), key=shares.__getitem__)
-    assert all(weights[a] <= weights[b] + 1e-9 for a, b in zip(order, order[1:], strict=False))
+    assert all(weights[a] <= weights[b] + 1e-9 for a, b in pairwise(order))
 
 
 @given(SHARES, st.floats(0.14, 0.9), st.none() | st.floats(-1, 1))
 def test_the_incumbent_keeps_what_was_promised(shares: list[float], exploration: float, lowest: float | None) -> None:
-    """Challengers get at most the exploration share; with a lower bound at most one half each, and one point of risk."""
+    """Challengers get at most the exploration share; with a lower bound one half each, or one point of risk."""
     arms = {str(i): share for i, share in enumerate(shares)}
     bounds = None if lowest is None else dict.fromkeys(arms, lowest)
     weights = explore(arms, "0", exploration, bounds)

@@ -18,7 +18,7 @@ def first_alarm(seed: int, share: float, units: int, lost: float = 0.0) -> int |
         column = int(rng.random() < share)
         if column == 1 and rng.random() < lost:
             continue
-        check.drew(column, share if column else 1 - share, np.array([True, True]))
+        check.drew(column, share if column else 1 - share, np.array([1 - share, share]))
         if n % 20 == 0 and check.mismatched():
             return n
     return None

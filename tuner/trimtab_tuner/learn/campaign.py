@@ -112,7 +112,7 @@ class Campaign:
         self._learner.learn(observation)
         self._evidence.add(observation, weights)
         if not observation.late:
-            self._check.drew(self._evidence.arms.index(arm), observation.propensity, weights > 0)
+            self._check.drew(self._evidence.arms.index(arm), observation.propensity, weights)
         if arm == self.spec.incumbent:
             self._check.incumbent(observation.unit, observation.quality, observation.cost_usd)
         if observation.cost_usd is not None:
@@ -225,7 +225,8 @@ class Campaign:
                 self._drop(arm, "hopeless", f"{arm!r} can no longer be expected to earn its place", _figures(given_up))
                 continue
             found = self._declared(arm, self._evidence.compared(arm, self.spec.alpha / rivals))
-            if deserves(objective, found) and self._aa == "passed" and not self._mismatch and self._halted is None:
+            earned = deserves(objective, found) and self._evidence.is_enough(arm)
+            if earned and self._aa == "passed" and not self._mismatch and self._halted is None:
                 ready.append(arm)
                 text = f"{arm!r} has earned its place: what it had to prove against {self.spec.incumbent!r} is proven."
                 self._once("promotion_ready", arm, text, _figures(found), self._last_ns)
@@ -246,8 +247,6 @@ class Campaign:
     def _look_at_leader(self) -> None:
         """Whether the comparison that goes on says that the promotion was wrong."""
         assert self._promoted is not None
-        if self._rollback is not None:
-            self._rollback.expect(self._promised(self._promoted))
         found = self._evidence.giving_up(self._promoted)
         if found.quality.high < -self.spec.objective.margin:
             self.roll_back(
@@ -308,7 +307,7 @@ class Campaign:
             raise ValueError(f"{self._promoted!r} is promoted already; roll it back first")
         self._on_clock(now_ns)
         self._promoted = arm
-        self._rollback = Rollback(self._promised(arm))
+        self._rollback = Rollback(self._promised())
         self._told = {told for told in self._told if not told.startswith("promotion_ready")}
         self._tell("promoted", arm, f"{arm!r} leads; {self.spec.incumbent!r} keeps {self.spec.holdout:.0%}.", {})
         self._publish(self._weigh())
@@ -325,10 +324,10 @@ class Campaign:
         self._tell("rollback", arm, f"{arm!r} is rolled back to {self.spec.incumbent!r}: {why}.", {})
         self._publish(self._weigh())
 
-    def _promised(self, arm: str) -> float:
-        """The quality that a promoted arm must keep: what it had, minus the margin or what that may be off."""
-        mean, _ = self._evidence.quality.estimated(self._evidence.arms.index(arm))
-        return max(mean.estimate - max(self.spec.objective.margin, 2 * mean.se), -1.0)
+    def _promised(self) -> float:
+        """The quality that a promoted arm must keep: the incumbent's minus the margin."""
+        mean, _ = self._evidence.quality.estimated(self._evidence.arms.index(self.spec.incumbent))
+        return max(mean.estimate - self.spec.objective.margin, -1.0)
 
     def _drop(self, arm: str, reason: str, why: str, figures: dict[str, float]) -> None:
         """Take a challenger out of the candidate set."""

@@ -15,7 +15,7 @@ from typing import Final, Self
 import numpy as np
 
 from .cells import Cells, Floats
-from .hierarchy import AMOUNT, QUALITY, Prior
+from .hierarchy import AMOUNT, LEAST_SCALE, QUALITY, Prior
 from .learner import Json, clamped
 from .objective import Objective
 from .observation import Observation
@@ -75,7 +75,7 @@ class Escalation:
         n, mean = cells.n[1:], cells.mean[1:]
         totals = cells.totals()
         overall = np.where(totals > 0, cells.overall(), prior.mean if not prior.relative else cells.overall().max())
-        size = np.where(overall > 0, overall, 1.0) if prior.relative else np.ones(2)
+        size = np.where(overall > LEAST_SCALE, overall, 1.0) if prior.relative else np.ones(2)
         noise = (cells.m2[1:].sum(axis=0) / size**2 + prior.noise_weight * prior.noise) / (
             np.maximum(n - 1, 0).sum(axis=0) + prior.noise_weight
         )

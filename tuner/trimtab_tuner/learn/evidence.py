@@ -15,7 +15,7 @@ from trimtab_analyzer.effects.sequences import LEAST_ASYMPTOTIC, Sequence
 from .advice import Bounds, Verdict
 from .cells import Floats
 from .contrast import Contrasts, one_sided
-from .gate import DROP_ALPHA, Compared, spent
+from .gate import DROP_ALPHA, LEAST_DRAWN, Compared, spent
 from .observation import Observation
 from .states import Reader
 
@@ -53,6 +53,10 @@ class Evidence:
         column = self.arms.index(arm)
         level = one_sided(spent(alpha, self.restarts[arm]))
         return Compared(*(one.difference(column, level) for one in (self.quality, self.cost, self.latency)))
+
+    def is_enough(self, arm: str) -> bool:
+        """Whether both the arm and the incumbent have so many rewards that a promotion may rest on them."""
+        return bool(self.quality.drew[:, self.arms.index(arm)].min() >= LEAST_DRAWN)
 
     def giving_up(self, arm: str) -> Compared:
         """The same at the level at which a challenger is given up."""

@@ -18,6 +18,9 @@ from .states import Reader
 
 DROP_ALPHA: Final = 0.1
 """Level at which a challenger is given up: a mistake costs a saving, never quality."""
+LEAST_DRAWN: Final = 100
+"""Rewards of the challenger, and of the incumbent, before the first may be promoted. The sequence holds in the limit;
+of thirty successes without a failure, which one time in twenty-four is luck at .9, it is too sure."""
 RESTARTS: Final = 0.2
 """Each time a comparison starts anew (the arm changed), this part of what is left of α is kept for what may follow."""
 FALSE_ALARM: Final = 2_000
@@ -85,10 +88,6 @@ class Rollback:
         """Take in a reward. True where the arm must go."""
         self._log = np.maximum(self._log, 0.0) + np.log1p(_BETS / max(1.0 - self.least, 0.02) * (self.least - quality))
         return bool(np.exp(np.minimum(self._log, 50.0)).mean() >= FALSE_ALARM)
-
-    def expect(self, least: float) -> None:
-        """More is known of what it had: what it must keep rises with that, and never falls."""
-        self.least = max(self.least, least)
 
     def state(self) -> dict[str, Any]:
         """As JSON."""

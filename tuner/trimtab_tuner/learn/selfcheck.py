@@ -5,11 +5,13 @@ what it checks but the observations.
 
 - A/A: a hash halves the units that drew the incumbent; both halves had the same, so nothing may differ. A difference
   means that outcomes or costs reach the wrong units.
-- Share: an arm drawn with probability p is seen in a share p of the units; ``1{A=a}/p - 1`` has the mean 0. Another
+- Share: an arm drawn with probability p is seen in a share p of the units; ``x = 1{A=a}/p - 1`` has the mean 0. Another
   mean means that draws are not as logged, or that the units of an arm get lost: A. Fabijan et al., "Diagnosing sample
   ratio mismatch in online controlled experiments", KDD 2019, 2156-2164.
 
-Both are looked at all the time, so both are sequences (:mod:`trimtab_analyzer.effects.sequences`).
+Both are looked at all the time. The first is a sequence (:mod:`trimtab_analyzer.effects.sequences`). The second is the
+capital of someone who bets on x, ``Π (1 + λ x)``, averaged over some λ of both signs: while draws are as logged it
+exceeds 1/α at any time with probability α at most (Ville's inequality), however few units there are.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from trimtab_analyzer.effects.sequences import asymptotic
-from trimtab_analyzer.effects.weighting import Estimate
-
+from .cells import Floats
 from .contrast import Contrasts
 from .states import Reader
 
+_BETS: Final = np.array((0.02, 0.1, 0.3))
+"""λ on too many draws of an arm; on too few, the same parts of what can be lost when the arm is drawn."""
+_MOST_LOST: Final = 0.9
+"""Part of the capital that one unit may take, where the logged propensity is not the published weight."""
 HALVES: Final = ["first half", "second half"]
 _EVEN: Final = np.array([0.5, 0.5])
 
@@ -48,9 +52,9 @@ class SelfCheck:
     def __init__(self, arms: list[str]) -> None:
         self.arms = list(arms)
         self.quality, self.cost = Contrasts(HALVES, HALVES[0], 0.5), Contrasts(HALVES, HALVES[0], None)
-        self.units, self.hits = np.zeros(len(arms)), np.zeros(len(arms))
-        self.excess = np.zeros((3, len(arms)))
-        """Sum of ``1{A=a}/p - 1``, of its square, and over the units that drew the arm of its variance ``(1-p)/p``."""
+        self.hits = np.zeros(len(arms))
+        self.capital = np.zeros((2 * len(_BETS), len(arms)))
+        """Logarithm of each bet's capital."""
 
     def incumbent(self, unit: str, quality: float | None, cost_usd: float | None) -> None:
         """A unit that drew the incumbent."""
@@ -61,25 +65,23 @@ class SelfCheck:
         if cost_usd is not None:
             self.cost.add(half(unit), 0.5, cost_usd, None, _EVEN)
 
-    def drew(self, column: int, propensity: float, is_open: np.ndarray) -> None:
-        """A unit drew an arm while those of ``is_open`` could be drawn.
+    def drew(self, column: int, propensity: float, weights: Floats) -> None:
+        """A unit drew an arm while the arms had these probabilities, 0 where they could not be drawn.
 
         An arm counts after its first draw, which shows that agents have the policy that it is in.
         """
-        counts = is_open & ((self.hits > 0) | (self.units > 0))
-        off = np.where(counts, -1.0, 0.0)
-        if counts[column]:
-            off[column] += 1.0 / propensity
-        self.units += counts
-        self.excess += np.stack((off, off * off, np.zeros_like(off)))
-        if counts[column]:
-            self.excess[2, column] += (1.0 - propensity) / propensity
+        counts = (weights > 0) & (weights < 1) & (self.hits > 0)
+        x = np.full(len(self.arms), -1.0)
+        x[column] += 1.0 / propensity
+        odds = weights / np.maximum(1.0 - weights, 1e-9)
+        growth = np.concatenate((_BETS[:, None] * x, -_BETS[:, None] * odds * x))
+        self.capital += np.where(counts, np.log1p(np.maximum(growth, -_MOST_LOST)), 0.0)
         self.hits[column] += 1.0
 
     def rejoin(self, column: int) -> None:
         """An arm left the set or came back: its share is counted anew."""
-        self.units[column] = self.hits[column] = 0.0
-        self.excess[:, column] = 0.0
+        self.hits[column] = 0.0
+        self.capital[:, column] = 0.0
 
     def aa(self) -> dict[str, float] | None:
         """Differences between the halves: of quality and cost, with their bounds. None before enough is known."""
@@ -98,31 +100,18 @@ class SelfCheck:
 
     def mismatched(self) -> list[int]:
         """Arms that are seen more or less often than they were drawn."""
-        found = []
-        for column in range(len(self.arms)):
-            n, hits = int(self.units[column]), int(self.hits[column])
-            if n < 2:
-                continue
-            mean, square = self.excess[:2, column] / n
-            expected = max(hits, int(n * 0.02))
-            # An arm that nearly always comes up shows hardly any variance for long; what its draws had is known.
-            least = self.excess[2, column] / hits if hits else 0.0
-            se = float(np.sqrt(max(square - mean**2, least, 1e-9) / n))
-            estimate = Estimate(float(mean), se, -float("inf"), float("inf"))
-            sequence = asymptotic(estimate, n, expected, self.SHARE_ALPHA)
-            if sequence.low > 0 or sequence.high < 0:
-                found.append(column)
-        return found
+        mean = np.exp(np.minimum(self.capital, 50.0)).mean(axis=0)
+        return np.flatnonzero(mean >= 1.0 / self.SHARE_ALPHA).tolist()
 
     def add_arm(self, arm: str) -> None:
         """One more arm."""
         self.arms.append(arm)
-        self.units, self.hits = np.append(self.units, 0.0), np.append(self.hits, 0.0)
-        self.excess = np.concatenate((self.excess, np.zeros((3, 1))), axis=1)
+        self.hits = np.append(self.hits, 0.0)
+        self.capital = np.concatenate((self.capital, np.zeros((2 * len(_BETS), 1))), axis=1)
 
     def state(self) -> dict[str, Any]:
         """As JSON."""
-        arrays = {name: getattr(self, name).tolist() for name in ("units", "hits", "excess")}
+        arrays = {name: getattr(self, name).tolist() for name in ("hits", "capital")}
         both = {"quality": self.quality.state(), "cost": self.cost.state()}
         return {"kind": self.KIND, "schema": 1, "arms": list(self.arms), **both, **arrays}
 
@@ -134,7 +123,7 @@ class SelfCheck:
         made.quality = Contrasts.of_state(reader.take("quality"), f"{where}.quality", HALVES, 0.5)
         made.cost = Contrasts.of_state(reader.take("cost"), f"{where}.cost", HALVES, None)
         k = len(made.arms)
-        made.units, made.hits = reader.array("units", (k,), low=0.0), reader.array("hits", (k,), low=0.0)
-        made.excess = reader.array("excess", (3, k))
+        made.hits = reader.array("hits", (k,), low=0.0)
+        made.capital = reader.array("capital", (2 * len(_BETS), k))
         reader.end()
         return made
