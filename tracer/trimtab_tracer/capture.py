@@ -81,8 +81,8 @@ class Capture:
         self.site = site
         self.steered = steered
         self.resending: Resending | None = steered.resending if steered is not None else None
-        # More than one request of the call may be ours to send.
         self.detour: Detour | None = steered.detour if steered is not None else None
+        # More than one request of the call may be ours to send.
         self.may_go_again = self.resending is not None or sending.plain is not None or self.detour is not None
         self.method: str = request.method
         self.host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
