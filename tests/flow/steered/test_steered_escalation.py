@@ -209,9 +209,9 @@ def test_check_that_breaks_escalates(
     assert "I am own." == answer
     assert ["failed: odd"] == [verdict for _, _, verdict, _ in verdicts(agent)]
     until = time.monotonic() + 10
-    while module.verifiers._hanging and time.monotonic() < until:
+    while module.verifiers.hanging and time.monotonic() < until:
         time.sleep(0.01)
-    assert 0 == module.verifiers._hanging
+    assert 0 == module.verifiers.hanging
 
 
 @pytest.mark.parametrize(
