@@ -73,6 +73,8 @@ WRAPPERS = {
     "propagation.py:_create_task.<locals>.create_task",
     "propagation.py:_start.<locals>.start",
     "propagation.py:_submit.<locals>.submit",
+    "send_again.py:_after_error",
+    "send_again.py:_after_response",
     "send_again.py:awaited",
     "send_again.py:sync",
     "stainless.py:_build_request.<locals>.build",

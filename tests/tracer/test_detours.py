@@ -81,10 +81,14 @@ def test_one_thing_is_left_at_a_time() -> None:
 def test_answer_that_is_turned_down() -> None:
     """It is asked again with everything but the model that was first; one that passes stands."""
     detour = everything(LeftAlone())
-    assert detour.judged("") is None
+    detour.failed_check = ""
+    assert detour.judged() is None
     assert "passed" == detour.verdict
-    assert ("other", "own", 0.5) == told(detour.judged("json"))
-    assert "failed: json" == detour.verdict
+    for check, verdict in (("json", "failed: json"), (None, "failed: error")):
+        detour = everything(LeftAlone())
+        detour.failed_check = check
+        assert ("other", "own", 0.5) == told(detour.judged())
+        assert verdict == detour.verdict
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_no_order_of_failures_sends_more_than_three(kinds: list[str]) -> None:
     for kind in kinds:
         match kind:
             case "judged" if detour.escalation is not None:
-                sent.append(detour.judged("json"))
+                sent.append(detour.judged())
                 detour.escalation = None
             case "refusal":
                 sent.append(detour.failed(REFUSED, 400, b"temperature"))

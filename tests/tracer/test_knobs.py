@@ -240,8 +240,8 @@ def test_runs_and_their_state_decide(home: Path, recorded: Recorded) -> None:
                     break_down()
     assert [3, 3, 9, 9, 9, 9, *[1] * 6] == values
     found = [(d.value, d.rule_id, d.seen) for d in recorded(Decision)]
-    seen = {"calls": 0, "tokens": 0, "previous_failed": True}
-    assert [(3, "r0", None), (9, "r1", seen), (1, None, None)] == found
+    seen: list[Any] = [{"calls": 0, "tokens": 0, "previous_failed": has_failed} for has_failed in (False, True)]
+    assert [(3, "r0", seen[0]), (9, "r1", seen[1]), (1, None, None)] == found
 
 
 def test_many_rules_cost_no_more_than_one(home: Path) -> None:

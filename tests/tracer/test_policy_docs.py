@@ -46,6 +46,18 @@ def test_the_quoted_refusal_is_what_the_code_says() -> None:
     assert f"the policy is refused: {said.rstrip('.')}; your code's own values hold." in PAGE
 
 
+def test_the_check_of_the_page_is_one() -> None:
+    """The code that the page shows registers a check, which judges answers as it says."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    try:
+        exec(code, {})
+        answers = [verifiers.Answer(text, (), "stop", {}, {}) for text in ("so it is [1]", "so it is")]
+        found = [verifiers.verifiers.failed(["cites_a_source"], answer) for answer in answers]
+    finally:
+        verifiers.verifiers._own.clear()
+    assert [None, "cites_a_source"] == found
+
+
 def test_every_knob_key_and_class_is_on_the_page() -> None:
     """Each steerable knob has a row, each key of a document or rule is named, each error class listed."""
     assert set(policy.STEERABLE) <= set(re.findall(r"^\| `(\w+)` \|", PAGE, re.M))

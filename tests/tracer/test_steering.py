@@ -15,6 +15,7 @@ import pytest
 from trimtab_tracer import steering as module
 from trimtab_tracer.decisions import Hint, Plan, Setting, obeyed
 from trimtab_tracer.policy_source import PolicySource
+from trimtab_tracer.progress import Progress
 from trimtab_tracer.records import Choice, Site
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.steering import Steering
@@ -227,6 +228,38 @@ def test_observing_never_steers(kit: Kit) -> None:
     kit.publish({"knob": "timeout_s", "value": 3})
     kit.steering = kit.made(steering=False)
     assert kit.steering.policy() is None
+
+
+def test_what_was_seen_is_told_where_it_mattered(kit: Kit) -> None:
+    """By the rule with the condition and by the one that it gives way to; a knob without conditions says nothing."""
+    kit.publish(
+        {"knob": "max_tokens", "value": 9},
+        {"knob": "max_tokens", "value": 99, "when": {"min_step": 1}},
+        {"knob": "timeout_s", "value": 3},
+    )
+    run = Progress("run", "shop")
+    told = []
+    for _ in range(2):
+        plan = kit.steering.plan(CALL, None, "gpt", "run", run)
+        assert plan is not None
+        told.append({order.knob: (order.value, order.seen) for order in plan.orders})
+        run.began_call()
+    seen = [{"calls": calls, "tokens": 0, "previous_failed": False} for calls in (0, 1)]
+    assert [{"timeout_s": (3, None), "max_tokens": each} for each in ((9, seen[0]), (99, seen[1]))] == told
+    assert {"timeout_s": 3, "max_tokens": 9} == kit.values()  # of a run that is not known no condition holds
+
+
+def test_only_what_began_may_go_on_beyond_its_condition(kit: Kit) -> None:
+    """A model's rule whose condition is over is there for conversations that began with it, marked as past."""
+    kit.publish(
+        {"knob": "model", "value": "first", "when": {"max_step": 0}},
+        {"knob": "max_tokens", "value": 9, "when": {"max_step": 0}},
+    )
+    run = Progress("run", "shop")
+    run.began_call()
+    plan = kit.steering.plan(CALL, None, "gpt", "run", run)
+    assert plan is not None
+    assert [("model", True, ("rule-0",))] == [(order.knob, order.is_past, order.rules) for order in plan.orders]
 
 
 def test_orders_take_the_place_of_choices(kit: Kit) -> None:

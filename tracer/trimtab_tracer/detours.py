@@ -32,6 +32,9 @@ MAX_KNOWN = 4096
 BY_REQUEST = frozenset({"bad_request", "context_overflow", "content_filter"})
 """Classes of failures that say nothing about an endpoint or a model: the request is what is wrong."""
 
+BROKEN = "error"
+"""Stands for a check that could not be made: the answer counts as failed."""
+
 _FOR_GOOD = float("inf")
 
 Key = tuple[str, ...]
@@ -107,6 +110,8 @@ class Detour:
         """None where there is none, and once its model has answered."""
         self.own = Sending(outgoing.request, outgoing.body, outgoing.model)
         """The request as the agent made it."""
+        self.failed_check: str | None = None
+        """Of the answer at hand: the check that turns it down, empty where none does; None where none was asked."""
         self.verdict: str | None = None
         """Of the escalation's checks; None as long as it has none."""
 
@@ -141,12 +146,13 @@ class Detour:
             return self._go_on(out.without_destination())
         return None
 
-    def judged(self, failed_check: str) -> Sending | None:
-        """What to send instead of an answer that the check of that name turned down; without a name it passed them all,
-        and stands."""
-        self.verdict = f"failed: {failed_check}" if failed_check else "passed"
-        is_open = bool(failed_check) and self._outgoing.first is not None
-        return self._go_on(self._outgoing.without_first()) if is_open else None
+    def judged(self) -> Sending | None:
+        """What to send instead of an answer of the model that was first; None where it passed its checks."""
+        if self.failed_check == "":
+            self.verdict = "passed"
+            return None
+        self.verdict = f"failed: {self.failed_check or BROKEN}"
+        return self._go_on(self._outgoing.without_first()) if self._outgoing.first is not None else None
 
     def _refused(self, status: int | None, body: bytes | None) -> list[str]:
         """The parameters that the provider names in its refusal."""

@@ -8,7 +8,7 @@ this much runs at every call of an agent, while the document (:mod:`.policy`) is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -184,10 +184,7 @@ class Policy:
             run: The run that the call belongs to, where it is known.
             seen: What it has come to.
         """
-        for rule in self.covering(knob, sites, service, model, run):
-            if rule.when is None or rule.when.holds(seen):
-                return rule
-        return None
+        return first_holding(self.covering(knob, sites, service, model, run), seen)
 
     def covering(
         self, knob: str, sites: Collection[str], service: str, model: str | None, run: InRun | None = None
@@ -200,6 +197,11 @@ class Policy:
     def has_conditions(self, knobs: Collection[str]) -> bool:
         """Whether an active rule for one of ``knobs`` has a condition."""
         return not self._conditional.isdisjoint(knobs)
+
+
+def first_holding(rules: Iterable[Rule], seen: Seen | None) -> Rule | None:
+    """The first of these rules that holds for a run that has come to what was ``seen``; None where none does."""
+    return next((rule for rule in rules if rule.when is None or rule.when.holds(seen)), None)
 
 
 NONE = Policy(version=0, issued_ns=0, lifetime_s=0)

@@ -55,8 +55,8 @@ class Choice:
     rule_id: str | None = None
     """The policy's rule that was obeyed; None where the code decided."""
     seen: dict[str, Any] | None = None
-    """What a rule with ``when`` looked at, as it was when the call began: ``calls`` and ``tokens`` of the run so far,
-    ``previous_failed``. None where the rule has no ``when``."""
+    """The run as it was when the call began, where the obeyed rule, or one that gave way to it, has a ``when``:
+    ``calls`` and ``tokens`` so far, ``previous_failed``. With it anyone can check which rule had to be obeyed."""
     verdict: str | None = None
     """Of ``escalate``, what was said of the first model's answer: ``passed``, ``failed: CHECK``, or why nothing was."""
 

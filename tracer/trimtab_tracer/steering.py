@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from .extras import Extras, TokenMeter
 from .guard import guarded
 from .lanes import Lanes
 from .policy import STEERABLE, Drawn, Policy, Rule, Seen, draw
-from .policy_rules import InRun
+from .policy_rules import InRun, first_holding
 from .policy_source import PolicySource
 from .records import Site
 from .settings import Settings
@@ -57,7 +58,7 @@ class Setting(NamedTuple):
     policy_version: int
     rule_id: str
     seen: dict[str, Any] | None = None
-    """What a rule with ``when`` looked at."""
+    """The run's state, where a rule with ``when`` looked at it."""
 
 
 class Steering:
@@ -136,12 +137,12 @@ class Steering:
             return None
         seen = run.seen() if run is not None and policy.has_conditions((name,)) else None
         covering = self._covering(policy, name, site, run_id, run)
-        rule = next((rule for rule in covering if rule.when is None or rule.when.holds(seen)), None)
+        rule = first_holding(covering, seen)
         if rule is None:
             return None
         drawn = self._draw(rule, run_id, site.site_id)
         by = rule.source, policy.version, rule.rule_id
-        return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, *by, _recorded(rule, seen))
+        return Setting(drawn.value, drawn.is_incumbent, drawn.propensity, *by, _looked_at(covering, rule, seen))
 
     def _covering(self, policy: Policy, name: str, site: Site, run_id: str, run: InRun | None) -> tuple[Rule, ...]:
         """The rules for a declared knob at a line of one run, which are the same for as long as the policy is."""
@@ -206,7 +207,7 @@ class Steering:
     ) -> Order | None:
         """What the first of the rules that holds orders; of a knob that conversations keep, also what one orders that
         has held."""
-        rule = next((rule for rule in covering if rule.when is None or rule.when.holds(seen)), None)
+        rule = first_holding(covering, seen)
         is_past = rule is None
         if rule is None:
             if not covering or knob not in OF_CONVERSATIONS:
@@ -223,7 +224,7 @@ class Steering:
             rule_id=rule.rule_id,
             pin=pin,
             values=tuple(caps.clamp(rule.knob, arm.value) for arm in rule.arms if not arm.is_incumbent),
-            seen=_recorded(rule, seen),
+            seen=_looked_at(covering, rule, seen),
             rules=tuple(rule.rule_id for rule in covering),
             is_past=is_past,
         )
@@ -243,9 +244,12 @@ class Steering:
         return drawn
 
 
-def _recorded(rule: Rule, seen: Seen | None) -> dict[str, Any] | None:
-    """What a decision says of the state that its rule looked at."""
-    return None if rule.when is None or seen is None else seen._asdict()
+def _looked_at(covering: Sequence[Rule], rule: Rule, seen: Seen | None) -> dict[str, Any] | None:
+    """What a decision says of its run's state: nothing where neither ``rule`` nor one that it comes after looked."""
+    if seen is None:
+        return None
+    asked = covering[: covering.index(rule) + 1]
+    return None if all(each.when is None for each in asked) else seen._asdict()
 
 
 def _pin(knob: str, site: Site, hint: Hint | None) -> Pin:

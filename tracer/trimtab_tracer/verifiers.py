@@ -136,7 +136,7 @@ class Verifiers:
 
     def __init__(self) -> None:
         self._own: dict[str, Check] = {}
-        self._hanging = 0
+        self._running: set[threading.Thread] = set()
 
     def add(self, name: str, check: Check) -> None:
         """Register a check; the same name again replaces it. A built-in one can't be replaced.
@@ -166,10 +166,18 @@ class Verifiers:
                 return name
         return None
 
+    @property
+    def hanging(self) -> int:
+        """Checks of the agent's own that have not come back; none of those that a fork left behind."""
+        for thread in list(self._running):
+            if not thread.is_alive():
+                self._running.discard(thread)
+        return len(self._running)
+
     def _ask(self, name: str, answer: Answer) -> bool:
         """What the agent's own check says, in a thread that can be left behind."""
         check = self._own.get(name)
-        if check is None or self._hanging >= MAX_HANGING:
+        if check is None or self.hanging >= MAX_HANGING:
             return False
         said: list[bool] = []
 
@@ -181,16 +189,13 @@ class Verifiers:
             except Exception as error:
                 said.append(False)
                 log.warning("The verifier %r raised %s (%s).", name, type(error).__name__, error)
-            finally:
-                self._hanging -= 1
 
-        self._hanging += 1
         thread = threading.Thread(target=ask, name=f"trimtab-verifier {name}", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the process may not have more
-            self._hanging -= 1
             return False
+        self._running.add(thread)
         thread.join(TIMEOUT_S)
         if not said:
             log.warning("The verifier %r took longer than %g s; the answer counts as failed.", name, TIMEOUT_S)

@@ -146,13 +146,15 @@ def test_conversation_stays_where_it_began(agent: Any, places: tuple[Any, Any]) 
     own, _ = places
     arms = [{"value": "other", "weight": 0.5}, {"incumbent": True, "weight": 0.5}]
     agent.obey({"knob": "endpoint", "source": "experiment", "arms": arms})
-    first: list[str] = []
-    for n in range(10):
-        talk = [{"role": "user", "content": f"question {n}"}]
-        with trimtab.run("r"):
-            first.append(chat(own, talk))
-            more = [*talk, {"role": "assistant", "content": first[-1]}, USER]
-            assert first[-1] == chat(own, more)
+    first: list[str | None] = []
+    with openai.OpenAI(base_url=own.url + "/v1", api_key=OWN_KEY) as client:
+        for n in range(14):
+            talk: Any = [{"role": "user", "content": f"question {n}"}]
+            with trimtab.run("r"):
+                first.append(client.chat.completions.create(model="m", messages=talk).choices[0].message.content)
+                talk += [{"role": "assistant", "content": first[-1]}, USER]
+                again = client.chat.completions.create(model="m", messages=talk).choices[0].message.content
+                assert first[-1] == again
     assert {"own", "other"} == set(first)
 
 

@@ -50,18 +50,21 @@ def test_good_answer_of_the_cheap_model_is_handed_out(agent: Any, ask: Any, requ
     assert (model.value.endswith("old"), "code", None) == (True, model.source, model.rule_id)
 
 
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"text": ""}, "nonempty"),
+    ({"text": "x", "fault": {"status": 503}}, "server"),
+    ({"text": "x", "fault": "drop"}, "connection"),
+    ({"text": "a b", "finish": "length"}, "not_truncated"),
+    ({"text": "I'm sorry, but I can't help with that."}, "no_refusal"),
+    ({"text": "x", "fault": {"status": 404}}, "not_found"),
+]
+"""What a cheap model may answer, and why that is turned down."""
+
+
 @pytest.mark.parametrize(
-    ("cheap", "why"),
-    [
-        ({"text": ""}, "nonempty"),
-        ({"text": "a b", "finish": "length"}, "not_truncated"),
-        ({"text": "I'm sorry, but I can't help with that."}, "no_refusal"),
-        ({"text": "x", "fault": {"status": 503}}, "server"),
-        ({"text": "x", "fault": "drop"}, "connection"),
-        ({"text": "x", "fault": {"status": 404}}, "not_found"),
-    ],
+    ("cheap", "why", "way"),
+    [*((*bad, "sync") for bad in BAD), *((*bad, way) for bad in BAD[:3] for way in ("async", "trio"))],
 )
-@pytest.mark.parametrize("way", ["sync", "async", "trio"])
 def test_bad_answer_is_replaced(agent: Any, cheap: dict[str, Any], why: str, way: str) -> None:
     """What fails a check, or at all, is not handed out: the code's own model is asked in the same call, at once."""
     provider = agent.provider({"model": "cheap", **cheap}, {"text": "I am {model}."})
@@ -206,9 +209,9 @@ def test_check_that_breaks_escalates(
     assert "I am own." == answer
     assert ["failed: odd"] == [verdict for _, _, verdict, _ in verdicts(agent)]
     until = time.monotonic() + 10
-    while module.verifiers._hanging and time.monotonic() < until:
+    while module.verifiers.hanging and time.monotonic() < until:
         time.sleep(0.01)
-    assert 0 == module.verifiers._hanging
+    assert 0 == module.verifiers.hanging
 
 
 @pytest.mark.parametrize(

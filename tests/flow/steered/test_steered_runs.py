@@ -119,7 +119,7 @@ def test_one_draw_per_rule_and_run(agent: Any) -> None:
     agent.obey({"knob": "max_tokens", "value": 9}, failed)
     drawn = set()
     with openai.OpenAI(base_url=provider.url + "/v1", api_key="any", max_retries=0) as client:
-        for _ in range(12):
+        for _ in range(14):
             at = len(provider.log.entries)
             with trimtab.run("r"):
                 for _ in range(2):

@@ -24,7 +24,7 @@ from ..guard import from_signal_handler, guarded, guarded_async
 from ..include_usage import REFUSALS
 from ..resending import Sending
 from . import admission, racing
-from .answer_checks import BROKEN, aasked, asked, check_of
+from .answer_checks import acheck, check
 from .refusal import refused
 from .tees import deliver
 
@@ -61,8 +61,7 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
                 response = _sent(send, turn, denial, args, kwargs)
             except BaseException as error:
                 turn.capture.fail(error)
-                ahead = _after_error(turn.capture, error) if denial is None else None
-                following = _own(turn.capture) if isinstance(ahead, _Lost) else ahead
+                following = _after_error(turn.capture, error) if denial is None else None
                 if following is None:
                     raise
             finally:
@@ -71,10 +70,9 @@ def sync(send: Callable[..., Any], capture: Capture, tee: Any, args: tuple[Any, 
         if following is None:
             deliver(capture, response, tee)
             _read(capture, response)
-            check = check_of(capture, response) if denial is None else None
-            verdict = asked(check) if check is not None else None
-            ahead = _after_response(capture, response, verdict) if denial is None else None
-            following = _own(capture) if isinstance(ahead, _Lost) else ahead
+            if denial is None:
+                check(capture, response)
+                following = _after_response(capture, response)
             if following is None:
                 return response
         try:
@@ -112,8 +110,7 @@ async def awaited(
                 response = await _asent(send, turn, denial, args, kwargs)
             except BaseException as error:
                 turn.capture.fail(error)
-                ahead = _after_error(turn.capture, error) if denial is None else None
-                following = _own(turn.capture) if isinstance(ahead, _Lost) else ahead
+                following = _after_error(turn.capture, error) if denial is None else None
                 if following is None:
                     raise
             finally:
@@ -122,10 +119,9 @@ async def awaited(
         if following is None:
             deliver(capture, response, tee)
             await _aread(capture, response)
-            check = check_of(capture, response) if denial is None else None
-            verdict = await aasked(check) if check is not None else None
-            ahead = _after_response(capture, response, verdict) if denial is None else None
-            following = _own(capture) if isinstance(ahead, _Lost) else ahead
+            if denial is None:
+                await acheck(capture, response)
+                following = _after_response(capture, response)
             if following is None:
                 return response
         try:
@@ -167,8 +163,20 @@ def _sleep() -> Callable[[float], Awaitable[None]]:
     return anyio.sleep
 
 
+def _after_error(capture: Capture, error: BaseException) -> Next | None:
+    """What to do after a request that raised; None where the exception is the call's."""
+    following = _follow_error(capture, error)
+    return _own(capture) if isinstance(following, _Lost) else following
+
+
+def _after_response(capture: Capture, response: Any) -> Next | None:
+    """What to do after ``response``; None where it is the call's, an answer or not."""
+    following = _follow_response(capture, response)
+    return _own(capture) if isinstance(following, _Lost) else following
+
+
 @guarded(default=LOST)
-def _after_error(capture: Capture, error: BaseException) -> Next | _Lost | None:
+def _follow_error(capture: Capture, error: BaseException) -> Next | _Lost | None:
     if from_signal_handler(error):  # a deadline of the user's, whatever it is called
         return None
     failure = retries.of_error(error, is_any=capture.hint is not None and capture.hint.repeats_any_error)
@@ -201,11 +209,7 @@ def _own(capture: Capture) -> Next | None:
 
 
 @guarded(default=LOST)
-def _after_response(capture: Capture, response: Any, verdict: str | None) -> Next | _Lost | None:
-    """What to do after ``response``; None where it is the call's, an answer or not.
-
-    ``verdict`` is the check that the answer failed, empty for none, and None where nothing was asked.
-    """
+def _follow_response(capture: Capture, response: Any) -> Next | _Lost | None:
     plain = _without_usage(capture, response)
     if plain is not None:
         return Next(0.0, capture.next(plain))
@@ -213,7 +217,7 @@ def _after_response(capture: Capture, response: Any, verdict: str | None) -> Nex
     if response.status_code < 400:
         admission.told(capture, None)
         if detour is not None and detour.escalation is not None:
-            better = detour.judged(verdict if verdict is not None else BROKEN)
+            better = detour.judged()
             capture.note_verdict(detour)
             if better is not None:
                 return Next(0.0, capture.next(better))
