@@ -76,7 +76,7 @@ def test_a_knob_that_nobody_reads_is_told(settings: Settings, run: Run) -> None:
     declared = Site("plan", "shop.py", "main", 9, 9, 'trimtab.knob("depth", 3, choices=[3, 5])')
     decisions = [
         Decision("d1", "r", "depth", 3, "default", "plan", 5, site_role="knob", choices=(3, 5)),
-        Decision("d2", "r", "temperature", 0.2, "code", "plan", 5),
+        Decision("d2", "r", "stop", "x", "code", "plan", 5),
     ]
     with Sidecar(settings):
         api = client.connect(settings)
@@ -86,7 +86,7 @@ def test_a_knob_that_nobody_reads_is_told(settings: Settings, run: Run) -> None:
         assert idle not in run("rule", "add", "timeout_s", "9")
         assert idle not in run("rule", "add", "depth", "5")
         assert f"{idle} 4 is none of the choices that the code gives depth: 3, 5." in run("rule", "add", "depth", "4")
-        assert f"{idle} trimtab only observes a knob temperature" in run("rule", "add", "temperature", "1")
+        assert f"{idle} trimtab only observes a knob stop" in run("rule", "add", "stop", "1")
         assert f"{idle} trimtab has never seen a knob timeout; it sets model" in run("rule", "add", "timeout", "9")
 
 

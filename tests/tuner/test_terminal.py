@@ -74,4 +74,5 @@ def test_places_times_and_matches() -> None:
     assert ("a.py:3", "(no line)") == (terminal.place({"file": "a.py", "line": 3}), terminal.place({"file": None}))
     assert ("2001-09-09 01:46:40", "–") == (terminal.when(10**18), terminal.when(None))
     assert "site s, model m" == terminal.match({"site": "s", "service": None, "model": "m"})
+    assert "name n, tier=gold of the run" == terminal.match({"name": "n", "context": {"tier": "gold"}})
     assert "every call" == terminal.match({})

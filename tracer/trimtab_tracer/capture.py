@@ -262,11 +262,12 @@ class Capture:
         line = encode(attempt)
         self.tracer.write(attempt, line)
         self.tracer.writer.submit(self._caught(attempt, line))
-        self._note_progress(attempt)
         if self.steered is not None:
             self._note_conversation(self.steered)
         # The response may live long, and an exception holds the frames that hold us.
         self._chunks, self._error, self._headers, self.body, self.hint, self.socket = [], None, None, None, None, None
+        if self.progress is not None:
+            self._note_progress(self.progress, attempt)
 
     @guarded()
     def note_verdict(self, detour: Detour) -> None:
@@ -277,12 +278,9 @@ class Capture:
             choices = obeyed((), (order,))
             self.tracer.write(CallDecisions(self.call_id, self.run_id, self.site.site_id, self.ts_ns, choices))
 
-    @guarded()
-    def _note_progress(self, attempt: Attempt) -> None:
-        if self.progress is not None:
-            has_failed = attempt.end == "error" or (attempt.http_status or 0) >= 400
-            counts = self.tracer.steering.counts_tokens
-            self.progress.ended(has_failed, partial(tokens_of, attempt) if counts else None)
+    def _note_progress(self, progress: Progress, attempt: Attempt) -> None:
+        has_failed = attempt.end == "error" or (attempt.http_status or 0) >= 400
+        progress.ended(has_failed, partial(tokens_of, attempt) if self.tracer.steering.counts_tokens else None)
 
     @guarded()
     def _note_conversation(self, steered: Steered) -> None:

@@ -76,8 +76,10 @@ class MatchBody(Body):
     site: Id | None = None
     service: Id | None = None
     model: Id | None = None
-    name: Id | None = Field(None, description="Of the run")
-    context: dict[str, str] | None = Field(None, description="Attributes of the run, each with its value as text")
+    name: Id | None = Field(default=None, description="Of the run")
+    context: dict[str, str] | None = Field(
+        default=None, description="Attributes of the run, each with its value as text"
+    )
 
 
 class RuleBody(Body):

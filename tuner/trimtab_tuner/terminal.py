@@ -217,6 +217,7 @@ def say_if_idle(client: Client, knob: str, values: Iterable[Any], to: Console) -
 
 
 def match(of: dict[str, Any]) -> str:
-    """Which calls a rule is for."""
-    given = [f"{key} {name}" for key, name in of.items() if name is not None]
+    """Which calls a rule is for: ``site ab12, tier=gold of the run``."""
+    given = [f"{key} {name}" for key, name in of.items() if name is not None and key != "context"]
+    given += [f"{key}={text} of the run" for key, text in (of.get("context") or {}).items()]
     return ", ".join(given) or "every call"
