@@ -98,6 +98,8 @@ def test_a_model_of_unknown_price_is_not_asked() -> None:
         {"tools": [{"type": "web_search"}]},
         {"tools": [{"type": "mcp", "server_url": "x"}]},
         {"mcp_servers": [{"url": "x"}]},
+        {"web_search_options": {"search_context_size": "low"}},
+        {"background": True},
     ],
 )
 def test_what_would_make_the_provider_act_is_never_sent(more: dict[str, Any]) -> None:
@@ -170,3 +172,21 @@ def test_an_answer_of_a_local_server_is_asked_for_without_tls() -> None:
     asking.ask(provider.client, local, "small", "https://other.example/v1", "k", PRICES)
     urls = [str(request.url) for request in provider.sent]
     assert urls == ["http://127.0.0.1:8000/v1/chat/completions", "https://other.example/v1/chat/completions"]
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("api.example", ".evil.example/v1/chat/completions"),
+        ("api.example", "@evil.example/v1/chat/completions"),
+        ("127.0.0.1:80@evil.example", "/v1/chat/completions"),
+        ("api.example/x", "/v1/chat/completions"),
+        ("api.example", "/v1/chat/completions?to=evil.example"),
+    ],
+)
+def test_a_key_goes_to_the_recorded_host_alone(host: str, path: str) -> None:
+    """What an agent was made to ask can't send the user's key elsewhere."""
+    provider = Provider()
+    done = ask(provider, [recorded(1)._replace(host=host, path=path)])
+    assert provider.sent == []
+    assert dict(done.left_out) == {"whose address can't be asked again": 1}

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+import duckdb
 import pytest
 
 from trimtab_tracer.ingest import ingest
@@ -51,6 +52,8 @@ class World:
         self.tuner = self.restarted()
         self.success = {OWN: 0.9, CHEAP: 0.9}
         self.cost_usd = {OWN: 0.01, CHEAP: 0.001}
+        self.own: Callable[[int], str] = lambda number: OWN
+        """The model that the code of a run names."""
         self.runs = 0
         self._random = random.Random(7)
         self._write([Process("p1", 1, T0, "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", "boot")])
@@ -82,10 +85,12 @@ class World:
         published = parse(self.control.published().text, self.now_ns)
         rule = published.rule("model", ("s1",), "shop", OWN)
         drawn = draw(rule, run, "s1") if rule is not None else None
-        model = OWN if drawn is None or drawn.is_incumbent else drawn.value
-        chosen = Choice("model", OWN, "code")
+        own = self.own(number)
+        model = own if drawn is None or drawn.is_incumbent else drawn.value
+        chosen = Choice("model", own, "code")
         if rule is not None and drawn is not None:
             known: dict[str, Any] = {"policy_version": published.version, "rule_id": rule.rule_id}
+            known |= {"drawn": "incumbent" if drawn.is_incumbent else None}
             chosen = Choice("model", model, rule.source, propensity=drawn.propensity, **known)
         succeeded = self._random.random() < self.success[model]
         attempt = Attempt(
@@ -269,6 +274,61 @@ def test_a_rejected_proposal_comes_again_when_the_evidence_has_doubled(world: Wo
         assert world.rows("SELECT status FROM recommendations") == [{"status": status}], n
     (last,) = world.rows("SELECT why FROM audit ORDER BY audit_id DESC LIMIT 1")
     assert "40 observations instead of 20" in last["why"]
+
+
+def test_a_spent_budget_pauses_and_does_not_end(world: World) -> None:
+    """While exploring pauses nothing is drawn; the next day it goes on by itself."""
+    world.begin(explore_usd_per_day=0.02)
+    world.run(100, batch=20)
+    assert "budget_stop" in world.events()
+    assert (world.campaign()["status"], world.control.published().document["rules"]) == ("running", [])
+    world.now_ns += 26 * 3600 * SECOND
+    world.run(20, batch=20)
+    assert "budget_resumed" in world.events()
+    assert world.share() > 0
+
+
+def test_taking_the_policy_back_does_not_bring_back_what_failed(world: World) -> None:
+    """Whatever weights an earlier policy had, the next look draws by what is known now; a drop is for good."""
+    world.control.set_mode("model", "auto", seen=1, actor=ADA)
+    world.begin(margin=0.1)
+    world.run(1500)
+    led = world.control.published().version
+    assert world.share() >= 0.9
+    world.success[CHEAP] = 0.3
+    world.run(200, batch=20)
+    assert "rollback" in world.events()
+    world.control.roll_back_policy(led, seen=world.control.published().version, actor=ADA)
+    assert world.share() >= 0.9
+    world.run(20, batch=20)
+    assert world.share() <= 0.5
+
+
+def test_the_drawn_arm_counts_and_not_its_value(world: World) -> None:
+    """Where the code itself names the value that is tried, a run that drew the code's own is the incumbent's."""
+    world.own = lambda number: CHEAP if number % 2 else OWN
+    world.begin()
+    world.run(200)
+    arms = {arm["arm"]: arm["units"] for arm in world.campaign()["verdict"]["arms"]}
+    assert "share_mismatch" not in world.events()
+    drawn = world.rows("SELECT count(*) AS n FROM decisions WHERE drawn = 'incumbent'")
+    assert arms["incumbent"] == drawn[0]["n"]
+
+
+def test_a_busy_store_ends_no_experiment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the database refuses is tried again at the next look, and counts once."""
+    world.begin()
+    world.run(20)
+
+    def busy(*_: Any) -> None:
+        raise duckdb.TransactionException("busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.control, "record_learning", busy)
+        with pytest.raises(duckdb.TransactionException):
+            world.run(20)
+    world.tuner.step()
+    assert (world.campaign()["status"], world.campaign()["units"]) == ("running", 40)
 
 
 def test_what_a_person_accepted_is_rolled_back_when_runs_fail_under_it(world: World) -> None:

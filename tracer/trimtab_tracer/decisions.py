@@ -78,6 +78,9 @@ class Order:
 HELD = "held"
 """Source of a choice that tells a place and no value: the body has that."""
 
+INCUMBENT = "incumbent"
+"""What an experiment is said to have drawn where it left the value to the code."""
+
 LOOP_KNOBS = frozenset({"max_retries", "backoff", "fallback", "retry_budget", "circuit_breaker"})
 """Knobs that need a retry loop of our own."""
 LASTING_KNOBS = LOOP_KNOBS | {"hedge_delay_s"}
@@ -214,6 +217,7 @@ def _ordered(choice: Choice, order: Order) -> Choice:
         propensity=order.propensity,
         policy_version=order.policy_version,
         rule_id=order.rule_id,
+        drawn=INCUMBENT if order.is_incumbent else None,
         seen=order.seen,
         verdict=order.verdict,
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, TypeVar
 
+from .decisions import INCUMBENT
 from .digests import canonical
 from .guard import guarded
 from .records import Site
@@ -83,7 +84,8 @@ def _standing(name: str, value: Any, site: Site, setting: Setting | None, choice
     if setting is None:
         return Standing(name, value, site, choices=kept)
     by = setting.source, setting.propensity, setting.policy_version
-    return Standing(name, value, site, *by, kept, setting.rule_id, setting.seen)
+    drawn = INCUMBENT if setting.is_incumbent else None
+    return Standing(name, value, site, *by, kept, setting.rule_id, setting.seen, drawn)
 
 
 def _recorded(name: str, site: Site, choices: Sequence[object]) -> tuple[Any, ...]:

@@ -34,6 +34,8 @@ class Decision:
     """JSON values that the code says a declared knob may take; left out of the segment where it names none."""
     rule_id: str | None = None
     """The policy's rule that was obeyed."""
+    drawn: str | None = None
+    """As in :class:`Choice`."""
     seen: dict[str, Any] | None = None
     """As in :class:`Choice`."""
     verdict: str | None = None
@@ -54,6 +56,8 @@ class Choice:
     policy_version: int | None = None
     rule_id: str | None = None
     """The policy's rule that was obeyed; None where the code decided."""
+    drawn: str | None = None
+    """``incumbent`` where an experiment drew that: ``value`` is then the code's own. None everywhere else."""
     seen: dict[str, Any] | None = None
     """The run as it was when the call began, where the obeyed rule, or one that gave way to it, has a ``when``:
     ``calls`` and ``tokens`` so far, ``previous_failed``. With it anyone can check which rule had to be obeyed."""
@@ -88,6 +92,7 @@ class CallDecisions:
                 site_role=choice.site_role,
                 policy_version=choice.policy_version,
                 rule_id=choice.rule_id,
+                drawn=choice.drawn,
                 seen=choice.seen,
                 verdict=choice.verdict,
             )

@@ -115,8 +115,8 @@ def _said(written: dict[str, Any], shape: type) -> dict[str, Any]:
 _LATER: dict[type, tuple[str, ...]] = {
     Attempt: ("agent", "step"),
     RunStart: ("annotations",),
-    Decision: ("choices", "rule_id", "seen", "verdict"),
-    Choice: ("rule_id", "seen", "verdict"),
+    Decision: ("choices", "rule_id", "drawn", "seen", "verdict"),
+    Choice: ("rule_id", "drawn", "seen", "verdict"),
     Site: ("via",),
     ToolRun: ("compensation",),
     Outcome: ("evaluator", "evaluator_version"),

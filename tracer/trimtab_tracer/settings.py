@@ -276,8 +276,8 @@ class Settings:
         metadata=_row(
             "TRIMTAB_TUNE_MAX_USD_PER_DAY",
             read.number(0, 1e6, "USD"),
-            "How much more than the code's own the other values of an experiment may cost in a day, in USD; above it"
-            " exploring pauses.",
+            "What the runs that an experiment gives other values may cost in a day, in USD, until one is promoted;"
+            " above it exploring pauses.",
         ),
     )
     fallback_models: tuple[FallbackModels, ...] = field(

@@ -69,6 +69,7 @@ class Standing:
     choices: tuple[Any, ...] = ()
     rule_id: str | None = None
     seen: dict[str, Any] | None = None
+    drawn: str | None = None
 
 
 class Tracer:
@@ -179,6 +180,7 @@ class Tracer:
                 policy_version=decided.policy_version,
                 choices=decided.choices,
                 rule_id=decided.rule_id,
+                drawn=decided.drawn,
                 seen=decided.seen,
             )
         )

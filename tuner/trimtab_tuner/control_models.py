@@ -161,9 +161,11 @@ class Goal(Body):
     explore_usd_per_day: float | None = Field(
         None,
         ge=0,
-        description="How much more than the code's own the other values may cost in a day; left out: the setting",
+        description="What runs with other values may cost in a day until one is promoted; left out: the setting",
     )
-    context_key: Id | None = Field(None, description="Attribute of runs by which the best value may differ")
+    context_key: str | None = Field(
+        None, pattern=r"^[A-Za-z_][\w.-]{0,63}$", description="Attribute of runs by which the best value may differ"
+    )
 
 
 class StartCampaign(Body):

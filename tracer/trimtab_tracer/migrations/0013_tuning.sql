@@ -1,6 +1,8 @@
 -- What is learned while agents run: modes of knobs, experiments whose weights are learned, and what became of them.
 -- *_ns: nanoseconds since the Unix epoch, UTC. Only the sidecar's control writes these tables.
 
+ALTER TABLE decisions ADD COLUMN drawn VARCHAR;     -- 'incumbent' where an experiment drew that: `value` is then the code's own
+
 -- What trimtab may do about a knob without being asked; a knob without a row has the mode of row '*', and without that
 -- one the mode of the setting `tune_mode`.
 CREATE TABLE knob_modes (

@@ -18,9 +18,14 @@ from .. import terminal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
 
-    from ..shadow.run import Summary
+    from ..shadow.run import Pair, Summary
     from ..shadow.sample import Recorded
+
+
+PORTION = 1000
+"""Pairs that are kept at once."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,7 +38,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--usd", type=_usd, default=1.0, metavar="USD", help="what it may cost (default: %(default)s)")
     parser.add_argument("--judge", metavar="MODULE:FUNCTION", help="of a request and an answer, gives 0 to 1")
     parser.add_argument("--base", metavar="URL", help="ask there, such as https://host/v1, instead of where calls went")
-    parser.add_argument("--key-env", metavar="NAME", help="variable that holds the key (default: the provider's own)")
+    parser.add_argument(
+        "--key-env",
+        metavar="NAME",
+        help="variable that holds the key (needed for all but OpenAI's and Anthropic's hosts)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw of calls (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be asked and cost, and send nothing")
     terminal.add_options(parser)
@@ -65,10 +74,14 @@ def run(args: Namespace) -> int:
         if args.dry_run:
             _say_plan(args, calls, settings)
             return 0
-        done = _ask(args, calls, settings, grade)
-        done.left_out.update(left_out)
-        if done.pairs:
-            client.post("/v1/shadow", {"pairs": [pair._asdict() for pair in done.pairs]})
+        pairs: list[Pair] = []
+        try:
+            done = _ask(args, calls, settings, grade, pairs.append)
+        finally:  # what was paid for is kept, also when a judge fails or somebody loses patience
+            for start in range(0, len(pairs), PORTION):
+                portion = [pair._asdict() for pair in pairs[start : start + PORTION]]
+                client.post("/v1/shadow", {"pairs": portion})
+    done.left_out.update(left_out)
     _say(args, done)
     return 0 if done.pairs else 1
 
@@ -82,7 +95,7 @@ def _nothing(left_out: dict[str, int]) -> str:
     )
 
 
-def _ask(args: Namespace, calls: list[Recorded], settings: Any, grade: Any) -> Summary:
+def _ask(args: Namespace, calls: list[Recorded], settings: Any, grade: Any, on_pair: Callable[[Pair], None]) -> Summary:
     import httpx
 
     from trimtab_tracer.prices import PriceList
@@ -101,6 +114,7 @@ def _ask(args: Namespace, calls: list[Recorded], settings: Any, grade: Any) -> S
             base=args.base,
             by=grade,
             judge_name=args.judge or AGREEMENT,
+            on_pair=on_pair,
         )
 
 
@@ -112,7 +126,11 @@ def _key(args: Namespace, calls: list[Recorded]) -> str:
         raise TrimtabError(
             f"The calls went to {len(hosts)} hosts, and a key belongs to one: choose a line with --site."
         )
-    name = args.key_env or KEYS[calls[0].api]
+    host = calls[0].host
+    name = args.key_env or (KEYS.get(host) if args.base is None else None)
+    if name is None:
+        where = args.base or host
+        raise SettingsError(f"Name the variable that holds the key for {where} with --key-env; nothing was sent.")
     key = os.environ.get(name, "").strip()
     if not key:
         raise SettingsError(f"The variable {name} for the key is not set; name another one with --key-env.")

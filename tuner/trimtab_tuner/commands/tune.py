@@ -53,7 +53,7 @@ def _add_start(start: ArgumentParser) -> None:
     start.add_argument(
         "--explore-usd-per-day",
         type=float,
-        help="how much more than the code's own the values may cost in a day (setting tune_max_usd_per_day)",
+        help="what runs with other values may cost in a day (setting tune_max_usd_per_day)",
     )
     start.add_argument("--context", metavar="NAME", help="attribute of runs by which the best value may differ")
     start.add_argument("--after", metavar="ID", help="also learn from the runs of this earlier experiment")

@@ -16,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from trimtab_tracer import policy
+from trimtab_tracer.errors import PolicyError
 from trimtab_tracer.store import replace_rows
 
 from ..reads import Row, fetch
 from . import audit, experiments, rows
 from .change import Change
-from .document import Json, is_of, without
+from .document import Json, is_of, overlaps, plain_match, without
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,6 +35,8 @@ log = logging.getLogger("trimtab.tuner")
 Weights = Mapping[str, Mapping[str, float]]
 """Context (:data:`EVERYWHERE` for all that have none of their own) -> key of the arm -> weight."""
 
+LEAST_CHANGE: Final = 0.01
+"""Change of a weight that is worth a version of the policy."""
 EVERYWHERE: Final = ""
 INCUMBENT: Final = "incumbent"
 """Key of the arm that is what the code does."""
@@ -76,13 +80,19 @@ class Learned:
     """Run and line of each unit that it learned from, and whether what came of it was known."""
     events: Sequence[Event]
     publishes: bool
-    """Whether agents are to draw with these weights from now on."""
+    """Whether agents are to draw with these weights from now on. Where the incumbent alone has one, nothing is drawn:
+    the experiment goes on when exploring does."""
+    is_over: bool
+    """No value is left that could be drawn again."""
 
 
 def running(con: duckdb.DuckDBPyConnection) -> list[Row]:
-    """The running experiments that are learned from: columns of ``campaigns``, and of ``experiments`` what is drawn."""
+    """The running experiments that are learned from: columns of ``campaigns``, and of ``experiments`` what is drawn;
+    ``started_ns`` of its first start."""
     sql = """
-        SELECT c.*, e.knob, e.match, e.arms, e.rule_id, e.started_ns, e.started_by
+        SELECT c.*, e.knob, e.match, e.arms, e.rule_id, e.started_by, e.version,
+            least(e.started_ns, (SELECT min(at_ns) FROM campaign_events AS v WHERE v.experiment_id = c.experiment_id))
+                AS started_ns
         FROM campaigns AS c JOIN experiments AS e USING (experiment_id)
         WHERE e.status = 'running'
         ORDER BY e.experiment_id
@@ -138,7 +148,9 @@ def record(change: Change, experiment_id: str, learned: Learned) -> None:
     experiment = experiments.get(con, experiment_id)
     columns: Row = {"state": learned.state, "verdict": learned.verdict, "phase": learned.phase}
     columns |= {"promoted_arm": learned.promoted_arm, "updated_ns": change.now_ns}
-    if learned.publishes and experiment["status"] == "running" and not change.is_frozen:
+    if experiment["status"] == "running" and learned.is_over:
+        experiments.take_out(change, experiment, "no value is left to try: the code's own holds again")
+    elif experiment["status"] == "running" and learned.publishes and not change.is_frozen:
         _publish(change, experiment, learned.weights)
         columns |= {"weights": learned.weights, "published_ns": change.now_ns}
     rows.update(con, "campaigns", "experiment_id", experiment_id, columns)
@@ -183,8 +195,36 @@ def rules_of(experiment: Row, weights: Weights, context_key: str | None) -> list
         if context != EVERYWHERE:
             rule["rule_id"] = f"{experiment['rule_id']}.{n}"
             rule["match"] = experiment["match"] | {"context": {context_key: context}}
-        made.append({**rule, "sticky": "run", "source": "experiment", "arms": arms})
+        rule |= {"sticky": "run", "source": "experiment", "arms": arms}
+        if context == EVERYWHERE or _is_usable(rule):
+            made.append(rule)
     return made
+
+
+def differ(experiment: Row, weights: Weights, in_force: Sequence[Json]) -> bool:
+    """Whether agents would draw noticeably otherwise than by the rules that are in force."""
+    made = rules_of(experiment, weights, experiment["spec"].get("context_key"))
+    now = [rule for rule in in_force if is_of(rule, experiment["rule_id"])]
+    if [_shape(rule) for rule in made] != [_shape(rule) for rule in now]:
+        return True
+    pairs = [
+        pair for one, other in zip(made, now, strict=True) for pair in zip(one["arms"], other["arms"], strict=True)
+    ]
+    return any(abs(arm["weight"] - old["weight"]) >= LEAST_CHANGE for arm, old in pairs)
+
+
+def _shape(rule: Json) -> Json:
+    """A rule without its weights."""
+    return rule | {"arms": [arm_key(arm) for arm in rule["arms"]], "match": plain_match(rule["match"])}
+
+
+def _is_usable(rule: Json) -> bool:
+    """Whether agents would take it: a context may be any text, and not every text can be matched."""
+    try:
+        policy.read_rule(rule)
+    except PolicyError:
+        return False
+    return True
 
 
 def value_key(value: Any) -> str:
@@ -202,8 +242,9 @@ def _publish(change: Change, experiment: Row, weights: Weights) -> None:
     campaign = rows.one(change.con, "campaigns", "experiment_id", experiment["experiment_id"])
     context_key = campaign["spec"].get("context_key") if campaign else None
     made = rules_of(experiment, weights, context_key)
-    if not any(rule["rule_id"] == experiment["rule_id"] for rule in made):
-        experiments.take_out(change, experiment, "no value is left to try: the code's own holds again")
+    others = [rule for rule in change.rules if not is_of(rule, experiment["rule_id"])]
+    if any(overlaps(one, other) for one in made for other in others):
+        experiments.take_out(change, experiment, "a rule of somebody's steers some of the same calls")
         return
     place = next((n for n, rule in enumerate(change.rules) if is_of(rule, experiment["rule_id"])), len(change.rules))
     kept = without(change.rules, experiment["rule_id"])

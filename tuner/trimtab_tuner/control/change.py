@@ -151,14 +151,15 @@ class Change:
         return list(found["document"]["rules"])
 
     def version_before(self) -> int:
-        """The newest version whose rules are other ones than those in force.
+        """The newest version whose rules are other ones than those in force; what an experiment has learned since makes
+        no other rule.
 
         Raises:
             NotThere: all versions have had these rules.
         """
         sql = "SELECT version, document FROM policy_versions WHERE version < $version ORDER BY version DESC"
         for row in fetch(self.con, sql, version=self.version):
-            if row["document"]["rules"] != self.rules:
+            if document.decided(row["document"]["rules"]) != document.decided(self.rules):
                 return int(row["version"])
         raise NotThere(f"No policy before version {self.version} had other rules; nothing was changed.")
 

@@ -17,6 +17,9 @@ from trimtab_tracer.settings import Settings
 
 Json = dict[str, Any]
 
+EXPERIMENT = "exp-"
+"""Begins the ids of experiments' rules, and of nothing else; only those have parts."""
+
 _KEYS = ("site", "service", "model", "name")
 
 
@@ -88,7 +91,19 @@ def with_rule(rules: Iterable[Json], rule: Json) -> list[Json]:
 
 def is_of(rule: Json, rule_id: str) -> bool:
     """Whether it is the rule of this id, or a part of it for some of its calls (``<rule_id>.<n>``)."""
-    return bool(rule["rule_id"] == rule_id or rule["rule_id"].startswith(f"{rule_id}."))
+    is_part = rule_id.startswith(EXPERIMENT) and rule["rule_id"].startswith(f"{rule_id}.")
+    return bool(rule["rule_id"] == rule_id or is_part)
+
+
+def decided(rules: Iterable[Json]) -> list[Json]:
+    """``rules`` as far as somebody decided them: those of an experiment once, and without their weights."""
+    whole = [rule for rule in rules if not (rule["rule_id"].startswith(EXPERIMENT) and "." in rule["rule_id"])]
+    return [
+        rule | {"arms": [{k: v for k, v in arm.items() if k != "weight"} for arm in rule["arms"]]}
+        if rule["rule_id"].startswith(EXPERIMENT)
+        else rule
+        for rule in whole
+    ]
 
 
 def without(rules: Iterable[Json], rule_id: str) -> list[Json]:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ..reads import Row, fetch
 from . import audit, rows
 from .change import Change
-from .document import Json, overlaps, plain_match, without
+from .document import EXPERIMENT, Json, overlaps, plain_match, without
 from .errors import Conflict, NotThere
 
 if TYPE_CHECKING:
     import duckdb
 
-PREFIX = "exp-"
+PREFIX = EXPERIMENT
 """Begins the ids of experiments' rules, and of nothing else."""
 
 

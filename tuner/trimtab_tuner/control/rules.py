@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from ..reads import Row, fetch
 from . import experiments, recommendations
+from .actor import SIDECAR
 from .change import Change
-from .document import Json, is_same_place, plain_match, with_rule, without
+from .document import Json, is_same_place, overlaps, plain_match, with_rule, without
 from .errors import NotThere, Refused
 
 HAND_PREFIX = "man-"
@@ -31,19 +32,20 @@ def accept(change: Change, row: Row, value: Any) -> Row:
         Conflict: an experiment steers some of the same calls.
     """
     recommendation = row["recommendation_id"]
-    rule = {"rule_id": recommendations.PREFIX + recommendation, "knob": row["knob"], "match": plain_match(row["match"])}
+    match = plain_match(row["match"])
+    rule = {"rule_id": recommendations.PREFIX + recommendation, "knob": row["knob"], "match": match}
     rule |= {"sticky": "run", "source": "human", "value": value}
-    _end_its_experiment(change, row)
+    _end_experiments(change, row, rule)
     _put(change, rule, f"recommendation {recommendation} accepted", "the recommendation")
     in_policy = {"rule_id": rule["rule_id"], "policy_version": change.version}
     return recommendations.decide(change, row, "accept", "accepted", row["from_value"], value, **in_policy)
 
 
-def _end_its_experiment(change: Change, row: Row) -> None:
-    """What an experiment has shown takes its place: from here on nothing is drawn."""
-    if row["experiment_id"] is not None:
-        experiment = experiments.get(change.con, row["experiment_id"])
-        if experiment["status"] == "running":
+def _end_experiments(change: Change, row: Row, rule: Json) -> None:
+    """What an experiment has shown takes its place; a person's word goes before what the sidecar tries by itself."""
+    for experiment in experiments.running(change.con):
+        is_its = experiment["experiment_id"] == row["experiment_id"]
+        if is_its or (experiment["started_by"] == SIDECAR.name and overlaps(experiment, rule)):
             experiments.take_out(change, experiment, f"recommendation {row['recommendation_id']} was accepted")
 
 
@@ -86,6 +88,11 @@ def remove(change: Change, rule_id: str) -> None:
     Raises:
         NotThere: the policy has no such rule.
     """
+    whole, dot, _ = rule_id.rpartition(".")
+    if dot and whole.startswith(experiments.PREFIX):
+        raise Refused(
+            f"Rule {rule_id} is a part of experiment {whole.removeprefix(experiments.PREFIX)}: stop that one."
+        )
     gone = [rule for rule in change.rules if rule["rule_id"] == rule_id]
     if not gone:
         raise NotThere.named("rule", rule_id, "`trimtab policy`")

@@ -8,6 +8,7 @@ server) is refused before it is sent.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -27,12 +28,13 @@ TIMEOUT_S: Final = 300.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 OWN_TOOLS: Final = frozenset({"function", "custom", "", None})
 """Types of tools that only the agent can run; every other one runs at the provider."""
-KEYS: Final = {
-    "openai.chat": "OPENAI_API_KEY",
-    "openai.responses": "OPENAI_API_KEY",
-    "anthropic.messages": "ANTHROPIC_API_KEY",
-}
-"""Variable that holds the key, by format, unless the user names another."""
+KEYS: Final = {"api.openai.com": "OPENAI_API_KEY", "api.anthropic.com": "ANTHROPIC_API_KEY"}
+"""Variable that holds the key, by host. For every other host the user names it: a key goes to whom it belongs to."""
+ACTS: Final = ("background", "mcp_servers", "plugins", "web_search_options")
+"""In a request: the provider would do more than answer."""
+_HOST: Final = re.compile(r"\[[0-9a-fA-F:.]+\](?::\d{1,5})?|[A-Za-z0-9.-]+(?::\d{1,5})?")
+_PATH: Final = re.compile(r"/[A-Za-z0-9._~/%:-]*")
+"""Host and path as they were recorded; an agent under attack could have asked anything."""
 
 Json = dict[str, Any]
 
@@ -55,7 +57,11 @@ def why_not(call: Recorded) -> str | None:
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind not in OWN_TOOLS:
             return "with tools that run at the provider"
-    return "with servers that the provider would call" if call.request.get("mcp_servers") else None
+    if any(call.request.get(key) for key in ACTS):
+        return "that make the provider do more than answer"
+    if not _HOST.fullmatch(call.host) or not _PATH.fullmatch(call.path):
+        return "whose address can't be asked again"
+    return "without known tokens" if not call.input_tokens or not call.output_tokens else None
 
 
 def estimate_musd(call: Recorded, model: str, prices: PriceList) -> int | None:
@@ -87,7 +93,7 @@ def ask(client: httpx.Client, call: Recorded, model: str, base: str | None, key:
         return Reply(None, None, time.monotonic() - started, type(error).__name__)
     latency_s = time.monotonic() - started
     reader = by_api(call.api)
-    if response.status_code >= 400 or not isinstance(body, dict) or reader is None:
+    if response.status_code >= 300 or not isinstance(body, dict) or reader is None:
         return Reply(None, None, latency_s, f"status {response.status_code}")
     facts = reader.response(body)
     usage = facts.usage or Usage()
@@ -106,7 +112,8 @@ def _url(call: Recorded, base: str | None) -> str:
     if base is not None:
         path = call.path[call.path.index("/v1/") + 3 :] if "/v1/" in call.path else call.path
         return base.rstrip("/") + path
-    scheme = "http" if call.host.rpartition(":")[0] in LOOPBACK or call.host in LOOPBACK else "https"
+    name = re.sub(r":\d+$", "", call.host)
+    scheme = "http" if name in LOOPBACK else "https"
     return f"{scheme}://{call.host}{call.path}"
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import httpx
 
 LONGER: Final = 4.0
-"""How many times longer than the recorded answer another one is allowed for when money is set aside for it."""
+"""How many times longer than the recorded answer another one is allowed for when money is set aside for it. By more
+than that the last answer may pass the cap; what timed out counts as much as was set aside."""
 MOST_PROBLEMS: Final = 5
 """Requests in a row without an answer after which it ends: something is wrong that more of them won't mend."""
 
@@ -147,7 +148,8 @@ def _replies(
             done.is_capped = True
             return
         reply = asking.ask(client, call, model, base, key, prices)
-        done.spent_musd += reply.cost_musd if reply.cost_musd is not None else 0 if reply.answer is None else expected
+        was_refused = reply.answer is None and (reply.problem or "").startswith("status")
+        done.spent_musd += reply.cost_musd if reply.cost_musd is not None else 0 if was_refused else expected
         yield call, reply
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from trimtab_tracer.errors import PolicyError
+from trimtab_tracer.policy_values import check_value
+
 from ..control import Refused, campaigns, experiments, shadows
 from ..control.campaigns import Event
 from ..control.document import Json
@@ -57,12 +60,16 @@ def begin(
         Refused: it can't be tried like this; says why.
     """
     spec = specs.spec_json(goal, control.settings, is_auto=is_auto)
+    for value in values:
+        if (cut := control.settings.caps.clamp(knob, value) if _is_valid(knob, value) else value) != value:
+            raise Refused(f"{value!r} is above the caps and would be cut to {cut!r}. Nothing was changed.")
     experiment_id = experiments.new_id()
     unweighted: list[Json] = [{"incumbent": True}, *({"value": value} for value in values)]
     try:
         campaign = Campaign(specs.campaign_spec(experiment_id, unweighted, spec))
     except ValueError as error:
         raise Refused(f"{error}. Nothing was changed.") from None
+    advice = campaign.advance(control.now_ns())
     learned = 0
     if after is not None and store is not None:
         learned = _learn_again(campaign, after, store, spec, control.now_ns())
@@ -81,8 +88,18 @@ def begin(
     return control.start_campaign(experiment_id, knob, match, arms, begun, actor=actor, seen=seen, why=why)
 
 
+def _is_valid(knob: str, value: Any) -> bool:
+    """Whether agents would take it; if not, the control says why."""
+    try:
+        check_value(knob, value)
+    except PolicyError:
+        return False
+    return True
+
+
 def _pairs(store: Store, site: str | None, models: list[Any]) -> list[dict[str, Observation]]:
-    """What shadow runs have shown of these models: they warm the learner, and pass no gate."""
+    """What shadow runs have shown of these models: they warm the learner, and pass no gate. Of a pair it is the quality
+    alone: it cost and took what a call does, and an experiment counts runs."""
     with closing(store.cursor()) as con:
         found = shadows.warm_pairs(con, site, [model for model in models if isinstance(model, str)])
     return [
@@ -95,15 +112,7 @@ def _pairs(store: Store, site: str | None, models: list[Any]) -> list[dict[str, 
 
 
 def _answer(arm: str, pair: Row, whose: str) -> Observation:
-    cost = pair[f"{whose}cost_musd"]
-    return Observation(
-        value=arm,
-        propensity=1.0,
-        quality=pair[f"{whose}quality"],
-        cost_usd=cost / 1e6 if cost is not None else None,
-        latency_s=pair[f"{whose}latency_s"],
-        at_ns=pair["asked_ns"],
-    )
+    return Observation(arm, propensity=1.0, quality=pair[f"{whose}quality"], at_ns=pair["asked_ns"])
 
 
 def _learn_again(campaign: Campaign, after: Row, store: Store, spec: Json, now_ns: int) -> int:
@@ -111,7 +120,9 @@ def _learn_again(campaign: Campaign, after: Row, store: Store, spec: Json, now_n
     with closing(store.cursor()) as con:
         again = {**after, "experiment_id": campaign.spec.campaign_id}  # whose units no one has learned from
         known: dict[str, Any] = {"now_ns": now_ns, "wait_s": 0.0, "context_key": spec["context_key"]}
-        seen = [unit.seen for unit in units.news(con, again, **known, limit=units.ALL) if unit.seen is not None]
+        fresh = units.news(con, again, **known, limit=units.ALL)
+    arms = {arm.key for arm in campaign.spec.arms}
+    seen = [unit.seen for unit in fresh if unit.seen is not None and unit.seen.value in arms]
     for observation in seen:
         campaign.observe(observation)
     return len(seen)

@@ -18,8 +18,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import duckdb
+
+from trimtab_tracer.errors import StoreError
+
 from ..control import SIDECAR, ControlError, campaigns, modes
-from ..control.campaigns import Event, Learned, Weights
+from ..control.campaigns import Event, Learned
 from ..learn import Advice, Campaign, StateError
 from ..reads import Row, fetch
 from . import promises, specs, units
@@ -35,8 +39,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trimtab.tuner")
 
-LEAST_CHANGE: Final = 0.01
-"""Change of a weight that is worth a version of the policy."""
+LOOK_NS: Final = 60 * 10**9
+"""Pause between two looks at a store in which nothing was written: a run that raised is waited for by the clock."""
+RETRY_NS: Final = 600 * 10**9
+"""Pause before a proposal that could not be tried is tried again."""
 WATCH_NS: Final = 10 * 10**9
 """Pause between two looks at what people accepted."""
 URGENT: Final = frozenset(
@@ -52,6 +58,11 @@ class _Running:
     campaign: Campaign
     updated_ns: int
     """Of its row when it was read or written last: whoever else wrote it is noticed by this."""
+    written: tuple[int, ...] = ()
+    """What the store held at the last look."""
+    looked_ns: int = 0
+    is_pending: bool = False
+    """Other weights wait for the next publication."""
 
 
 class Tuner:
@@ -65,44 +76,56 @@ class Tuner:
         self._settings = settings
         self._clock = clock
         self._running: dict[str, _Running] = {}
-        self._proposed: frozenset[str] = frozenset()
+        self._proposed: frozenset[str] | None = None
+        self._refused_ns: dict[str, int] = {}
+        self._written: tuple[int, ...] = ()
         self._watch = Watch(store, control)
         self._watched_ns = 0
 
     def step(self) -> None:
-        """Look once at every experiment, propose what has been shown, and begin what may be begun."""
+        """Look once at every experiment, propose what has been shown, and begin what may be begun.
+
+        Raises:
+            Exception: the first that an experiment raised, after all of them were looked at.
+        """
         with closing(self._store.cursor()) as con:
             rows = campaigns.running(con)
             said = modes.modes(con)
-        proposals = []
+            (self._written,) = con.execute(_WRITTEN).fetchall()
+        proposals, problems = [], []
         for row in rows:
-            mode = modes.mode_of(said, row["knob"], self._settings.tune_mode)
-            proposal = self._look(row, is_auto=mode == "auto")
-            if proposal is not None:
-                proposals.append(proposal)
-        self._propose(proposals)
-        self._running = {
-            row["experiment_id"]: self._running[row["experiment_id"]]
-            for row in rows
-            if row["experiment_id"] in self._running
-        }
+            try:
+                proposal = self._look(row, modes.mode_of(said, row["knob"], self._settings.tune_mode))
+            except Exception as error:
+                problems.append(error)
+            else:
+                proposals += [proposal] if proposal is not None else []
+        if not problems:
+            self._propose(proposals)
+        still = {row["experiment_id"] for row in rows}
+        self._running = {known: running for known, running in self._running.items() if known in still}
         self._begin_what_may_be_begun(said, {row["knob"] for row in rows})
         if self._clock() - self._watched_ns >= WATCH_NS:
             self._watched_ns = self._clock()
-            self._watch.step()
+            self._watch.step(self._written)
+        if problems:
+            raise problems[0]
 
     # --- one experiment -------------------------------------------------------------------------------------------
 
-    def _look(self, row: Row, *, is_auto: bool) -> Proposal | None:
+    def _look(self, row: Row, mode: str) -> Proposal | None:
         """Learn what is new; the proposal that a person should see, if something was shown."""
+        if mode == "observe":
+            self._end(row, "ended", f"{row['knob']} is only observed")
+            return None
         try:
-            running = self._read(row)
-            return self._learn(row, running, is_auto=is_auto)
+            return self._learn(row, self._read(row), is_auto=mode == "auto")
         except StateError as error:
             told = f"what it had learned can't be read ({error}); its runs are still there"
             self._end(row, "unreadable", told)
-        except ControlError:
-            raise  # the store or the policy: the experiment itself is sound
+        except (ControlError, StoreError, duckdb.Error, OSError):
+            self._running.pop(row["experiment_id"], None)
+            raise  # the store or the disk: the same runs are read again at the next look
         except Exception as error:
             log.exception("experiment %s", row["experiment_id"])
             self._end(row, "halted", f"learning from it failed ({type(error).__name__}); the log says where")
@@ -119,6 +142,14 @@ class Tuner:
     def _learn(self, row: Row, running: _Running, *, is_auto: bool) -> Proposal | None:
         now_ns = self._clock()
         campaign = running.campaign
+        in_force = self._control.published().document["rules"]
+        is_due = now_ns - row["published_ns"] >= self._settings.tune_publish_interval_s * 1e9
+        is_waiting = running.is_pending and is_due
+        if running.written == self._written and now_ns - running.looked_ns < LOOK_NS and not is_waiting:
+            is_moved = campaigns.differ(row, row["weights"], in_force) and not self._control.published().is_frozen
+            if not is_moved:
+                return self._promise(row, row["verdict"], is_auto=is_auto)
+        running.written, running.looked_ns = self._written, now_ns
         with closing(self._store.cursor()) as con:
             fresh = units.news(
                 con,
@@ -130,19 +161,18 @@ class Tuner:
         for unit in fresh:
             if unit.seen is not None:
                 campaign.observe(unit.seen)
-        is_due = now_ns - row["published_ns"] >= self._settings.tune_publish_interval_s * 1e9
-        if not fresh and not is_due:
-            return self._promise(row, row["verdict"], is_auto=is_auto)
+        if len(fresh) == units.MOST:
+            running.looked_ns = 0  # there are more of them
         advice = campaign.advance(now_ns)
         events = list(advice.events)
         if is_auto and advice.ready is not None and advice.phase == "exploring":
             campaign.promote(advice.ready, now_ns)
             advice = campaign.advance(now_ns)
             events += advice.events
-        learned = self._learned(
-            row, campaign, advice, [specs.event_of(event) for event in events], fresh, is_due=is_due
-        )
-        if fresh or events or learned.publishes:
+        told = [specs.event_of(event) for event in events]
+        learned = self._learned(row, campaign, advice, told, fresh, is_due=is_due)
+        running.is_pending = learned.weights != row["weights"] and not learned.publishes
+        if fresh or events or learned.publishes or learned.is_over:
             del self._running[row["experiment_id"]]  # until it is stored: what fails on the way is read again
             self._control.record_learning(row["experiment_id"], learned)
             running.updated_ns = self._stored_ns(row["experiment_id"])
@@ -159,8 +189,10 @@ class Tuner:
         *,
         is_due: bool,
     ) -> Learned:
+        published = self._control.published()
         weights = specs.weights_of(advice)
         is_urgent = any(event.kind in URGENT for event in events)
+        is_moved = campaigns.differ(row, weights, published.document["rules"]) and not published.is_frozen
         return Learned(
             state=campaign.state(),
             verdict=specs.verdict_json(advice),
@@ -169,7 +201,8 @@ class Tuner:
             promoted_arm=advice.leader if advice.phase == "promoted" else None,
             units=[(unit.run_id, unit.site_id, unit.has_quality) for unit in fresh],
             events=events,
-            publishes=_differ(weights, row["weights"]) and (is_due or is_urgent),
+            publishes=is_moved and (is_due or is_urgent),
+            is_over=not any(v.in_set for arm, v in advice.verdicts.items() if arm != campaigns.INCUMBENT),
         )
 
     def _stored_ns(self, experiment_id: str) -> int:
@@ -207,6 +240,8 @@ class Tuner:
             knob = row["knob"]
             if knob in busy or modes.mode_of(said, knob, self._settings.tune_mode) != "auto":
                 continue
+            if self._clock() - self._refused_ns.get(row["recommendation_id"], 0) < RETRY_NS:
+                continue
             try:
                 begin(
                     self._control,
@@ -219,17 +254,28 @@ class Tuner:
                     is_auto=True,
                 )
             except ControlError as error:
+                self._refused_ns[row["recommendation_id"]] = self._clock()
                 log.info("recommendation %s can't be tried now: %s", row["recommendation_id"], error)
             else:
                 busy.add(knob)
 
 
+_WRITTEN: Final = """
+SELECT
+    (SELECT count(*) FROM decisions),
+    (SELECT count(*) FROM outcomes),
+    (SELECT count(*) FROM runs WHERE ended_ns IS NOT NULL),
+    (SELECT count(*) FROM calls)
+"""
+"""Tells whether anything was written that could be learned from."""
 _WAITING: Final = """
 SELECT r.recommendation_id, r.knob, r.match, r.to_value
 FROM recommendations AS r
 WHERE r.status = 'proposed' AND r.learned_by = 'rule' AND NOT EXISTS (
     FROM experiments AS e
-    WHERE e.knob = r.knob AND e.match::VARCHAR = r.match::VARCHAR AND contains(e.arms::VARCHAR, r.to_value::VARCHAR)
+    WHERE e.knob = r.knob
+      AND e.match::VARCHAR = r.match::VARCHAR
+      AND list_contains(list_transform(json_extract(e.arms, '$[*].value'), lambda v: v::VARCHAR), r.to_value::VARCHAR)
 )
 ORDER BY r.proposed_ns, r.recommendation_id
 """
@@ -240,10 +286,3 @@ def _goal(knob: str, settings: Settings) -> dict[str, object]:
     if knob in PAYS_WITH_SUCCESS:
         return {"objective": "cheapest"}
     return {"objective": "best_within", "usd_per_day": settings.steer_max_usd_per_day}
-
-
-def _differ(new: Weights, old: Weights) -> bool:
-    """Whether agents would draw noticeably otherwise."""
-    if {c: set(arms) for c, arms in new.items()} != {c: set(arms) for c, arms in old.items()}:
-        return True
-    return any(abs(weight - old[c][arm]) >= LEAST_CHANGE for c, arms in new.items() for arm, weight in arms.items())

@@ -24,9 +24,11 @@ RULE: Final = "experiment"
 
 _OWN: Final = """
 SELECT value FROM decisions
-WHERE knob = $knob AND ($site IS NULL OR site_id = $site) AND source IN ('code', 'default')
-ORDER BY decided_ns DESC LIMIT 1
+WHERE source = 'experiment' AND drawn = 'incumbent' AND knob = $knob
+  AND (rule_id = $rule OR starts_with(rule_id, $rule || '.'))
+ORDER BY decided_ns, decision_id LIMIT 1
 """
+"""What the code says itself, as the experiment met it first: it is part of the proposal's id, so it must not change."""
 _CALLS: Final = """
 SELECT count(DISTINCT call_id), coalesce(max(decided_ns) - min(decided_ns), 0)
 FROM decisions
@@ -49,7 +51,7 @@ def promise(con: duckdb.DuckDBPyConnection, experiment: Row, verdict: Mapping[st
     place = fetch(con, _PLACE, experiment_id=experiment["experiment_id"])
     if not place:
         return None
-    found = fetch(con, _OWN, knob=experiment["knob"], site=match.get("site"))
+    found = fetch(con, _OWN, knob=experiment["knob"], rule=experiment["rule_id"])
     from_value, to_value = (found[0]["value"] if found else None), json.loads(ready["arm"])
     drawn = f"{ready['units']} runs drew it and {own['units']} the code's own value"
     basis = f"{drawn}, in experiment {experiment['experiment_id']}"
@@ -60,7 +62,7 @@ def promise(con: duckdb.DuckDBPyConnection, experiment: Row, verdict: Mapping[st
     )
     return Proposal(
         finding_id=experiment["rule_id"],
-        rule=RULE,
+        rule=f"{RULE} {experiment['experiment_id']}",  # another one that shows the same is another proposal
         knob=experiment["knob"],
         service=match.get("service"),
         model=match.get("model"),

@@ -82,29 +82,20 @@ def _unit(row: Row, arms: set[str]) -> Unit:
 def _observation(row: Row, arms: set[str]) -> Observation | None:
     if row["value"] is None:
         return None
-    drawn = value_key(json.loads(row["value"]))
-    is_late, cost = row["is_late"], row["cost_musd"]
+    value = value_key(json.loads(row["value"]))
+    is_late, cost, quality = row["is_late"], row["cost_musd"], row["quality"]
     return Observation(
-        value=drawn if drawn in arms else INCUMBENT,
+        value=value if row["drawn"] is None and value in arms else INCUMBENT,
         propensity=row["propensity"],
-        quality=_quality(row),
+        quality=0.0 if quality is None and row["raised"] else quality,
         cost_usd=cost / 1e6 if cost is not None and not is_late else None,
         latency_s=row["latency_s"] if not is_late else None,
         failed=row["failed"],
-        context=row["context"],
-        at_ns=row["ended_ns"],
+        context=row["context"] or None,
+        at_ns=row["known_ns"],
         unit=f"{row['run_id']}|{row['site_id']}",
         late=is_late,
     )
-
-
-def _quality(row: Row) -> float | None:
-    """In [0, 1]; None where nobody knows. Yes or no goes before a score, whose range only [0, 1] is known of."""
-    if row["success"] is not None:
-        return float(row["success"])
-    if row["score"] is not None and 0.0 <= row["score"] <= 1.0:
-        return float(row["score"])
-    return 0.0 if row["raised"] else None
 
 
 @cache

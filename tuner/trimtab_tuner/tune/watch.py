@@ -5,11 +5,15 @@ the sidecar's name, with the figures as its reason. Apart from :mod:`.live` beca
 after is an association, so the bar is high (:class:`~..learn.gate.Rollback`: one false alarm in 2,000 runs that are as
 good as the worst that before allows), and a rollback is the safe side.
 
-It holds no state: everything is asked of the store again, and only when runs have ended since.
+What a run came to is what somebody said of it. Where nobody says that of any run, on either side, a run succeeded that
+no exception ended; the two are never mixed, for runs that raise are known at once, and labels come later, or for some.
+
+It holds no state: everything is asked of the store again, and only when something was written since.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
@@ -42,19 +46,21 @@ class Watch:
     def __init__(self, store: Store, control: Control) -> None:
         self._store = store
         self._control = control
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._written: tuple[int, ...] = ()
 
-    def step(self) -> None:
-        """Look once; roll back what has to be."""
+    def step(self, written: tuple[int, ...]) -> None:
+        """Look once; roll back what has to be. ``written`` tells whether anything was since the last look."""
+        if written == self._written:
+            return
         with closing(self._store.cursor()) as con:
             for row in fetch(con, statement("accepted")):
-                known = {"knob": row["knob"], "rule": row["rule_id"], "site": row["match"].get("site")}
-                found = fetch(con, statement("kept"), **known, since_ns=row["since_ns"], most=MOST)
-                before = [one["quality"] for one in found if not one["obeyed"]]
-                after = [one["quality"] for one in found if one["obeyed"]]
-                if self._seen.get(row["recommendation_id"]) != (len(before), len(after)):
-                    self._seen[row["recommendation_id"]] = len(before), len(after)
-                    self._judge(row, before, after)
+                match = row["match"]
+                known = {key: match.get(key) for key in ("site", "service", "model", "name")}
+                known |= {"context": json.dumps(match["context"]) if match.get("context") else None}
+                known |= {"knob": row["knob"], "rule": row["rule_id"], "since_ns": row["since_ns"], "most": MOST}
+                found = fetch(con, statement("kept"), **known)
+                self._judge(row, *(came_to(found, obeyed=obeyed) for obeyed in (False, True)))
+        self._written = written
 
     def _judge(self, row: Row, before: list[float], after: list[float]) -> None:
         why = must_go(before, after)
@@ -66,6 +72,18 @@ class Watch:
             self._control.roll_back(name, version=row["version"], actor=SIDECAR, why=why)
         except ControlError as error:  # someone was quicker; the next look sees what they decided
             log.info("recommendation %s was not rolled back: %s", name, error)
+
+
+def came_to(runs: list[Row], *, obeyed: bool) -> list[float]:
+    """What the runs of one side came to, 0 to 1 each, in the order of their ends.
+
+    Args:
+        runs: Both sides, as ``kept.sql`` has them.
+        obeyed: Which side.
+    """
+    if any(run["quality"] is not None for run in runs):
+        return [run["quality"] for run in runs if run["obeyed"] == obeyed and run["quality"] is not None]
+    return [float(not run["raised"]) for run in runs if run["obeyed"] == obeyed]
 
 
 def must_go(before: list[float], after: list[float]) -> str | None:
