@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from trimtab_tracer.wire import formats
 from trimtab_tracer.wire.facts import INCOMPLETE, ToolAnswer, ToolCall, Usage
 from trimtab_tracer.wire.messages import AnthropicMessages
 from trimtab_tracer.wire.sse import ServerSentEvent
@@ -166,3 +167,12 @@ def test_error_envelope_and_error_event() -> None:
             "Overloaded",
         )
         assert not facts.incomplete
+
+
+def test_cache_marks_are_no_part_of_a_tool() -> None:
+    """Tools that differ in where a cache may end are the same tools."""
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in ("a", "b")]
+    marked = [tools[0], {**tools[1], "cache_control": {"type": "ephemeral"}}]
+    plain, other = (formats.MESSAGES.request({"tools": each}, "/v1/messages") for each in (tools, marked))
+    assert plain.tools_text == other.tools_text
+    assert ("a", "b") == other.tools_offered

@@ -74,7 +74,8 @@ class AnthropicMessages:
             message_count=len(messages),
             prompt="\n\n".join(p for p in prompts if p) or None,
             tools_offered=tuple(n for t in tools if (n := text(t.get("name")) or text(t.get("type")))),
-            tools_text=canonical(tools) if tools else None,
+            # Where a cache may end says nothing about a tool, and clients and policies move it about.
+            tools_text=canonical([_unmarked(tool) for tool in tools]) if tools else None,
             tool_answers=tuple(a for m in messages for a in _answers(m)),
             last_user_text=(joined(last.get("content")) or None) if last.get("role") == "user" else None,
             last_assistant_text=None if said is None else joined(said.get("content")),
@@ -141,6 +142,10 @@ class AnthropicMessages:
             # What the start says of the output is a placeholder; the count comes with the end.
             body["usage"] = {k: v for k, v in obj(body.get("usage")).items() if k != "output_tokens"}
         return body
+
+
+def _unmarked(tool: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in tool.items() if key != "cache_control"} if "cache_control" in tool else tool
 
 
 def _answers(message: dict[str, Any]) -> list[ToolAnswer]:
