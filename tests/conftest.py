@@ -15,6 +15,21 @@ settings.register_profile("trimtab", deadline=None, suppress_health_check=[Healt
 settings.load_profile("trimtab")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clients trust one authority, here and in the programs that are started: to load those that a system trusts takes
+    each of them 30 ms, and nothing here is asked over TLS."""
+    import certifi
+
+    first, end, _ = Path(certifi.where()).read_text(encoding="utf-8").partition("-----END CERTIFICATE-----")
+    path = tmp_path_factory.mktemp("certificate") / "one.pem"
+    path.write_text(first + end, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        patch.setattr(certifi, "where", lambda: str(path))  # for clients that are told to trust no variable
+        yield
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that is as new, closed: only to be copied."""

@@ -34,7 +34,7 @@ class Ran:
 
 def environment(url: str, home: Path) -> dict[str, str]:
     """Variables of an agent: every SDK finds the provider, no framework phones, our own errors are not swallowed."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT", "SSL_CERT_FILE") if name in os.environ}
     urls = {
         **dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), f"{url}/v1"),
         **dict.fromkeys(("ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE", "GOOGLE_GEMINI_BASE_URL", "OLLAMA_HOST"), url),

@@ -31,7 +31,8 @@ AT_ONCE = 3
 
 def environment(url: str, home: Path, extra: dict[str, str]) -> dict[str, str]:
     """Variables of a program: SDKs find the provider, frameworks phone nobody, our own errors are not swallowed."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV", "SYSTEMROOT") if name in os.environ}
+    names = ("PATH", "LANG", "VIRTUAL_ENV", "SYSTEMROOT", "SSL_CERT_FILE")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return {
         **kept,
         "HOME": str(home),

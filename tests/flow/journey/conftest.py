@@ -65,7 +65,9 @@ class World:
         self._environment = kept | {
             "TRIMTAB_HOME": str(home),
             "TRIMTAB_DASHBOARD_PORT": "0",
-            "TRIMTAB_ANALYZE_INTERVAL_S": "0.5",
+            # Rarely enough that the sidecar, which has news all the time, does little else than what is looked at.
+            "TRIMTAB_COLLECT_INTERVAL_S": "2",
+            "TRIMTAB_ANALYZE_INTERVAL_S": "6",
             "ANTHROPIC_BASE_URL": provider.url,
             "ANTHROPIC_API_KEY": "scripted",
             **variables,
