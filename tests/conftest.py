@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+HERE = Path(__file__).parent
+LONGEST = (
+    "benchmarks/test_fault_injection.py",
+    "flow/test_demo.py",
+    "flow/test_agents.py",
+    "flow/test_differential.py",
+    "flow/test_fail_open.py",
+    "flow/journey/test_browser.py",
+    "flow/journey/test_policy_life.py",
+    "flow/test_stacked_retries.py",
+    "flow/test_rebuilt_runs.py",
+    "tuner/test_sidecar.py",
+    "tuner/test_sidecar_kill.py",
+    "tuner/test_up.py",
+)
+"""Files that take longest: first, as one file that begins last is waited for by all processes."""
+
 # How long an example takes says how busy the machine is, not whether a fact holds.
 settings.register_profile("trimtab", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("trimtab")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; everything else stays as it is."""
+    places = {HERE / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,6 +87,45 @@ def new_stores(migrated: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Store, "open", staticmethod(open_copy))
         yield
+
+
+class Warm:
+    """A process that has imported modules, and programs that are forks of it: see ``warm.py``."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._lock = Lock()
+
+    def start(self, *run: str, cwd: Path, env: dict[str, str], stdout: Path, stderr: Path) -> int:
+        """Start a program; gives its process id."""
+        places = {"cwd": str(cwd), "stdout": str(stdout), "stderr": str(stderr)}
+        pid = self._ask({"run": run, "env": env, **places})
+        assert pid is not None
+        return pid
+
+    def wait(self, pid: int) -> int:
+        """How the program ended, once it has."""
+        while (code := self._ask(pid)) is None:
+            time.sleep(0.02)
+        return code
+
+    def _ask(self, asked: object) -> int | None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+            answer: int | None = json.loads(self._process.stdout.readline())
+            return answer
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Callable[..., Warm]]:
+    """Starts processes that have imported modules; they end with the tests of a file."""
+    command = [sys.executable, str(Path(__file__).with_name("warm.py"))]
+    options: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with ExitStack() as stack:
+        yield lambda *modules: Warm(stack.enter_context(subprocess.Popen([*command, *modules], **options)))
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,16 @@ What the provider logged is the truth; what the tracer's spool says after it was
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,15 @@ class Flow:
             pytest.fail(f"{script.name} did not end within {limit_s} s.\nstdout: {stdout}\nstderr: {stderr}")
         return Ran(process.returncode, stdout, stderr, tuple(provider.log.entries), home)
 
+    def run_warm(self, script: Path, scenario: dict[str, Any], warm: Any, **env: str) -> Ran:
+        """The same as a fork of a process that has imported modules."""
+        home, provider = self.home(), self.provider(scenario)
+        out, err = home.with_suffix(".out"), home.with_suffix(".err")
+        variables = environment(provider.url, home, env)
+        pid = warm.start(str(script), cwd=script.parent, env=variables, stdout=out, stderr=err)
+        code = warm.wait(pid)
+        return Ran(code, out.read_text(), err.read_text(), tuple(provider.log.entries), home)
+
     @contextmanager
     def receiving(self, home: Path) -> Iterator[Receiving]:
         """Run the part of the sidecar that receives in ``home``."""
@@ -193,15 +204,31 @@ class Observed:
     expected: dict[str, Any]
 
 
-@pytest.fixture(scope="session")
-def observations(flow: Flow, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Observed]]]:
-    """Every agent that a selected test asks for, started at once: the frameworks take seconds to import."""
+def imported_first(script: Path) -> list[str]:
+    """The modules of others that a program imports above the line that is ours."""
+    found: list[str] = []
+    for node in ast.parse(script.read_text()).body:
+        names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+        if "trimtab" in names:
+            break
+        found += [str(node.module)] if isinstance(node, ast.ImportFrom) else names
+    return sorted({name for name in found if name.partition(".")[0] not in sys.stdlib_module_names})
+
+
+@pytest.fixture(scope="module")
+def observations(
+    flow: Flow, warm: Callable[..., Any], request: pytest.FixtureRequest
+) -> Iterator[dict[str, Future[Observed]]]:
+    """Every agent that a selected test asks for, started at once. The frameworks take seconds to import, so those that
+    import the same above our line are forks of one process that has."""
     scenario = json.loads((HERE / "scenarios" / "shop.json").read_text())
+    warm_with = cache(warm)
 
     def observe(name: str) -> Observed:
         script = HERE / "agents" / f"{name}.py"
-        traced = flow.run(script, scenario)
-        plain = flow.run(script, scenario, TRIMTAB_DISABLED="1")
+        imported = warm_with(*imported_first(script))
+        traced = flow.run_warm(script, scenario, imported)
+        plain = flow.run_warm(script, scenario, imported, TRIMTAB_DISABLED="1")
         expected = json.loads((HERE / "expected" / f"{name}.json").read_text())
         return Observed(name, traced, plain, flow.records(traced.home), expected)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 KILLS = 20
@@ -34,22 +35,24 @@ def test_children_are_recorded_each_in_its_own_process(flow: Any) -> None:
     assert len(records.rows("FROM runs WHERE parent_run_id = ?", root["run_id"])) >= 3
 
 
-def test_sigkill_loses_no_finished_attempt(flow: Any) -> None:
+def test_sigkill_loses_no_finished_attempt(flow: Any, warm: Any, tmp_path: Path) -> None:
     """Of agents killed at random moments, every call whose answer they had got is in the store, with its tokens."""
     provider = flow.provider({"rules": [{"text": "one two three four"}]})
     home, draw = flow.home(), random.Random(20)
+    script, imported = flow.program("talk.py"), warm("openai")
 
     def live_and_die(life_s: float) -> list[str]:
-        process: subprocess.Popen[str] = flow.start(flow.program("talk.py"), provider, home)
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        assert first, process.communicate()[1]
+        said, cried = (tmp_path / f"{life_s}.{kind}" for kind in ("out", "err"))
+        variables = flow.environment(provider.url, home)
+        pid = imported.start(str(script), cwd=script.parent, env=variables, stdout=said, stderr=cried)
+        end = time.monotonic() + 60
+        while not (said.exists() and b"\n" in said.read_bytes()):
+            assert time.monotonic() < end, cried.read_text()
+            time.sleep(0.01)
         time.sleep(life_s)
-        process.send_signal(signal.SIGKILL)
-        rest, _ = process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        lines = (first + rest).splitlines(keepends=True)
-        return [line.strip() for line in lines if line.endswith("\n")]
+        os.kill(pid, signal.SIGKILL)
+        assert imported.wait(pid) == -signal.SIGKILL
+        return [line.strip() for line in said.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
     with ThreadPoolExecutor(4) as pool:
         lives = [draw.uniform(0, LONGEST_LIFE_S) for _ in range(KILLS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -9,7 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from subprocess import PIPE
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,8 @@ from trimtab_tracer.settings import Settings
 from trimtab_tracer.store import Store
 
 KILLS = 20
+WITH_PYARROW = ("pandas", "pyarrow.pandas_compat", "pyarrow.parquet")
+"""What is imported with the first rows."""
 
 AGENT = """
 import os, sys, threading, time
@@ -63,11 +68,11 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         yield start
 
 
-def wait_for_work(settings: Settings, sidecar: subprocess.Popen[str]) -> bool:
+def wait_for_work(settings: Settings) -> bool:
     """Wait until it is up and commits: DuckDB's log beside the store changes."""
     logs = (settings.store_path, settings.store_path.with_name("trimtab.duckdb.wal"))
-    before = None
-    while sidecar.poll() is None:
+    before, end = None, time.monotonic() + 60
+    while time.monotonic() < end:
         sizes = [path.stat().st_size for path in logs if path.exists()]
         if settings.sidecar_path.exists():
             before = before or sizes
@@ -78,27 +83,27 @@ def wait_for_work(settings: Settings, sidecar: subprocess.Popen[str]) -> bool:
 
 
 def test_twenty_kills_lose_and_double_nothing(
-    settings: Settings, spawn: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+    settings: Settings, spawn: Callable[..., subprocess.Popen[str]], warm: Callable[..., Any], tmp_path: Path
 ) -> None:
     """After 20 kills, some during start-up, some in full work, the store opens and has every record exactly once."""
-    monkeypatch.setenv("TRIMTAB_COLLECT_INTERVAL_S", "0.01")
-    monkeypatch.setenv("TRIMTAB_ANALYZE_INTERVAL_S", "0.3")
+    variables = os.environ | {"TRIMTAB_COLLECT_INTERVAL_S": "0.01", "TRIMTAB_ANALYZE_INTERVAL_S": "0.3"}
     draw = random.Random(20261121)
-    up = ("-m", "trimtab", "up", "--no-dashboard", "--port", "0", "--home", settings.home)
+    up = ("-m", "trimtab", "up", "--no-dashboard", "--port", "0", "--home", str(settings.home))
+    imported = warm("trimtab_tuner.sidecar", "trimtab_tuner.api", "uvicorn", "genai_prices.data", *WITH_PYARROW)
+    out, err = tmp_path / "up.out", tmp_path / "up.err"
     agent = spawn("-c", AGENT, settings.spool_dir)
     served = 0
     for n in range(KILLS):
-        sidecar = spawn(*up)
         settings.sidecar_path.unlink(missing_ok=True)
+        sidecar = imported.start(*up, cwd=tmp_path, env=variables, stdout=out, stderr=err)
         if n % 2:
-            served += wait_for_work(settings, sidecar)
+            served += wait_for_work(settings)
             time.sleep(draw.uniform(0.0, 0.3))
         else:
             time.sleep(draw.uniform(0.0, 1.0))
-        sidecar.send_signal(signal.SIGKILL)
-        _, log = sidecar.communicate()
-        assert sidecar.returncode == -signal.SIGKILL, log
-        assert "Traceback" not in log, log
+        os.kill(sidecar, signal.SIGKILL)
+        assert imported.wait(sidecar) == -signal.SIGKILL, err.read_text()
+        assert "Traceback" not in err.read_text()
     written, whole = agent.communicate("", timeout=60)[0].split()
     assert whole == "True"
     assert served == KILLS // 2
