@@ -27,7 +27,7 @@ Records = Callable[..., list[Record]]
 READ = (
     *("effect_runs", "effect_units", "effect_policies", "sites", "scorecard"),
     *("attempts", "retry_loops", "decided_runs", "cache_misses", "carrying_calls", "attempts_priced"),
-    *("tool_calls", "tool_health", "decisions_in_force"),
+    *("tool_calls", "tool_health", "decisions_of_calls", "decisions_of_runs"),
 )
 """Questions of a comparison: its own, and those of the ledger."""
 

@@ -78,6 +78,7 @@ def test_health_is_open_and_bare(sidecar: Sidecar) -> None:
         "analyses",
         "collector",
         "analysis",
+        "tuning",
         "policy",
         "policy_version",
         "frozen",

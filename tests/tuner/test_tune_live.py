@@ -278,7 +278,7 @@ def test_a_rejected_proposal_comes_again_when_the_evidence_has_doubled(world: Wo
 
 def test_a_spent_budget_pauses_and_does_not_end(world: World) -> None:
     """While exploring pauses nothing is drawn; the next day it goes on by itself."""
-    world.begin(explore_usd_per_day=0.02)
+    world.begin(explore_usd_per_day=0.002)
     world.run(100, batch=20)
     assert "budget_stop" in world.events()
     assert (world.campaign()["status"], world.control.published().document["rules"]) == ("running", [])

@@ -16,7 +16,7 @@ from trimtab_analyzer.findings import Finding
 from trimtab_analyzer.statistics import wilson
 from trimtab_analyzer.wording import count, of
 
-from .draft import draft
+from .draft import draft, value_of
 from .proposal import Proposal, expected, gain
 from .retries import answer_cost
 from .scene import Scene
@@ -38,7 +38,8 @@ def fall_back(scene: Scene) -> Iterator[Proposal | None]:
     """Another model for the calls that an overloaded one lost, at each line that makes them."""
     for finding in scene.of_rules("provider_error"):
         numbers = finding.evidence["numbers"]
-        if not numbers["lost_calls"] or finding.knob == "fallback" or not _is_overload(numbers["error_classes"]):
+        has_one = finding.knob == "fallback" and value_of(finding) is not None
+        if not numbers["lost_calls"] or has_one or not _is_overload(numbers["error_classes"]):
             continue
         asked = scene.asked(finding).filter(pl.col("is_lost") & ~pl.col("is_embedding"))
         for part in asked.partition_by("site_id", maintain_order=True):
