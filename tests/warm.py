@@ -12,6 +12,7 @@ import json
 import os
 import runpy
 import sys
+import warnings
 from typing import Any
 
 
@@ -20,6 +21,8 @@ def become(program: dict[str, Any]) -> None:
     os.chdir(program["cwd"])
     os.environ.clear()
     os.environ.update(program["env"])
+    if os.environ.get("PYTHONWARNINGS") == "ignore":  # read at the start of an interpreter, which was before
+        warnings.simplefilter("ignore")
     for fd, path in enumerate((os.devnull, program["stdout"], program["stderr"])):
         os.dup2(os.open(path, os.O_RDONLY if fd == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), fd)
     match program["run"]:

@@ -12,11 +12,12 @@ IN_THE_WRITER = ("ExchangeBuilder.build", "redact", "decode", "SpoolWriter._appe
 
 
 @pytest.fixture(scope="module")
-def ends(flow: Any) -> dict[str, Any]:
+def ends(flow: Any, warm: Any) -> dict[str, Any]:
     """An agent, run once for each function that hangs."""
+    imported = warm("openai")
 
     def run(name: str) -> Any:
-        return flow.run(flow.program("hanging.py"), {"rules": [{"text": "Hello."}]}, name)
+        return flow.run_warm(flow.program("hanging.py"), {"rules": [{"text": "Hello."}]}, imported, name)
 
     with ThreadPoolExecutor(3) as pool:
         return dict(zip(IN_THE_WRITER, pool.map(run, IN_THE_WRITER), strict=True))

@@ -24,11 +24,14 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.fixture(scope="module")
-def asked(flow: Any) -> Iterator[dict[str, Future[Any]]]:
+def asked(flow: Any, warm: Any) -> Iterator[dict[str, Future[Any]]]:
     """The program, run for every case, two at a time."""
-    program = flow.program("ask.py")
+    program, imported = flow.program("ask.py"), warm("openai")
     with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(flow.run, program, {"rules": [rule]}, *way) for name, (rule, way) in CASES.items()}
+        yield {
+            name: pool.submit(flow.run_warm, program, {"rules": [rule]}, imported, *way)
+            for name, (rule, way) in CASES.items()
+        }
 
 
 def test_429_then_200_is_one_call_of_two_attempts(flow: Any, asked: Any) -> None:

@@ -19,11 +19,13 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def asked(flow: Any) -> Iterator[dict[str, Future[Any]]]:
+def asked(flow: Any, warm: Any) -> Iterator[dict[str, Future[Any]]]:
     """The program, run for every case, two at a time."""
-    program = flow.program("ask.py")
+    program, imported = flow.program("ask.py"), warm("openai")
     with ThreadPoolExecutor(2) as pool:
-        yield {way: pool.submit(flow.run, program, {"rules": [rule]}, way) for way, rule in CASES.items()}
+        yield {
+            way: pool.submit(flow.run_warm, program, {"rules": [rule]}, imported, way) for way, rule in CASES.items()
+        }
 
 
 @pytest.mark.parametrize("way", ["stream", "stream_messages"])

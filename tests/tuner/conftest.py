@@ -76,6 +76,19 @@ def refused_runs() -> Callable[..., list[Record]]:
 
 
 @pytest.fixture
+def unanalysed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sidecars find nothing in what they collect: for modules that are about something else, as every run of theirs is
+    news, and half a second of analysis now and when the sidecar stops. Their tests of analyses use ``analysed``."""
+    if "analysed" not in request.fixturenames:
+        monkeypatch.setattr(Sidecar, "_find", lambda _: None)
+
+
+@pytest.fixture
+def analysed() -> None:
+    """What is collected is analysed, though the module is about something else."""
+
+
+@pytest.fixture
 def sidecar(settings: Settings) -> Iterator[Sidecar]:
     """A running sidecar."""
     with Sidecar(settings) as running:

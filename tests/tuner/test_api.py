@@ -16,6 +16,8 @@ from trimtab_tracer.records import Outcome, Record, RunEnd, Saga, SagaStep, to_d
 from trimtab_tracer.settings import Settings
 from trimtab_tuner.sidecar import Sidecar
 
+pytestmark = pytest.mark.usefixtures("unanalysed")
+
 SomeRun = Callable[..., list[Record]]
 T0 = 1_800_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -321,6 +323,7 @@ def test_a_run_says_what_was_undone_and_who_judged_it(api: httpx.Client, some_ru
     assert [("exact", "2")] == [(o["evaluator"], o["evaluator_version"]) for o in run["outcomes"]]
 
 
+@pytest.mark.usefixtures("analysed")
 def test_an_inferred_outcome_says_by_which_rule(api: httpx.Client, some_run: SomeRun) -> None:
     """After an analysis a run that ended in an error failed by a rule; an outcome that is said counts before it."""
     end = RunEnd("r000", T0 + 9 * SECOND, "error", "block exit", "KeyError")

@@ -17,6 +17,8 @@ from trimtab_tuner import client, home
 from trimtab_tuner.client import Client, Conflicted, Declined
 from trimtab_tuner.sidecar import Sidecar
 
+pytestmark = pytest.mark.usefixtures("unanalysed")
+
 SomeRun = Callable[..., list[Record]]
 
 

@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import pytest
 
 from trimtab_tracer.records import Decision, Record, RunStart, Site, to_dict
 from trimtab_tuner.client import Client
 from trimtab_tuner.sidecar import Sidecar
+
+pytestmark = pytest.mark.usefixtures("unanalysed")
 
 Json = dict[str, Any]
 Refused = Callable[..., list[Record]]
@@ -91,6 +94,7 @@ def test_outcomes_may_come_late_and_twice(api: httpx.Client, some_run: Callable[
     assert ["outcome"] * 3 == [entry["action"] for entry in api.get("/v1/audit").json()["items"]]
 
 
+@pytest.mark.usefixtures("analysed")
 def test_an_outcome_is_analysed(api: httpx.Client, some_run: Callable[..., list[Record]]) -> None:
     """After an outcome came in the analysis looks again, though no agent wrote anything."""
     take(api, some_run(1))

@@ -13,6 +13,8 @@ from trimtab_tracer.settings import Settings
 from trimtab_tuner import gate
 from trimtab_tuner.sidecar import Sidecar
 
+pytestmark = pytest.mark.usefixtures("unanalysed")
+
 PATHS = ("/v1/runs", "/v1/runs/r1", "/v1/report", "/openapi.json", "/", "/v1/none")
 
 

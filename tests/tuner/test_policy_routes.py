@@ -17,6 +17,8 @@ from trimtab_tracer.policy_signature import is_signed, reader_token
 from trimtab_tracer.settings import Settings
 from trimtab_tuner.sidecar import Sidecar
 
+pytestmark = pytest.mark.usefixtures("unanalysed")
+
 WAIT = {"wait_s": 25}
 
 

@@ -17,6 +17,8 @@ from trimtab_tracer.spool import SpoolWriter
 from trimtab_tuner.run_ids import whole_id
 from trimtab_tuner.sidecar import Sidecar
 
+pytestmark = pytest.mark.usefixtures("unanalysed")
+
 SomeRun = Callable[..., list[Record]]
 
 

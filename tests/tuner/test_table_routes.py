@@ -8,11 +8,14 @@ from typing import get_args
 
 import httpx
 import polars as pl
+import pytest
 
 from trimtab_tracer.records import GenAiSpan, Record
 from trimtab_tracer.spool import SpoolWriter
 from trimtab_tuner.export.parquet import TABLES
 from trimtab_tuner.table_routes import Table
+
+pytestmark = pytest.mark.usefixtures("unanalysed")
 
 
 def flat(union: object) -> set[str]:
