@@ -74,16 +74,17 @@ def guarded(default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def guarded_async(function: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
-    """The same for a coroutine function that gives nothing. Cancellation passes, as it does everywhere."""
+def guarded_async(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R | None]]:
+    """The same for a coroutine function, which gives None then. Cancellation passes, as it does everywhere."""
 
     @functools.wraps(function)
-    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R | None:
         try:
-            await function(*args, **kwargs)
+            return await function(*args, **kwargs)
         except Exception as error:
             if from_signal_handler(error):
                 raise
             swallow(function.__qualname__, error)
+            return None
 
     return wrapper
