@@ -10,8 +10,8 @@ say nothing about any provider's real outages.
     outage N s    requests are refused for 5, 60 or 600 s
     silent 60 s   requests get no answer for 60 s
 
-Run: ``python benchmarks/delivery.py [--seeds 10] [--seed 100] [--json] [--out DIR]``. Exits with 1 where a promise is not
-kept. ``--json`` prints ``{"seed", "seeds", "patience_s", "seconds", "rows": [{"scenario", "policy", "calls",
+Run: ``python benchmarks/delivery.py [--seeds 10] [--seed 100] [--json] [--out DIR]``. Exits with 1 where a promise is
+not kept. ``--json`` prints ``{"seed", "seeds", "patience_s", "seconds", "rows": [{"scenario", "policy", "calls",
 "answered", "p50_s", "p99_s", "p99_answered_s", "requests", "requests_in_outage", "recovery_s"}], "promises":
 [{"promise", "scenario", "seen", "wanted", "kept"}]}``. ``answered`` is the share of calls with an answer within
 ``patience_s``; ``p50_s`` and ``p99_s`` are over all calls until the agent knew, ``p99_answered_s`` over those that were

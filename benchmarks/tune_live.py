@@ -9,10 +9,11 @@ request that the dashboard's button sends. On the second half the agent goes on,
 change of what a run costs there, against what the same prompts cost with the code's own value, is held against what
 was promised.
 
-Prints JSON: ``promised`` (``cost_usd_per_run`` and ``success``, each with ``estimate``, ``low``, ``high``), ``second_half``
-(``runs``, ``cost_usd_per_run``, ``success``, both with what the same prompts would have come to with the incumbent),
-``saved_usd``, ``is_within`` (the change of cost on the second half lies in the promised interval), ``first_half``
-(``runs``, ``runs_until_proposed``, ``saved_usd``), ``events``. Outcomes are real and recorded, the provider is not.
+Prints JSON: ``promised`` (``cost_usd_per_run`` and ``success``, each with ``estimate``, ``low``, ``high``),
+``second_half`` (``runs``, ``cost_usd_per_run``, ``success``, both with what the same prompts would have come to with the
+incumbent, ``saved_usd``), ``is_within`` (the change of cost on the second half lies in the promised interval),
+``first_half`` (the same, and ``runs_until_proposed``), ``events``, ``verdict``. Outcomes are real and recorded, the
+provider is not.
 """
 
 from __future__ import annotations

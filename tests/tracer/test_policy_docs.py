@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 from trimtab_tracer import (
+    budgets,
     caps,
+    delivery,
     detours,
     policy,
     policy_json,
@@ -77,7 +79,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"2 to {policy.MAX_ARMS} objects",
         f"`weight` from {policy.MIN_WEIGHT} to {policy.MAX_WEIGHT};",
         f"more than {policy.MAX_BYTES}\nbytes",
-        f"number from 0.1 to {policy_values.MAX_TIMEOUT_S:g} ",
+        f"number from 0.1 to {policy_values.MAX_TIMEOUT_S:g}, or an object of one or more of `total`",
         f"whole number from 0 to {policy_values.MAX_RETRIES_WRITTEN}, or",
         f"(0 to {policy_values.MAX_BACKOFF_S:g})",
         f"list of 1 to {policy_values.MAX_FALLBACK_MODELS} models",
@@ -89,6 +91,15 @@ def test_the_numbers_are_those_of_the_code() -> None:
         f"For {detours.LEFT_S:g} s after",
         "efforts are " + ", ".join(map(str, THINKING_BUDGETS.values())).replace(", 32000", " and 32000"),
         f"at most {policy_values.MAX_DECLARED_BYTES} bytes",
+        f"number from {policy_values.MIN_HEDGE_DELAY_S} to {policy_values.MAX_HEDGE_DELAY_S:g}: a second",
+        f"`capacity` (0 to {policy_values.MAX_BUDGET}), `retry_cost` and `timeout_cost`"
+        f" (1 to {policy_values.MAX_COST})",
+        f"`failures` (whole number from 1 to {policy_values.MAX_BREAKER_FAILURES})",
+        f"`window_s` (1 to {policy_values.MAX_WINDOW_S:g}), `open_s` ({policy_values.MIN_OPEN_S} to"
+        f" {policy_values.MAX_OPEN_S:g})",
+        f"whole number from 1 to {policy_values.MAX_PLACES}: requests at once",
+        f"| second requests of a process, per first one | {budgets.HEDGE_SHARE} |",
+        f"| wait for a place under `max_concurrency` | {delivery.MAX_QUEUE_S:g} s |",
         f"| retries of a call | {caps.MAX_RETRIES} |",
         f"| a single pause before a retry | {caps.MAX_DELAY_S:g} s |",
         f"| all pauses of a call | {caps.MAX_CALL_DELAY_S:g} s |",

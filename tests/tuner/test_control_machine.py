@@ -181,7 +181,8 @@ class Decisions(RuleBasedStateMachine):
             for each in now.document["rules"]:
                 row = ["r", None, each["knob"], "1", "human", 1.0, each["match"].get("site", "s9"), "call"]
                 con.execute(
-                    "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, NULL)",
+                    "INSERT OR REPLACE INTO decisions"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, NULL)",
                     [each["rule_id"], *row, now.version, now.issued_ns],
                 )
         waiting = [

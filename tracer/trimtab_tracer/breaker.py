@@ -6,8 +6,9 @@ sent.
 
 Closed, it lets everything through. It opens when the newest requests in a row failed as one that is down does. Open, it
 lets one request through per ``open_s``, the probe, until one of those has an answer (M. Nygard, *Release It!*, 2007).
-The next probe does not wait for the one before it, so recovery is seen ``open_s`` after the end, however long a lost
-probe takes to fail.
+The next probe does not wait for the one before it. And a model that is well may think for a minute, where one that is
+down refuses at once: so a probe that is still under way after twice the time that failures took is believed, and until
+it fails others are let through.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ TRIPPING = frozenset({"server", "overloaded", "timeout", "connection"})
 
 MAX_FAILURES = 100
 """Failures in a row that are remembered."""
+BELIEVED_AFTER = 2.0
+"""Times the longest that a failure took."""
+BELIEVED_AFTER_S = 1.0
+"""And at least so long."""
+MAX_PROBES = 100
+"""Probes under way that are remembered."""
 
 
 @value_class
@@ -45,6 +52,10 @@ class Breaker:
         self._opened_s: float | None = None
         self._probe_s = 0.0
         """From when on the next probe may be sent."""
+        self._probes: list[float] = []
+        """When those were sent that are under way."""
+        self._slowest_s = 0.0
+        """Longest that a failure took since the last answer."""
         self.cause: Failure | None = None
         """The failure met last."""
 
@@ -60,15 +71,26 @@ class Breaker:
 
     def denies(self, now_s: float) -> bool:
         """Whether a request that comes now would be turned away."""
-        return self._opened_s is not None and now_s < self._probe_s
+        return self._opened_s is not None and now_s < self._probe_s and not self._is_believed(now_s)
+
+    def _is_believed(self, now_s: float) -> bool:
+        """Whether a probe has been under way for longer than what is down would let it."""
+        patience_s = max(BELIEVED_AFTER_S, BELIEVED_AFTER * self._slowest_s)
+        return bool(self._probes) and now_s - self._probes[0] > patience_s
 
     def enter(self, terms: BreakerTerms, now_s: float) -> bool:
         """Whether a request may be sent now; while open, it is the probe."""
         if self.denies(now_s):
             return False
-        if self._opened_s is not None:
+        if self._opened_s is not None and now_s >= self._probe_s:
             self._probe_s = now_s + terms.open_s
+            self._probes = [*self._probes, now_s][-MAX_PROBES:]
         return True
+
+    def left(self, sent_s: float) -> None:
+        """A request that was sent at ``sent_s`` is no longer under way, whatever came of it."""
+        if sent_s in self._probes:
+            self._probes.remove(sent_s)
 
     def succeeded(self, sent_s: float) -> bool:
         """A request that was sent at ``sent_s`` has an answer: the provider was well then. Whether that closes it."""
@@ -77,12 +99,16 @@ class Breaker:
         if self._opened_s is None or sent_s < self._opened_s:
             return False
         self._opened_s = None
+        self._probes = []
+        self._slowest_s = 0.0
         return True
 
     def failed(self, failure: Failure, terms: BreakerTerms, sent_s: float, now_s: float) -> None:
         """A request that was sent at ``sent_s`` has failed."""
+        self.left(sent_s)
         if failure.error_class not in TRIPPING or sent_s <= self._answered_s:
             return
+        self._slowest_s = max(self._slowest_s, now_s - sent_s) if self._failed else now_s - sent_s
         self.cause = failure
         self._failed = [failed_s for failed_s in self._failed if now_s - failed_s <= terms.window_s]
         self._failed = [*self._failed, sent_s][-MAX_FAILURES:]

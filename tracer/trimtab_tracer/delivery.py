@@ -56,12 +56,23 @@ class DeliveryTerms:
 
 
 class Trip:
-    """One request on its lane. Used by one thread at a time; ending it twice is harmless."""
+    """One request on its lane. Used by one thread at a time; ending it twice is harmless.
 
-    def __init__(self, lane: Lane, terms: LaneTerms, now: Callable[[], float], paid: float = 0.0) -> None:
+    Args:
+        lane: Where it goes.
+        terms: What is in force there.
+        now: The clock.
+        payer: The lane whose budget it was paid from: that of the model which failed, for a fallback.
+        paid: How much.
+    """
+
+    def __init__(
+        self, lane: Lane, terms: LaneTerms, now: Callable[[], float], payer: Lane | None = None, paid: float = 0.0
+    ) -> None:
         self._lane = lane
         self._terms = terms
         self._now = now
+        self._payer = payer
         self._paid = paid
         self._place = Place()
         self._is_told = False
@@ -80,14 +91,14 @@ class Trip:
     def depart(self) -> Failure | None:
         """It is sent now; or the failure to hand on instead, because the breaker is open."""
         self.sent_s = self._now()
-        denial = self._lane.admit(self._terms)
+        denial = self._lane.admit(self._terms, self.sent_s)
         if denial is not None:
             self.leave()
         return denial
 
     def leave(self) -> None:
         """Its place is free."""
-        self._lane.leave(self._place)
+        self._lane.leave(self._place, self.sent_s)
 
     def ended(self, failure: Failure | None) -> None:
         """What became of it; None for an answer. Frees no place: its body may still be read."""
@@ -95,7 +106,9 @@ class Trip:
             return
         self._is_told = True
         if failure is None:
-            self._lane.answered(self._terms, self.sent_s, self._paid)
+            self._lane.answered(self._terms, self.sent_s, is_first=not self._paid)
+            if self._payer is not None:
+                self._payer.give_back(self._paid)
         else:
             self._lane.failed(self._terms, failure, self.sent_s)
 
@@ -172,11 +185,11 @@ class Delivery:
 
     def trip(self, model: str | None) -> Trip:
         """The next request, to ``model``; paid for where the loop paid."""
-        self._lane = self._lanes.lane(self._host, model)
+        payer, self._lane = self._lane, self._lanes.lane(self._host, model)
         paid, self._paid = self._paid, 0.0
         if self.terms.hedge_delay_s is not None:
             self._hedges.sent()
-        return Trip(self._lane, self.terms.lane, self._now, paid)
+        return Trip(self._lane, self.terms.lane, self._now, payer, paid)
 
     def hedge(self) -> Trip | None:
         """A second request beside the one under way, sent now; None where that may not be.
@@ -189,7 +202,7 @@ class Delivery:
         if not self._holds() or not lane.may_hedge() or not self._hedges.take():
             return None
         paid = lane.pay(terms)
-        trip = Trip(lane, terms, self._now, paid or 0.0)
+        trip = Trip(lane, terms, self._now, lane, paid or 0.0)
         if paid is None or trip.wait_s() is not None:
             trip.leave()
             lane.give_back(paid or 0.0)

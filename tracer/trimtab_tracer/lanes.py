@@ -53,10 +53,10 @@ class Lane:
             is_denied = terms.breaker is not None and self._breaker.denies(self._now())
             return self._breaker.cause if is_denied else None
 
-    def admit(self, terms: LaneTerms) -> Failure | None:
+    def admit(self, terms: LaneTerms, now_s: float) -> Failure | None:
         """The same, for a request that is sent now if it may: while the breaker is open it is the probe."""
         with self._lock:
-            if terms.breaker is None or self._breaker.enter(terms.breaker, self._now()):
+            if terms.breaker is None or self._breaker.enter(terms.breaker, now_s):
                 return None
             return self._breaker.cause
 
@@ -94,18 +94,20 @@ class Lane:
                 return self._places.pause_s(place)
             return None
 
-    def leave(self, place: Place) -> None:
-        """Give it back, or stop waiting for it."""
+    def leave(self, place: Place, sent_s: float) -> None:
+        """Give it back, or stop waiting for it: the request that was sent at ``sent_s`` is no longer under way."""
         with self._lock:
             self._places.leave(place)
+            self._breaker.left(sent_s)
 
-    def answered(self, terms: LaneTerms, sent_s: float, paid: float) -> None:
-        """A request was answered; ``paid`` is what it cost as a retry, 0 for a first one."""
+    def answered(self, terms: LaneTerms, sent_s: float, *, is_first: bool) -> None:
+        """A request was answered; one that nobody paid for fills the budget."""
         with self._lock:
             self._answered_s = self._now()
             if self._breaker.succeeded(sent_s):
                 self._places.reset()
-            self._budget.give_back(paid or (terms.budget or DEFAULT).refill)
+            if is_first:
+                self._budget.give_back((terms.budget or DEFAULT).refill)
             if terms.max_concurrency is not None:
                 self._places.succeeded(terms.max_concurrency)
 

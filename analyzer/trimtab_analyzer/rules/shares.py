@@ -42,7 +42,9 @@ def mark_lost(case: Case, rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
     asked = case.loops.select("call_id", asked="question_id")
     looped = rows.select("call_id", "call_started_ns").unique().join(asked, on="call_id")
     ends = looped.group_by("asked").agg(end_ns=pl.col("call_started_ns").max())
-    lost = rows.filter(hit & pl.col("is_last")).select("call_id", "call_started_ns").join(asked, on="call_id", how="left")
+    lost = (
+        rows.filter(hit & pl.col("is_last")).select("call_id", "call_started_ns").join(asked, on="call_id", how="left")
+    )
     lost = lost.join(ends, on="asked", how="left")
     lost = lost.filter(pl.col("asked").is_null() | (pl.col("call_started_ns") == pl.col("end_ns")))
     with_it = looped.filter(pl.col("asked").is_in(lost["asked"].drop_nulls().to_list()))["call_id"]

@@ -472,7 +472,10 @@ def publish() -> None:
     """A policy that changes how everything is asked, and nothing of what comes of it."""
     quick = {"initial_s": 0.001, "factor": 1, "max_s": 0.001, "jitter": 0}
     fallback = {"on": ["rate_limit"], "models": ["refuses-too"]}
-    knobs = {"timeout_s": 300, "max_tokens": 8, "max_retries": {"other": 1}, "backoff": quick, "fallback": fallback}
+    knobs = {"max_tokens": 8, "max_retries": {"other": 1}, "backoff": quick, "fallback": fallback}
+    knobs |= {"timeout_s": {"total": 300, "first_token": 200}, "hedge_delay_s": 100, "max_concurrency": 1000}
+    knobs |= {"retry_budget": {"capacity": 9000, "retry_cost": 1, "timeout_cost": 1, "refill": 1}}
+    knobs |= {"circuit_breaker": {"failures": 100, "window_s": 600, "open_s": 0.1}}
     rules = [{"knob": knob, "value": value, "match": {}} for knob, value in knobs.items()]
     rules += [{"knob": "model", "value": "gpt-5-nano", "match": {"model": "gpt-5-mini"}}]
     rules += [{"knob": "top", "value": 5, "match": {}}]

@@ -43,7 +43,7 @@ def seconds(ask: Any, expected: Any, *args: Any, **options: Any) -> float:
 
 def test_total_ends_a_request_under_way(agent: Any, sdk: Any) -> None:
     """The whole call has its time: then the SDK raises its own timeout, and asks no second time."""
-    provider = agent.provider({"text": "Late.", "delay_s": 3})
+    provider = agent.provider({"text": "Late.", "delay_s": 1.5})
     agent.obey(knob("timeout_s", SHORT))
     assert 0.4 <= seconds(sdk, TIMEOUTS, provider.url, timeout=30) < 2.5
     assert 1 == len(provider.log.wait_for(1))
@@ -59,11 +59,12 @@ def test_total_without_an_sdk(agent: Any, raw: Any) -> None:
     assert attempt.error_type in ("httpx.ReadTimeout", "httpx2.ReadTimeout")
 
 
-def test_total_ends_pauses_before_they_begin(agent: Any, sdk: Any) -> None:
+@pytest.mark.parametrize("way", ["openai", "anthropic async"])
+def test_total_ends_pauses_before_they_begin(agent: Any, ways: dict[str, Any], way: str) -> None:
     """A pause that would outlast the call is not made: the failure is handed on at once."""
     provider = agent.provider({"fault": {"status": 500}})
     agent.obey(knob("timeout_s", {"total": 20}), knob("max_retries", 3), knob("backoff", LONG_PAUSES))
-    assert seconds(sdk, ERRORS, provider.url) < 10
+    assert seconds(ways[way], ERRORS, provider.url) < 10
     assert 1 == len(provider.log.entries)
 
 
@@ -218,15 +219,16 @@ MESSAGES: Any = [{"role": "user", "content": "hi"}]
 # What all calls share
 
 
-def test_budget_is_shared_by_all_sites(agent: Any, sdk: Any, backoff: Any) -> None:
+@pytest.mark.parametrize("way", ["openai", "openai async", "anthropic", "anthropic async"])
+def test_budget_is_shared_by_all_sites(agent: Any, ways: dict[str, Any], way: str, backoff: Any) -> None:
     """With ten tokens two retries are made, whoever asks for them; other calls are sent once."""
     provider = agent.provider({"fault": {"status": 500}})
     agent.obey(knob("retry_budget", {**NONE_LEFT, "capacity": 10}), backoff)
     with pytest.raises(ERRORS):
-        sdk(provider.url, max_retries=2)
+        ways[way](provider.url, max_retries=2)
     for _ in range(2):
         with pytest.raises(ERRORS):
-            sdk(provider.url, max_retries=2)
+            ways[way](provider.url, max_retries=2)
     assert 3 + 2 == len(provider.log.entries)
 
 
@@ -246,7 +248,10 @@ def test_answers_fill_the_budget(agent: Any, openai_ask: Any, backoff: Any) -> N
 
 
 @pytest.mark.parametrize("failure", ["500", "dropped"])
-def test_open_breaker_fails_at_once(agent: Any, ask: Any, failure: str, backoff: Any) -> None:
+@pytest.mark.parametrize(
+    "way", ["openai", "openai async stream", "anthropic", "anthropic async", "httpx", "httpx2 trio"]
+)
+def test_open_breaker_fails_at_once(agent: Any, ways: dict[str, Any], way: str, failure: str, backoff: Any) -> None:
     """After two failures nothing is sent any more, and the agent gets the class that it would have got."""
     fault = {"500": {"status": 500}, "dropped": {"kind": "drop"}}[failure]
     provider = agent.provider({"fault": fault})
@@ -254,7 +259,7 @@ def test_open_breaker_fails_at_once(agent: Any, ask: Any, failure: str, backoff:
     seen = []
     for _ in range(4):
         with pytest.raises((*ERRORS, httpx.HTTPError, httpx2.HTTPError)) as caught:
-            ask(provider.url, max_retries=2)
+            ways[way](provider.url, max_retries=2)
         seen.append(type(caught.value))
     assert 2 == len(provider.log.wait_for(2))
     expected = {"500": ("InternalServerError", "HTTPStatusError")}.get(failure, ("APIConnectionError", "ConnectError"))
@@ -280,16 +285,18 @@ def test_breaker_lets_one_probe_through(agent: Any, openai_ask: Any, backoff: An
     """Of the calls that come while it is open one is sent per ``open_s``; its answer closes it."""
     provider = agent.provider({"fault": {"status": 500, "times": 3}}, {"text": "Back."})
     agent.obey(BREAKER, backoff)
-    with pytest.raises(openai.APIError):
-        openai_ask(provider.url, max_retries=1)
-    for sent in (2, 3):
-        for _ in range(3):
-            with pytest.raises(openai.APIError):
-                openai_ask(provider.url, max_retries=1)
-            if sent == 3:
-                break
+    now_s = [100.0]
+    switch.active().steering.lanes.monotonic = lambda: now_s[0]
+    for sent in (2, 2, 2):
+        with pytest.raises(openai.APIError):
+            openai_ask(provider.url, max_retries=1)
         assert sent == len(provider.log.entries)
-        time.sleep(0.35)
+    now_s[0] += 0.4
+    for _ in range(3):
+        with pytest.raises(openai.APIError):
+            openai_ask(provider.url, max_retries=1)
+    assert 3 == len(provider.log.entries)
+    now_s[0] += 0.4
     assert ["Back."] * 3 == [openai_ask(provider.url) for _ in range(3)]
     assert 6 == len(provider.log.entries)
 

@@ -11,10 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ..capture import Capture
-from ..guard import guarded
+from ..guard import guarded, guarded_async
 from ..retries import Failure
 
 
+@guarded()
 def sync(capture: Capture) -> Failure | None:
     """Wait for the turn of ``capture``'s request."""
     try:
@@ -26,6 +27,7 @@ def sync(capture: Capture) -> Failure | None:
     return _depart(capture)
 
 
+@guarded_async
 async def awaited(capture: Capture, sleep: Callable[[float], Awaitable[None]]) -> Failure | None:
     """The same, awaited."""
     try:

@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ..capture import Capture
@@ -22,15 +23,15 @@ from ..guard import guarded
 from .refusal import time_is_over
 
 
+@dataclass(slots=True)
 class Watch:
     """Shuts a connection down once its time is over. Not for two readers."""
 
-    def __init__(self, connection: Any) -> None:
-        self._socket = connection
-        self._timer: threading.Timer | None = None
-        self._ends_s: float | None = None
+    connection: socket.socket | None
+    _timer: threading.Timer | None = None
+    _ends_s: float | None = None
 
-    @property
+    @guarded(default=False)
     def is_over(self) -> bool:
         """Whether the time is over."""
         return self._ends_s is not None and time.monotonic() >= self._ends_s
@@ -40,7 +41,7 @@ class Watch:
         """From now on there are ``left_s`` seconds; None for no limit."""
         self.stop()
         self._ends_s = None if left_s is None else time.monotonic() + left_s
-        if left_s is not None and self._socket is not None:
+        if left_s is not None and self.connection is not None:
             self._timer = threading.Timer(left_s, self._shut)
             self._timer.daemon = True
             self._timer.start()
@@ -54,9 +55,11 @@ class Watch:
 
     @guarded()
     def _shut(self) -> None:
+        if self.connection is None:
+            return
         with contextlib.suppress(OSError):
             # Not the method of an SSL socket, which takes its state away from the thread that reads.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
 
 
 @guarded()
@@ -86,12 +89,12 @@ def read(response: Any, capture: Capture, left_s: float | None) -> None:
         response.read()
     except BaseException as error:
         response.close()
-        if isinstance(error, Exception) and watch.is_over:
+        if isinstance(error, Exception) and watch.is_over():
             raise over(capture) from None
         raise
     finally:
         watch.stop()
-    if watch.is_over:  # a body without a length ends where its connection does
+    if watch.is_over():  # a body without a length ends where its connection does
         raise over(capture)
 
 
@@ -104,14 +107,15 @@ def over(capture: Capture, *, has_begun: bool = True) -> Exception:
     return time_is_over(capture.request, "total", terms.total_s if terms is not None else None)
 
 
-def chunks(stream: Any, capture: Capture) -> Any:
-    """The chunks of ``stream`` within the limits; the stream itself where there are none."""
+@guarded()
+def chunks(stream: Any, capture: Capture) -> Iterator[bytes] | None:
+    """The chunks of ``stream`` within the limits; None where there are none."""
     found = _limited(capture)
-    return stream if found is None else _chunks(stream, capture, *found)
+    return None if found is None else _chunks(stream, capture, Watch(capture.socket), *found)
 
 
-def _chunks(stream: Any, capture: Capture, delivery: Delivery, sent_s: float) -> Iterator[bytes]:
-    watch, inner, has_begun = Watch(capture.socket), iter(stream), False
+def _chunks(stream: Any, capture: Capture, watch: Watch, delivery: Delivery, sent_s: float) -> Iterator[bytes]:
+    inner, has_begun = iter(stream), False
     watch.arm(delivery.stream_left_s(sent_s, has_begun=False))
     try:
         while True:
@@ -120,10 +124,10 @@ def _chunks(stream: Any, capture: Capture, delivery: Delivery, sent_s: float) ->
             except StopIteration:
                 break
             except Exception:
-                if watch.is_over:
+                if watch.is_over():
                     break
                 raise
-            if watch.is_over:
+            if watch.is_over():
                 break
             if not has_begun:
                 has_begun = True
@@ -131,14 +135,15 @@ def _chunks(stream: Any, capture: Capture, delivery: Delivery, sent_s: float) ->
             yield chunk
     finally:
         watch.stop()
-    if watch.is_over:
+    if watch.is_over():
         raise over(capture, has_begun=has_begun)
 
 
-def async_chunks(stream: Any, capture: Capture) -> Any:
+@guarded()
+def async_chunks(stream: Any, capture: Capture) -> AsyncIterator[bytes] | None:
     """The same, awaited."""
     found = _limited(capture)
-    return stream if found is None else _async_chunks(stream, capture, *found)
+    return None if found is None else _async_chunks(stream, capture, *found)
 
 
 async def _async_chunks(stream: Any, capture: Capture, delivery: Delivery, sent_s: float) -> AsyncIterator[bytes]:

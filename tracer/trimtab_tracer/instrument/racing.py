@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .. import context, retries
@@ -25,14 +26,15 @@ from ..guard import guarded, guarded_async
 from ..rewrite import capped
 from . import admission, limits
 
+LOOK_S = 1.0
+"""How often a waiting caller looks after the one that sends for it."""
 
+
+@dataclass(slots=True)
 class Turn:
     """Whose result counts: the request that is under way, or that of them which was faster."""
 
-    __slots__ = ("capture",)
-
-    def __init__(self, capture: Capture) -> None:
-        self.capture = capture
+    capture: Capture
 
 
 class Head(NamedTuple):
@@ -68,6 +70,7 @@ class Duel:
         self._under_way = 1
         self._failed: Head | None = None
 
+    @guarded()
     def left_s(self) -> float | None:
         """Seconds until the time is over; None for no limit."""
         delivery, trip = self._first.delivery, self._first.trip
@@ -102,12 +105,9 @@ class Duel:
         self._under_way += 1
         return other
 
+    @guarded()
     def took(self, head: Head) -> tuple[Head | None, Head | None]:
         """``head`` has come: who has won, if that is known now, and who has lost with it."""
-        return self._judged(head) or (head, None)
-
-    @guarded()
-    def _judged(self, head: Head) -> tuple[Head | None, Head | None]:
         self._under_way -= 1
         before, self._failed = self._failed, None
         if head.is_answer or (before is None and self._under_way == 0):
@@ -146,6 +146,7 @@ class Race:
         self._lock = threading.Lock()
         self._is_over = False
         self._captures: list[Capture] = []
+        self._begun: set[Capture] = set()
         self.heads: queue.SimpleQueue[Head] = queue.SimpleQueue()
 
     @guarded(default=False)
@@ -156,7 +157,19 @@ class Race:
         self._captures.append(capture)
         return True
 
+    @guarded(default=False)
+    def withdraw(self, capture: Capture) -> bool:
+        """Whether no thread has begun with ``capture``; then none will."""
+        with self._lock:
+            self._is_over = self._is_over or capture not in self._begun
+            return self._is_over
+
+    @guarded()
     def _run(self, capture: Capture) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            self._begun.add(capture)
         context.in_send.set(True)
         response = error = None
         try:
@@ -186,34 +199,47 @@ class Race:
 
 def sync(send: Callable[..., Any], turn: Turn, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Send the turn's request; raises as the library does."""
-    race, duel = Race(send, args, kwargs), Duel(turn.capture)
+    prepared = _prepared(send, turn, args, kwargs)
+    if prepared is None:
+        return send(turn.capture.request, *args, **kwargs)
+    race, duel = prepared
     if duel.is_late():
         raise limits.over(turn.capture, has_begun=False)
-    shorten(turn.capture)
-    if not race.start(turn.capture):
+    response = None
+    if race.start(turn.capture):
+        try:
+            response = _fastest(race, duel, turn)
+        finally:
+            race.end(turn.capture)
+    if response is None:
         return send(turn.capture.request, *args, **kwargs)
-    try:
-        response = _fastest(race, duel, turn)
-    finally:
-        race.end(turn.capture)
     if not kwargs.get("stream"):
         limits.read(response, turn.capture, duel.left_s())
     return response
 
 
+@guarded()
+def _prepared(send: Callable[..., Any], turn: Turn, args: Any, kwargs: Any) -> tuple[Race, Duel] | None:
+    shorten(turn.capture)
+    return Race(send, args, kwargs), Duel(turn.capture)
+
+
 def _fastest(race: Race, duel: Duel, turn: Turn) -> Any:
-    """The head of the response that counts; raises what counts instead."""
+    """The head of the response that counts; raises what counts instead. None where no thread of ours got to it."""
     while True:
         try:
-            head = race.heads.get(timeout=duel.wait_s())
+            wait_s = duel.wait_s()
+            head = race.heads.get(timeout=LOOK_S if wait_s is None else min(wait_s, LOOK_S))
         except queue.Empty:
             if duel.is_late():
                 raise limits.over(turn.capture, has_begun=False) from None
+            if race.withdraw(turn.capture):
+                return None
             other = duel.second()
             if other is not None and not race.start(other):
                 other.lost()
             continue
-        won, lost = duel.took(head)
+        won, lost = duel.took(head) or (head, None)
         if lost is not None:
             _dispose(lost)
         if won is not None:
@@ -261,9 +287,12 @@ class AsyncRace:
         self._new_event = anyio.Event
         self._arrived = anyio.Event()
         self._heads: deque[Head] = deque()
+        self.begun: set[Capture] = set()
 
+    @guarded_async
     async def run(self, capture: Capture) -> None:
         """Send one."""
+        self.begun.add(capture)
         context.in_send.set(True)
         response = error = None
         try:
@@ -277,16 +306,18 @@ class AsyncRace:
         self._heads.append(Head(capture, response, error))
         self._arrived.set()
 
+    @guarded_async
     async def next(self, wait_s: float | None) -> Head | None:
-        """What has come; None after ``wait_s`` seconds without anything."""
+        """What has come; None after ``wait_s`` seconds without anything, or a look's time."""
         import anyio
 
         if not self._heads:
             self._arrived = self._new_event()
-            with anyio.move_on_after(wait_s):
+            with anyio.move_on_after(LOOK_S if wait_s is None else min(wait_s, LOOK_S)):
                 await self._arrived.wait()
         return self._heads.popleft() if self._heads else None
 
+    @guarded_async
     async def end(self, winner: Capture) -> None:
         """All but ``winner`` have lost."""
         while self._heads:
@@ -303,30 +334,27 @@ async def awaited(
     """The same, awaited."""
     import anyio
 
-    capture, duel = turn.capture, Duel(turn.capture)
+    capture, prepared = turn.capture, _aprepared(send, turn, args, kwargs)
+    if prepared is None:
+        return await send(capture.request, *args, **kwargs)
+    race, duel = prepared
     if duel.is_late():
         raise limits.over(capture, has_begun=False)
     if capture.delivery is None or capture.delivery.terms.hedge_delay_s is None:
         with anyio.move_on_after(duel.left_s()):
             return await send(capture.request, *args, **kwargs)
         raise limits.over(capture, has_begun=False)
-    race, won = AsyncRace(send, turn, args, kwargs), None
+    run: Any = race.run
     async with anyio.create_task_group() as group:
-        group.start_soon(race.run, capture)
-        while won is None and not duel.is_late():
-            head = await race.next(duel.wait_s())
-            if head is None:
-                if (other := duel.second()) is not None:
-                    group.start_soon(race.run, other)
-                continue
-            won, lost = duel.took(head)
-            if lost is not None:
-                await _adispose(lost)
+        group.start_soon(run, capture)
+        won = await _afastest(race, duel, group)
         if won is not None:
             turn.capture = won.capture
         group.cancel_scope.cancel()
     await race.end(turn.capture)
     if won is None:
+        if capture not in race.begun:
+            return await send(capture.request, *args, **kwargs)
         raise limits.over(capture, has_begun=False)
     if won.error is not None:
         raise won.error
@@ -336,6 +364,30 @@ async def awaited(
         if scope.cancelled_caught:
             raise limits.over(won.capture)
     return won.response
+
+
+@guarded()
+def _aprepared(send: Any, turn: Turn, args: Any, kwargs: Any) -> tuple[AsyncRace, Duel] | None:
+    return AsyncRace(send, turn, args, kwargs), Duel(turn.capture)
+
+
+@guarded_async
+async def _afastest(race: AsyncRace, duel: Duel, group: Any) -> Head | None:
+    """What counts; None where the time is over, or no task of ours got to it."""
+    while not duel.is_late():
+        head = await race.next(duel.wait_s())
+        if head is None:
+            if not race.begun:
+                return None
+            if (other := duel.second()) is not None:
+                group.start_soon(race.run, other)
+            continue
+        won, lost = duel.took(head) or (head, None)
+        if lost is not None:
+            await _adispose(lost)
+        if won is not None:
+            return won
+    return None
 
 
 async def _aread(response: Any) -> None:

@@ -66,7 +66,7 @@ def sync_tee(module: ModuleType) -> type:
 
         def __iter__(self) -> Iterator[bytes]:
             try:
-                for chunk in chunks(self._inner, self._capture):
+                for chunk in chunks(self._inner, self._capture) or self._inner:
                     self._capture.chunk(chunk)
                     yield chunk
             except GeneratorExit:
@@ -97,7 +97,7 @@ def async_tee(module: ModuleType) -> type:
         decoding_error = module.DecodingError
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            inner = async_chunks(self._inner, self._capture).__aiter__()
+            inner = (async_chunks(self._inner, self._capture) or self._inner).__aiter__()
             try:
                 async for chunk in inner:
                     self._capture.chunk(chunk)
