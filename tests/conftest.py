@@ -26,7 +26,7 @@ LONGEST = (
     "flow/journey/test_browser.py",
     "flow/journey/test_policy_life.py",
     "flow/test_stacked_retries.py",
-    "flow/test_rebuilt_runs.py",
+    "tuner/test_recommend.py",
     "tuner/test_sidecar.py",
     "tuner/test_sidecar_kill.py",
     "tuner/test_up.py",

@@ -152,9 +152,18 @@ class Flow:
             pytest.fail(f"{script.name} did not end within {limit_s} s.\nstdout: {stdout}\nstderr: {stderr}")
         return Ran(process.returncode, stdout, stderr, tuple(provider.log.entries), home)
 
-    def run_warm(self, script: Path, scenario: dict[str, Any], warm: Any, *arguments: str, **env: str) -> Ran:
+    def run_warm(
+        self,
+        script: Path,
+        scenario: dict[str, Any],
+        warm: Any,
+        *arguments: str,
+        home: Path | None = None,
+        **env: str,
+    ) -> Ran:
         """The same as a fork of a process that has imported modules."""
-        home, provider = self.home(), self.provider(scenario)
+        home = self.home() if home is None else home
+        provider = self.provider(scenario)
         out, err = home.with_suffix(".out"), home.with_suffix(".err")
         variables = environment(provider.url, home, env)
         pid = warm.start(str(script), *arguments, cwd=script.parent, env=variables, stdout=out, stderr=err)

@@ -76,21 +76,26 @@ def readable(home: Path) -> Iterator[tuple[str, bytes]]:
             yield f"{name}, read", json.dumps(pq.read_table(file).to_pylist(), ensure_ascii=False).encode()
 
 
+@pytest.fixture(scope="module")
+def imported(warm: Any) -> Any:
+    """A process that has imported what the agent begins with."""
+    return warm("anthropic", "httpx", "httpx2", "openai")
+
+
 @pytest.fixture(scope="module", params=(*MODES, BESIDE))
-def left(request: pytest.FixtureRequest, flow: Any) -> Left:
+def left(request: pytest.FixtureRequest, flow: Any, imported: Any) -> Left:
     """An agent ran, was collected, analysed and reported."""
     draw = random.Random(7)
     secrets = {place: made_up(place, draw) for place in PLACES}
     home = flow.home()
-    provider = flow.provider(scenario(secrets))
     mode = request.param.partition(",")[0]
     with flow.receiving(home) if request.param == BESIDE else nullcontext(None) as receiver:
-        program = flow.start(flow.program("canaries.py"), provider, home, json.dumps(secrets), TRIMTAB_CONTENT=mode)
-        _, stderr = program.communicate(timeout=90)
+        told, names = json.dumps(secrets), {"home": home, "TRIMTAB_CONTENT": mode}
+        ran = flow.run_warm(flow.program("canaries.py"), scenario(secrets), imported, told, **names)
     if receiver is not None:
-        assert int(receiver.told) == sum(entry.api is not None for entry in provider.log.entries)
-    assert "RuntimeError: the last one" in stderr, stderr
-    ours = "\n".join(line for line in stderr.splitlines() if "trimtab" in line and "canaries.py" not in line)
+        assert int(receiver.told) == sum(entry.api is not None for entry in ran.log)
+    assert "RuntimeError: the last one" in ran.stderr, ran.stderr
+    ours = "\n".join(line for line in ran.stderr.splitlines() if "trimtab" in line and "canaries.py" not in line)
     texts = {f"spooled {name}": text for name, text in readable(home)}
     records = flow.records(home)
     for finding in analyze(records.store.cursor()):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -35,14 +35,6 @@ MAX_RETRIES = 5
 """Of the policies that raise retries."""
 
 
-class Ran(NamedTuple):
-    """A crew that gave up."""
-
-    stdout: str
-    log: tuple[Any, ...]
-    home: Path
-
-
 Play = Callable[[str, str, str], dict[str, Any]]
 
 
@@ -61,6 +53,12 @@ def played(flow: Any) -> Play:
         lines = [line for lines in pool.map(play, (crew, others)) for line in lines]
     found = {(line["stack"], line["outage"], line["policy"]): line for line in lines}
     return lambda *key: found[key]
+
+
+@pytest.fixture(scope="module")
+def imported(warm: Any) -> Any:
+    """A process that has imported what the stacks begin with."""
+    return warm("anthropic", "openai", "httpx", "trimtab_tuner.provider")
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
@@ -115,16 +113,16 @@ def test_stack_that_never_repeats_itself_has_a_budget(played: Play) -> None:
     assert CREW == bare["requests"] <= steered["requests"] <= CREW + HOST_BUDGET
 
 
-def test_rules_for_one_line_of_an_agent(flow: Any) -> None:
+def test_rules_for_one_line_of_an_agent(flow: Any, imported: Any) -> None:
     """Rules for the very line that a first run was pinned to are obeyed by the next one, which asks no oftener."""
-    first = work(flow, flow.home())
+    first = work(flow, imported, flow.home())
     line = flow.records(first.home).row("SELECT DISTINCT site_id FROM decisions WHERE knob = 'max_retries'")
     wanted = {
         "max_retries": MAX_RETRIES,
         "fallback": {"on": ["rate_limit"], "models": ["gpt-b"]},
         "backoff": {"initial_s": 0.0, "factor": 1.0, "max_s": 0.001, "jitter": 0.0},
     }
-    second = work(flow, publish(flow.home(), line["site_id"], wanted))
+    second = work(flow, imported, publish(flow.home(), line["site_id"], wanted))
     assert [(CREW, "gave up after AgentError\n")] * 2 == [(len(ran.log), ran.stdout) for ran in (first, second)]
     assert {"gpt-a", "gpt-b"} == {entry.model for entry in second.log}
     rows = flow.records(second.home).rows("SELECT DISTINCT knob, value FROM decisions WHERE source = 'human'")
@@ -135,9 +133,11 @@ def test_rules_for_one_line_of_an_agent(flow: Any) -> None:
     ("stack", "owner", "layers"),
     [("crew", "user", [("sdk", "openai", 3)]), ("langchain", "framework", [("sdk", "openai", 3)])],
 )
-def test_each_loop_has_an_owner(flow: Any, stack: str, owner: str, layers: list[tuple[str, str, int]]) -> None:
+def test_each_loop_has_an_owner(
+    flow: Any, imported: Any, stack: str, owner: str, layers: list[tuple[str, str, int]]
+) -> None:
     """The requests of one question are split among the SDK and the loops around it, with whose they are."""
-    records = flow.records(work(flow, flow.home(), stack).home)
+    records = flow.records(work(flow, imported, flow.home(), stack).home)
     with closing(records.store.cursor()) as con, load.snapshot(con):
         (found,) = retry_stacks(Case.load(con))
     around = found.layers[:-1]
@@ -157,10 +157,9 @@ def publish(home: Path, site_id: str, values: dict[str, Any]) -> Path:
     return home
 
 
-def work(flow: Any, home: Path, stack: str = "crew") -> Any:
+def work(flow: Any, imported: Any, home: Path, stack: str = "crew") -> Any:
     """Run a stack as a program of its own at a provider that is rate limiting for good."""
-    provider = flow.provider({"rules": [{"fault": {"status": 429, "retry_after_ms": 1}}]})
-    process = flow.start(flow.program("stacks.py"), provider, home, stack)
-    stdout, stderr = process.communicate(timeout=90)
-    assert process.returncode == 0, stderr
-    return Ran(stdout, provider.log.entries, home)
+    scenario = {"rules": [{"fault": {"status": 429, "retry_after_ms": 1}}]}
+    ran = flow.run_warm(flow.program("stacks.py"), scenario, imported, stack, home=home)
+    assert ran.returncode == 0, ran.stderr
+    return ran
