@@ -10,8 +10,8 @@ change of what a run costs there, against what the same prompts cost with the co
 was promised.
 
 Prints JSON: ``promised`` (``cost_usd_per_run`` and ``success``, each with ``estimate``, ``low``, ``high``),
-``second_half`` (``runs``, ``cost_usd_per_run``, ``success``, both with what the same prompts would have come to with the
-incumbent, ``saved_usd``), ``is_within`` (the change of cost on the second half lies in the promised interval),
+``second_half`` (``runs``, ``cost_usd_per_run``, ``success``, both with what the same prompts would have come to with
+the incumbent, ``saved_usd``), ``is_within`` (the change of cost on the second half lies in the promised interval),
 ``first_half`` (the same, and ``runs_until_proposed``), ``events``, ``verdict``. Outcomes are real and recorded, the
 provider is not.
 """

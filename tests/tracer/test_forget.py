@@ -125,9 +125,10 @@ def test_a_replacement_that_fails_changes_nothing(store: Store) -> None:
 
 
 def test_every_table_of_runs_is_named(store: Store) -> None:
-    """A table that gets a column ``run_id`` must be forgotten too."""
+    """A table that gets a column ``run_id`` must be forgotten too; but for the note that an experiment learned from a
+    run, or what is imported again would be learned from again."""
     con = store.cursor()
     named = "SELECT table_name FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (table_name)"  # no views
     found = con.execute(f"{named} WHERE column_name = 'run_id'").fetchall()
     con.close()
-    assert {name for (name,) in found} == set(OF_A_RUN)
+    assert {name for (name,) in found} - {"campaign_units"} == set(OF_A_RUN)

@@ -284,7 +284,7 @@ def test_orders_take_the_place_of_choices(kit: Kit) -> None:
     )
     assert (
         Choice("timeout_s", 7, "human", "built", "constructor", 1.0, 1, "rule-0"),
-        Choice("max_retries", 1, "experiment", None, "call", 0.98, 1, "rule-2"),
+        Choice("max_retries", 1, "experiment", None, "call", 0.98, 1, "rule-2", "incumbent"),
         Choice("n", 1, "code"),
         Choice("backoff", pauses, "human", "built", "constructor", 1.0, 1, "rule-1"),
     ) == obeyed(mine, plan.orders)
