@@ -1,10 +1,10 @@
 """A mark for each run: a digest of every row that its waste is computed from.
 
 In: the store. Out: one number per run, another one where anything changed that its sums depend on. Runs that hang
-together, because one is inside the other or a conversation goes over both, have one mark: each decides about the
-other's time, cache misses and carried results. Apart from :mod:`.run_waste` because it knows what depends on what, and
-nothing of sums. If a column that counts were left out of a digest, sums would be kept that are wrong: a test changes
-every column in turn.
+together, because one is inside the other, or a conversation or an oversized result goes over both, have one mark: each
+decides about the other's time, cache misses and carried results. Apart from :mod:`.run_waste` because it knows what
+depends on what, and nothing of sums. If a column that counts were left out of a digest, sums would be kept that are
+wrong: a test changes every column in turn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def run_marks(con: Connection, windows: pl.DataFrame, salt: str, broken: pl.Seri
     """
     told = {"salt": f"{SALT} {salt}", "broken": sorted(broken), "oversized_chars": load.OVERSIZED_CHARS}
     marks = ask(con, "run_marks", _MARKS, **told)
-    return _joint(marks, _together(_links(windows, ask(con, "shared_conversations", _SHARED))))
+    shared = ask(con, "shared_conversations", _SHARED, oversized_chars=load.OVERSIZED_CHARS)
+    return _joint(marks, _together(_links(windows, shared)))
 
 
 def _links(windows: pl.DataFrame, shared: pl.DataFrame) -> Iterator[tuple[str, str]]:

@@ -108,7 +108,7 @@ class SiteFinder:
 
     def here(self, frame: FrameType | None) -> Site:
         """The site that ``frame`` runs on behalf of; :data:`UNKNOWN` where nothing tells."""
-        site = self._here(frame)
+        site = self.line(frame)
         if site.site_id not in self._reached:
             self._reach(frame, site)
         return site
@@ -121,7 +121,8 @@ class SiteFinder:
         if site is not UNKNOWN and (via := packages_below(frame, self._owner)):
             self._announce(replace(site, via=via))
 
-    def _here(self, frame: FrameType | None) -> Site:
+    def line(self, frame: FrameType | None) -> Site:
+        """The same, asked before a request is on its way: by which packages the line sends is not known yet."""
         site = self.user_site(frame)
         if site is not None:
             return site

@@ -93,8 +93,35 @@ PARAMETER: Final = (
     r"(?i)(?:un(?:supported|recogni[sz]ed|known|expected)|invalid|not supported|not allowed|out of range|must be)"
 )
 """Words with which a provider turns a parameter down."""
-NAMED: Final = r"['\"`]([a-z_]+)(?:\[[^'\"`]*)?['\"`]"
-"""What such a sentence names first."""
+PARAMETERS: Final = (
+    *(
+        "cache_control",
+        "frequency_penalty",
+        "input",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_output_tokens",
+    ),
+    *(
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+    ),
+    *("response_format", "seed", "service_tier", "stop", "stop_sequences", "store", "stream", "stream_options"),
+    *("temperature", "thinking", "tool_choice", "tools", "top_k", "top_logprobs", "top_p", "verbosity"),
+)
+"""Parameters of the providers' APIs: what else a sentence quotes is a value, or a name of the agent's own."""
+_ANY: Final = "|".join(PARAMETERS)
+NAMED: Final = rf"['\"`]({_ANY})(?:[.\[][^'\"`]*)?['\"`]|^({_ANY})\b|schema for (response_format)"
+"""Where such a sentence names one."""
+FUNCTION: Final = r"(?i)schema for function|function\.parameters"
+"""What it says of a tool's definition."""
 SAME_AS: Final = {
     "max_completion_tokens": "max_tokens",
     "max_output_tokens": "max_tokens",
@@ -111,7 +138,9 @@ def bad_parameter(case: Case, _: str) -> Iterator[Blame]:
     """Requests that the provider turned down for one parameter, which it names."""
     said = pl.col("error_message").fill_null("")
     hit = (pl.col("error_class") == "bad_request") & pl.col("futile").is_null() & said.str.contains(PARAMETER)
-    rows = case.attempts.with_columns(named=pl.when(hit).then(said.str.extract(NAMED)))
+    parameter = pl.coalesce(*(said.str.extract(NAMED, group) for group in (1, 2, 3)))
+    named = pl.when(said.str.contains(FUNCTION)).then(pl.lit("tools")).otherwise(parameter)
+    rows = case.attempts.with_columns(named=pl.when(hit).then(named))
     rows = mark_lost(case, rows, pl.col("named").is_not_null())
     for named in rows["named"].drop_nulls().unique(maintain_order=True):
         for group in case.groups(rows, SAME_AS.get(named, named), hit=pl.col("named") == named, subject=pl.lit(named)):

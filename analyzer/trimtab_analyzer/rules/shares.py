@@ -37,19 +37,20 @@ def mark_lost(case: Case, rows: pl.DataFrame, hit: pl.Expr) -> pl.DataFrame:
     no loop around the SDK asked again with better luck.
 
     Of the call and not of the attempt: where a fallback asks another model, each model's attempts are a group, and the
-    call is lost for all of them.
+    call is lost for all of them. A repetition that is refused once more is no better luck, hit or not. The ends of
+    loops are looked for among all attempts, of which ``rows`` may be some.
     """
     asked = case.loops.select("call_id", asked="question_id")
-    looped = rows.select("call_id", "call_started_ns").unique().join(asked, on="call_id")
+    looped = case.attempts.select("call_id", "call_started_ns").unique().join(asked, on="call_id")
     ends = looped.group_by("asked").agg(end_ns=pl.col("call_started_ns").max())
-    lost = (
-        rows.filter(hit & pl.col("is_last")).select("call_id", "call_started_ns").join(asked, on="call_id", how="left")
-    )
-    lost = lost.join(ends, on="asked", how="left")
-    lost = lost.filter(pl.col("asked").is_null() | (pl.col("call_started_ns") == pl.col("end_ns")))
-    with_it = looped.filter(pl.col("asked").is_in(lost["asked"].drop_nulls().to_list()))["call_id"]
-    ids = pl.concat([lost["call_id"], with_it]).unique().to_list()
-    return rows.with_columns(is_lost=pl.col("call_id").is_in(ids))
+    met = rows.filter(hit).select("call_id").unique().join(asked, on="call_id", how="left")
+    last = case.attempts.filter(pl.col("is_last") & pl.col("is_failed")).select("call_id", "call_started_ns")
+    last = last.join(asked, on="call_id", how="left").join(ends, on="asked", how="left")
+    last = last.filter(pl.col("asked").is_null() | (pl.col("call_started_ns") == pl.col("end_ns")))
+    alone = met.filter(pl.col("asked").is_null()).join(last, on="call_id", how="semi")["call_id"]
+    questions = met.filter(pl.col("asked").is_not_null()).join(last, on="asked", how="semi")["asked"].unique()
+    with_it = looped.filter(pl.col("asked").is_in(questions.to_list()))["call_id"]
+    return rows.with_columns(is_lost=pl.col("call_id").is_in(pl.concat([alone, with_it]).unique().to_list()))
 
 
 def lost_calls(group: Group) -> int:

@@ -58,7 +58,7 @@ def patch_models(patches: Patches, module: ModuleType, active: Active) -> None:
         by_call = {name for name, value in {"stop": stop, **kwargs}.items() if value is not None}
         own = known.given if known is not None else frozenset()
         knobs = [knob for knob, names in OF_MODEL.items() if own & set(names) and not by_call & set(names)]
-        hold(tracer.sites.here(sys._getframe(1)), [(knob, known.site) for knob in knobs] if known is not None else [])
+        hold(tracer.sites.line(sys._getframe(1)), [(knob, known.site) for knob in knobs] if known is not None else [])
 
     note_building(patches, module.BaseChatModel, active)
     for method in ("_generate_with_cache", "_agenerate_with_cache"):

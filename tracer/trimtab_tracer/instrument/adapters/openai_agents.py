@@ -80,6 +80,6 @@ def patch_models(patches: Patches, module: ModuleType, active: Active) -> None:
         settings, over = built(agent.model_settings), run_config.model_settings
         if settings is not None and over is None:
             held += [(knob, settings.site) for knob in OF_SETTINGS if knob in settings.given]
-        hold(tracer.sites.here(sys._getframe(1)), held)
+        hold(tracer.sites.line(sys._getframe(1)), held)
 
     before(patches, module, "get_model", note)
