@@ -86,6 +86,16 @@ def test_one_probe_at_a_time_and_its_answer_closes() -> None:
     assert breaker.enter(TERMS, 18.1)
 
 
+def test_oldest_probe_is_believed_however_many_follow() -> None:
+    """Where failures take long and probes follow each other fast, the first of them still counts."""
+    breaker, terms = Breaker(), BreakerTerms(failures=1, window_s=600, open_s=0.1)
+    breaker.failed(TIMEOUT, terms, 0.0, 25.0)
+    for tenth in range(251, 751):
+        breaker.enter(terms, tenth / 10)
+    assert breaker.enter(terms, 75.12), "a probe"
+    assert breaker.enter(terms, 75.15), "because the first one, of 25.1, has not failed"
+
+
 def test_probe_that_does_not_fail_is_believed() -> None:
     """One that is under way for longer than failures took lets others through, until it fails or is left."""
     breaker = Breaker()

@@ -84,7 +84,8 @@ class Breaker:
             return False
         if self._opened_s is not None and now_s >= self._probe_s:
             self._probe_s = now_s + terms.open_s
-            self._probes = [*self._probes, now_s][-MAX_PROBES:]
+            if len(self._probes) < MAX_PROBES:  # the oldest is the one that is believed
+                self._probes.append(now_s)
         return True
 
     def left(self, sent_s: float) -> None:
