@@ -40,6 +40,8 @@ Parts = tuple[Callable[[], object], ...]
 URL = os.environ["ANTHROPIC_BASE_URL"]
 UNDONE: list[object] = []
 """What was undone, with what it was undone with."""
+PATIENCE = aiohttp.ClientTimeout(total=20)
+"""Where what stands for a reader's own end raises, the end never comes, and the library's limit is five minutes."""
 FLUSH_S = 2.0
 HELD_UP: list[bool] = []
 """Whether flushes took all the time that they may take: nobody came to do what they waited for."""
@@ -247,7 +249,7 @@ async def post(session: aiohttp.ClientSession, model: str, **options: object) ->
 async def all_over_aiohttp() -> object:
     """Calls over aiohttp: whole, streamed, left, cut, refused, unreachable."""
     results = []
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(timeout=PATIENCE) as session:
         for model, options in (("m", {}), ("m", STREAM), ("left", STREAM), ("breaks", STREAM), ("refuses", {})):
             try:
                 results.append(await post(session, model, **options))
