@@ -44,6 +44,8 @@ WRAPPERS = {
     "tees.py:sync_tee.<locals>.SyncTee.close",
     "http_span_recorder.py:_private.<locals>.Private._handle_async_request_wrapper",
     "http_span_recorder.py:_private.<locals>.Private._handle_request_wrapper",
+    "http_span_recorder.py:_send",
+    "http_span_recorder.py:_send_async",
     "aiohttp_client.py:_hooked.<locals>._request",
     "aiohttp_client.py:reader_class.<locals>.StreamReader._read_nowait_chunk",
     "aiohttp_client.py:reader_class.<locals>.StreamReader._wait",
