@@ -29,9 +29,9 @@ def url() -> str:
     return _target()[0]
 
 
-def client(name: str | None = None) -> Client:
+def client(name: str | None = None, *, timeout_s: float = TIMEOUT_S) -> Client:
     """A client that acts as the person called ``name``."""
-    return Client(*_target(), timeout_s=TIMEOUT_S, actor=name, via="dashboard")
+    return Client(*_target(), timeout_s=timeout_s, actor=name, via="dashboard")
 
 
 def _target() -> tuple[str, str]:

@@ -14,12 +14,16 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
+from trimtab_tracer.errors import SidecarError
+
 from . import connection
 
 TTL_S = 3.0
 """For how long an answer is good enough to draw a page with."""
 DEAR_TTL_S = 15.0
 """The same for what is dear to ask: the report looks at every attempt of the store."""
+SOON_S = 4.0
+"""A sidecar that works says so within this time, whatever else it is asked."""
 PAGE = 50
 """Rows of a page of runs or decisions."""
 CARDS = 40
@@ -33,6 +37,15 @@ MOST = 1000
 def person() -> str:
     """Who is signed in."""
     return unquote(str(st.user.get("name") or "")) or "unknown"
+
+
+def is_there() -> bool:
+    """Whether the sidecar answers, and soon: a page may wait long for a sum, but not for this."""
+    try:
+        connection.client(timeout_s=SOON_S).get("/v1/health")
+    except SidecarError:
+        return False
+    return True
 
 
 def health() -> Any:
@@ -58,12 +71,12 @@ def services() -> list[str]:
 
 def run(run_id: str) -> Any:
     """One run with all that belongs to it."""
-    return _get(f"/v1/runs/{quote(run_id, safe='')}")
+    return _large(connection.url(), f"/v1/runs/{quote(run_id, safe='')}")
 
 
 def call(call_id: str) -> Any:
     """One call with its attempts and texts."""
-    return _get(f"/v1/calls/{quote(call_id, safe='')}")
+    return _large(connection.url(), f"/v1/calls/{quote(call_id, safe='')}")
 
 
 def findings(status: str = "open") -> list[Any]:
@@ -142,7 +155,7 @@ def write(path: str, body: dict[str, Any]) -> Any:
 
 def forget() -> None:
     """Ask anew from now on."""
-    for kept in (_answer, _report, _services):
+    for kept in (_answer, _large, _report, _services):
         kept.clear()
 
 
@@ -157,6 +170,12 @@ def _get(path: str, **parameters: object) -> Any:
 @st.cache_data(ttl=TTL_S, max_entries=300, show_spinner=False)
 def _answer(url: str, path: str, parameters: tuple[tuple[str, object], ...]) -> Any:  # noqa: ARG001
     return connection.client().get(path, **dict(parameters))
+
+
+@st.cache_data(ttl=TTL_S, max_entries=4, show_spinner=False)
+def _large(url: str, path: str) -> Any:  # noqa: ARG001
+    """What may be megabytes: of it only the last few are kept."""
+    return connection.client().get(path)
 
 
 @st.cache_data(ttl=DEAR_TTL_S, max_entries=2, show_spinner=False)

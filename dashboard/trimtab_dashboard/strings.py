@@ -23,7 +23,12 @@ EMPTY = (
     "Nothing has been recorded in this home yet. Add `trimtab.instrument()` to an agent, or start it with"
     " `trimtab run -- python agent.py`, with the same `TRIMTAB_HOME`; its runs appear here while it works."
 )
-NO_SIDECAR = "The sidecar does not answer. Check that `trimtab up` still runs; the page goes on by itself then."
+NO_SIDECAR = (
+    "The sidecar does not answer. What is shown is the last that is known. Check that `trimtab up` still runs; the page"
+    " goes on by itself then."
+)
+STEERING_UNKNOWN = "Whether steering is on is not known now."
+SLOW = "The sidecar has not answered for two seconds; the page appears when it does."
 NO_FINDINGS = (
     "None of the known failure patterns was found in what is recorded. Findings appear here by themselves,"
     " seconds after a run shows one."

@@ -40,10 +40,14 @@ CSS: Final = """<style>
 [data-testid="stMain"] [data-testid="stPageLink-NavLink"] p {
   color: light-dark(#0a5a9c, #7dbdf0); text-decoration: underline; text-underline-offset: .15em;
 }
+[data-testid="stCaptionContainer"] { color: light-dark(#565e66, #aab1b8); opacity: 1; }
 a.out { color: light-dark(#0a5a9c, #7dbdf0); font-size: .85rem; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 3rem 1rem 3rem; } }
 </style>"""
 """Room for tables without lines too long to read, figures that are never cut off, links that look like links."""
+
+QUIET_MARKS: Final = {"mark": {"aria": False}}
+"""A chart's configuration under which a screen reader is told its one description, and not "bar" for each mark."""
 
 GOOD: Final = "#0072b2"
 """Went well: blue."""

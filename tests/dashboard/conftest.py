@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from trimtab_analyzer.findings import analyze
@@ -40,6 +42,16 @@ from trimtab_tuner.control import Control
 from trimtab_tuner.recommend import recommend
 from trimtab_tuner.sidecar import Sidecar
 
+CHROMIUM = shutil.which("chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 T0 = 1_795_000_000_000_000_000
 """When the first run begins."""
 SECOND = 1_000_000_000
@@ -58,12 +70,18 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def told(settings: Settings) -> Settings:
+def records() -> list[Record]:
+    """What is in the store; a module may tell another story."""
+    return story()
+
+
+@pytest.fixture(scope="module")
+def told(settings: Settings, records: list[Record]) -> Settings:
     """The home with the whole story in its store, analysed, and with what follows from it proposed."""
     settings.home.mkdir()
     process = Process("p1", os.getpid(), T0, "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", read_boot_id())
     writer = SpoolWriter(settings.spool_dir, process, settings.spool_max_bytes)
-    assert all(writer.write(record) for record in story())
+    assert all(writer.write(record) for record in records)
     writer.close()
     with Store.open(settings.store_path) as store:
         Collector(store, settings).collect_once()
@@ -82,6 +100,18 @@ def sidecar(told: Settings) -> Iterator[Sidecar]:
         connection.use(running.url, told.token_path.read_text().strip())
         wait_until(lambda: running.health().analyses >= 1)
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. Where tests are all that runs (CI), it has to be there."""
+    if CHROMIUM is None:
+        assert not os.environ.get("CI"), "chromium is missing; .ci/run installs it"
+        pytest.skip("no chromium on this machine (apt install chromium)")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

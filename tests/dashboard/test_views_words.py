@@ -13,12 +13,20 @@ from trimtab_dashboard.views import words
 HOUR_NS = 3600 * 10**9
 
 
-@given(st.text(max_size=200))
+@given(st.text(max_size=200).filter(lambda text: "\u2060" not in text))
 def test_md_shows_exactly_the_text(text: str) -> None:
     """Every character that Markdown gives a meaning is escaped; taking the escapes away gives the text on one line."""
     shown = words.md(text)
-    assert " ".join(text.split()) == re.sub(r"\\([\W_])", r"\1", shown)
+    assert words.visible(" ".join(text.split())) == re.sub(r"\\([\W_])", r"\1", shown.replace("\u2060", ""))
     assert not re.search(r"(?<!\\)(?:\\\\)*[*_`\[\]<>#$:!|~]", shown)
+
+
+@pytest.mark.parametrize("text", ["see HTTPS://evil.test/a", "www.evil.test", "a.b+c@evil.test", "xhttp://e"])
+def test_an_address_is_no_link(text: str) -> None:
+    """What Streamlit takes for a link without being asked is parted by a sign that takes no room."""
+    shown = words.md(text).replace("\\", "")
+    assert text == shown.replace("\u2060", "")
+    assert not re.search(r"(?i)https?://|www\.|[\w.+-]@", shown)
 
 
 @given(st.text(alphabet="`ab \n", max_size=40))
@@ -30,6 +38,22 @@ def test_code_can_not_be_left(text: str) -> None:
     inside = shown[len(fence[0]) : -len(fence[0])]
     assert fence[0] not in re.findall(r"`+", inside)
     assert (" ".join(text.split()) or "") == inside.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb\r\nc\n", "a\tb\nc\n"),
+        ("\x1b[31mred\x00\x7f\x9b", "␛[31mred␀␡⟨U+009B⟩"),
+        ("\u202eexe.txt", "⟨U+202E⟩exe.txt"),
+        ("\ud800", "⟨U+D800⟩"),
+        ("שלום مرحبا 👩‍👩‍👧", "שלום مرحبا 👩‍👩‍👧"),
+    ],
+)
+def test_what_nobody_would_see_is_a_sign(text: str, shown: str) -> None:
+    """Control characters and turned directions are shown; line breaks, tabs and letters of any script stay."""
+    assert shown == words.visible(text) == words.kept(text, 100)
+    shown.encode()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from trimtab_dashboard import data, strings
-from trimtab_dashboard.blocks import links
+from trimtab_dashboard.blocks import links, tables
 from trimtab_dashboard.views import conversation, run, waterfall, words
 
 
@@ -52,7 +52,7 @@ def details(call_id: str) -> None:
     with st.container(border=True):
         st.markdown(f"**{words.md(run.call_title(found['call']))}** at {words.code(words.place(site))}")
         links.code(site)
-        st.dataframe(run.attempts(found["attempts"]), hide_index=True)
+        tables.grid(run.attempts(found["attempts"]))
         for title, text in run.errors(found["attempts"]):
             st.caption(words.md(title))
             st.code(text, language=None, wrap_lines=True)
@@ -62,9 +62,9 @@ def details(call_id: str) -> None:
                 words.kept(found["call"]["rejection_text"], conversation.TEXT_LIMIT), language=None, wrap_lines=True
             )
         if found["tool_calls"]:
-            st.dataframe(run.tools(found["tool_calls"]), hide_index=True)
+            tables.grid(run.tools(found["tool_calls"]))
         with st.expander(strings.CALL_SETTINGS):
-            st.dataframe(run.decisions(found["decisions"], found["sites"]), hide_index=True)
+            tables.grid(run.decisions(found["decisions"], found["sites"]))
         _texts(found["content"])
 
 

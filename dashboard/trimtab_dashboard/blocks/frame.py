@@ -7,19 +7,26 @@ the page drawn anew when there is some; what somebody is typing stays.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import add_script_run_ctx
 
 from trimtab_dashboard import data, strings, theme
 from trimtab_dashboard.views import changes, words
-from trimtab_tracer.errors import TrimtabError
+from trimtab_tracer.errors import SidecarError, TrimtabError
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 LOOK_S = 3.0
 """How often the sidebar looks for news: somebody decided, or the sidecar has analysed new runs."""
+SLOW_S = 2.0
+"""How long a page may wait for the sidecar before it says so."""
 
 SAID_S = 20.0
 """How long it stays on a page what came of a decision."""
@@ -43,9 +50,34 @@ def page(title: str) -> Iterator[None]:
     st.title(title, anchor=False)
     _last_said(title)
     try:
-        yield
+        with _said_when_slow():
+            yield
     except TrimtabError as error:
         st.error(words.md(error), icon=":material/power_off:")
+        if isinstance(error, SidecarError) and (error.status is None or error.status >= 500):
+            st.session_state["seen"] = None  # the next look that is answered draws the page
+
+
+@contextmanager
+def _said_when_slow() -> Iterator[None]:
+    """Say that the sidecar is waited for once that has taken a while; a page that is drawn soon says nothing."""
+    place, lock, is_over = st.empty(), threading.Lock(), False
+
+    def say_it() -> None:
+        with lock:
+            if not is_over:
+                place.warning(strings.SLOW, icon=":material/hourglass_top:")
+
+    timer = threading.Timer(SLOW_S, say_it)
+    add_script_run_ctx(timer)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with lock:
+            is_over = True
+        place.empty()
 
 
 def say(text: str, *, is_good: bool) -> None:
@@ -79,21 +111,30 @@ def decide(path: str, body: dict[str, Any], said: str) -> bool:
 def sidebar() -> None:
     """State of steering, the way to stop it, and who is signed in."""
     st.html(theme.CSS)
+    banner = st.empty()
     with st.sidebar:
-        _steering()
+        _steering(banner)
         st.caption(f"Signed in as {words.md(data.person())}")
         st.html('<a class="out" href="/logout" target="_self">Sign out</a>')
 
 
 @st.fragment(run_every=LOOK_S)
-def _steering() -> None:
-    """Looks again by itself, and draws the page anew when there is news."""
+def _steering(banner: DeltaGenerator) -> None:
+    """Looks again by itself, and draws the page anew when there is news.
+
+    Where the sidecar does not answer, ``banner`` says so above what the page showed last: on a narrow screen the
+    sidebar is folded away.
+    """
     try:
+        if not data.is_there():
+            raise SidecarError(strings.NO_SIDECAR)
         state, news = data.freeze(), data.news()
     except TrimtabError:
         st.session_state["seen"] = None
-        st.error(strings.NO_SIDECAR, icon=":material/power_off:")
+        banner.error(strings.NO_SIDECAR, icon=":material/power_off:")
+        st.caption(strings.STEERING_UNKNOWN)
         return
+    banner.empty()
     if st.session_state.setdefault("seen", news) != news:
         st.session_state["seen"] = news
         st.rerun(scope="app")

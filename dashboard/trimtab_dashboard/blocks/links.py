@@ -11,6 +11,9 @@ import streamlit as st
 
 from trimtab_dashboard.views import words
 
+SOURCE = 2_000
+"""Characters of a quoted line of code that are shown."""
+
 
 def runs(run_ids: Sequence[str], *, finding_id: str | None, most: int) -> None:
     """Links to the first runs of ``run_ids``, and one to the table of all of them."""
@@ -26,4 +29,8 @@ def code(row: object) -> None:
     """The quoted line of code of a finding or a place."""
     source = row.get("source") if isinstance(row, dict) else None
     if isinstance(row, dict) and source:
-        st.code(source, language="python" if str(row.get("file", "")).endswith(".py") else None, wrap_lines=True)
+        st.code(
+            words.kept(source, SOURCE),
+            language="python" if str(row.get("file", "")).endswith(".py") else None,
+            wrap_lines=True,
+        )

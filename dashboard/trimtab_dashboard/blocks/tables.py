@@ -16,27 +16,39 @@ from trimtab_dashboard.views import words
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+CELL = 2_000
+"""Characters of one cell that are shown."""
+
 
 def of_runs(rows: list[dict[str, Any]], run_ids: list[str]) -> None:
     """A table of runs; a click on a row's button opens the run."""
     button = st.column_config.ButtonColumn(type="tertiary", key="open_run", alignment="left", pinned=True)
     columns: Any = {"Run": button, "Tokens": st.column_config.NumberColumn(format="localized")}
-    st.dataframe(rows, hide_index=True, column_config=columns, height="content", key="runs")
+    grid(rows, column_config=columns, height="content", key="runs")
     clicked = st.session_state.get("open_run")
     if clicked is not None:
         st.switch_page("screens/run.py", query_params={"run": run_ids[clicked["row"]]})
 
 
+def grid(rows: Iterable[Any], **look: Any) -> None:
+    """A table that can be sorted and searched; its cells are texts to Streamlit, bounded and without unseen signs."""
+    shown = [
+        {name: words.kept(value, CELL) if isinstance(value, str) else value for name, value in row.items()}
+        for row in rows
+    ]
+    st.dataframe(shown, hide_index=True, **look)
+
+
 def plain(rows: list[dict[str, Any]]) -> None:
     """A table whose long texts wrap. Its cells are Markdown to Streamlit, so they are escaped here."""
-    escaped = [{column: words.md(value) for column, value in row.items()} for row in rows]
+    escaped = [{column: words.md(words.kept(str(value), CELL)) for column, value in row.items()} for row in rows]
     st.table(escaped, border="horizontal", hide_index=True)
 
 
 def ledger(rows: list[dict[str, Any]]) -> None:
     """Where the money went."""
     shares = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
-    st.dataframe(rows, hide_index=True, column_config={"Share": shares})
+    grid(rows, column_config={"Share": shares})
     st.caption(strings.LEDGER_NOTE)
 
 

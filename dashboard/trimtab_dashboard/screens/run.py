@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from trimtab_dashboard import data, strings
-from trimtab_dashboard.blocks import call, frame, links
+from trimtab_dashboard.blocks import call, frame, links, tables
 from trimtab_dashboard.views import run, words
 
 run_id = st.query_params.get("run")
@@ -23,7 +23,7 @@ with frame.page(strings.RUN):
     st.caption(words.md("; ".join(run.facts(detail))))
     if detail["run"]["error_message"] or detail["run"]["error_type"]:
         st.error(
-            f"{words.md(detail['run']['error_type'])}: {words.md(detail['run']['error_message'])}",
+            f"{words.md(detail['run']['error_type'])}: {words.md(words.kept(detail['run']['error_message'], 400))}",
             icon=":material/error:",
         )
         links.code(run.site(detail, detail["run"]["error_site_id"]))
@@ -36,4 +36,4 @@ with frame.page(strings.RUN):
         call.details(chosen)
 
     st.subheader("Settings in force", anchor=False)
-    st.dataframe(run.decisions(detail["decisions"], detail["sites"]), hide_index=True)
+    tables.grid(run.decisions(detail["decisions"], detail["sites"]))

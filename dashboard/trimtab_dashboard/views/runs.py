@@ -128,6 +128,7 @@ def timeline(runs: Sequence[Any]) -> dict[str, Any]:
     return {
         "data": {"values": values},
         "height": 220,
+        "config": theme.QUIET_MARKS,
         "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.9},
         "params": [{"name": "pick", "select": {"type": "point", "fields": ["run"]}}],
         "encoding": {

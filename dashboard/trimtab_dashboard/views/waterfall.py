@@ -153,6 +153,7 @@ def spec(shown: Sequence[Line], zero_ns: int, chosen: str | None = None) -> dict
     return {
         "data": {"values": values},
         "height": {"step": ROW_PX},
+        "config": theme.QUIET_MARKS,
         "layer": [
             *_bars(span, colour),
             {

@@ -25,16 +25,34 @@ from trimtab_analyzer.wording import seconds as seconds
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^@/&=\"'])")
 _BREAKS = re.compile(r"\s+")
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Control characters, those that turn the direction of what follows, and halves of pairs, which no page can carry."""
+
+_ADDRESS = re.compile(r"(?i)(?<=http)(?=s?://)|(?<=www)(?=\.)|(?<=[\w.+-])(?=@\w)")
+"""Where Streamlit would see the beginning of a link in plain text."""
+_JOINER = "\u2060"
+"""Takes no room, and parts what it stands between for Streamlit."""
+
+
+def visible(text: object) -> str:
+    """``text`` with what nobody would see, or what makes others unseen, as a sign: ``\x1b`` as ``␛``, a turned direction
+    as ``⟨U+202E⟩``. Line breaks and tabs stay; letters that are written from right to left do, too."""
+    return _UNSEEN.sub(_sign, str(text).replace("\r\n", "\n"))
+
+
+def _sign(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
 
 
 def md(text: object) -> str:
-    """``text`` as Markdown that shows exactly it, on one line."""
-    return _SPECIAL.sub(r"\\\1", _BREAKS.sub(" ", str(text)).strip())
+    """``text`` as Markdown that shows exactly it, on one line; an address in it is no link."""
+    return _SPECIAL.sub(r"\\\1", _ADDRESS.sub(_JOINER, visible(_BREAKS.sub(" ", str(text)).strip())))
 
 
 def code(text: object) -> str:
     """``text`` as inline code, whatever it holds."""
-    plain = _BREAKS.sub(" ", str(text)).strip() or " "
+    plain = visible(_BREAKS.sub(" ", str(text)).strip()).replace(":material/", f":{_JOINER}material/") or " "
     fence = "`" * (max((len(run) for run in re.findall(r"`+", plain)), default=0) + 1)
     pad = " " if plain[0] == "`" or plain[-1] == "`" else ""
     return f"{fence}{pad}{plain}{pad}{fence}"
@@ -75,6 +93,7 @@ def ago(ns: int | None, now_ns: int) -> str:
 
 
 def kept(text: str | None, limit: int) -> str:
-    """``text`` cut at ``limit`` characters, saying so."""
+    """``text`` cut at ``limit`` characters, saying so, with its unseen characters as signs."""
     shown = text or ""
-    return shown if len(shown) <= limit else f"{shown[:limit]}\n… ({len(shown) - limit:,} more characters)"
+    left = len(shown) - limit
+    return visible(shown) if left <= 0 else f"{visible(shown[:limit])}\n… ({left:,} more characters)"
