@@ -1,5 +1,5 @@
-"""The pages in real Chromium, over a store whose every text was written by somebody who means harm, and beside a sidecar
-that is slow, dies and comes back."""
+"""The pages in real Chromium, over a store whose every text was written by somebody who means harm, and beside a
+sidecar that is slow, dies and comes back."""
 
 from __future__ import annotations
 

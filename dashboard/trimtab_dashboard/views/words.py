@@ -35,8 +35,8 @@ _JOINER = "\u2060"
 
 
 def visible(text: object) -> str:
-    """``text`` with what nobody would see, or what makes others unseen, as a sign: ``\x1b`` as ``␛``, a turned direction
-    as ``⟨U+202E⟩``. Line breaks and tabs stay; letters that are written from right to left do, too."""
+    """``text`` with what nobody would see, or what makes others unseen, as a sign: an escape as ``␛``, a turned
+    direction as ``⟨U+202E⟩``. Line breaks and tabs stay; letters that are written from right to left do, too."""
     return _UNSEEN.sub(_sign, str(text).replace("\r\n", "\n"))
 
 
