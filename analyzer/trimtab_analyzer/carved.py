@@ -139,6 +139,14 @@ def _carve(row: dict[str, Any], prices: PriceList) -> tuple[Any, ...] | None:
     return row["attempt_id"], miss, knob, carried_musd, heavy if carried_musd else 0, row["carried_site_id"]
 
 
+def is_cheaper_cached(row: dict[str, Any], prices: PriceList | None = None) -> bool:
+    """Whether the list has a lower price for the attempt's input where it is read from the cache."""
+    rates = prices or bundled_prices()
+    plain = _price(row | {"cache_read_tokens": 0}, rates)
+    cached = _price(row | {"cache_read_tokens": row["input_tokens"]}, rates)
+    return plain is not None and cached is not None and cached < plain
+
+
 def _price(row: dict[str, Any], prices: PriceList) -> int | None:
     """Micro-USD by the list; None where it has no price."""
     priced = dict(row)

@@ -48,6 +48,7 @@ ANSWERS: Final[Schema] = {
     "words_out": _INTS,
     "words_in": _INTS,
     "missing": _TEXTS,
+    "followed": _INT,
 }
 STEPS: Final[Schema] = {
     "tool_id": _TEXT,

@@ -10,7 +10,19 @@ from typing import Final
 
 from .modes_of_calls import FAILED
 from .rule import Rule
-from .rules import ends, environment, evaluators, grounds, history, loops, models, runs, side_effects, verification
+from .rules import (
+    ends,
+    environment,
+    evaluators,
+    excess,
+    grounds,
+    history,
+    loops,
+    models,
+    runs,
+    side_effects,
+    verification,
+)
 
 OUTSIDE: Final = (
     Rule(
@@ -219,6 +231,27 @@ OF_RUNS: Final = (
         severity=0.0,
         cost_class="cache_miss",
         condition="where conversations alone begin anew each time; within a conversation it is certain",
+    ),
+    Rule(
+        id="oversized_result",
+        mode=7,
+        question="Which tool results were so large that it cost to carry them along in every later request?",
+        knob="tools",
+        advice="Cut or summarise what the tool returns, or drop it from the history once it was read.",
+        taxonomy="TRAIL: context handling failures, resource abuse",
+        find=excess.oversized_result,
+        severity=0.0,
+        cost_class="oversized_result",
+    ),
+    Rule(
+        id="after_answer",
+        mode=21,
+        question="Which questions followed up an answer that was finished, and never changed it?",
+        knob="stop_rule",
+        advice="End the run with its answer.",
+        taxonomy="MAST FM-1.5: unaware of termination conditions",
+        find=excess.after_answer,
+        severity=0.0,
     ),
     Rule(
         id="costly_model",

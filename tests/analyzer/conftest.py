@@ -422,6 +422,22 @@ def _cache_miss(s: Shelf) -> None:
     s.call(**large | {"message_count": 4, "cache_read_tokens": 0, "prompt_digest": "p2"})
 
 
+def _oversized_result(s: Shelf) -> None:
+    priced = {"host": "api.openai.com", "model": "gpt-5-mini"}
+    asked = s.call(message_count=1, input_tokens=1000, tools=[{}], **priced)
+    came = s.call(message_count=3, input_tokens=11_500, **priced)
+    row = {"tool_id": f"{asked}:0", "attempt_id": f"{came}.1", "seen_ns": s.now, "status": "ok"}
+    s.insert("tool_results", row | {"result_chars": 40_000})
+    s.call(message_count=5, input_tokens=12_000, cost_musd=3000, **priced)
+
+
+def _after_answer(s: Shelf) -> None:
+    for number in range(5):
+        said = {"values_out": [number], "opening": number}
+        s.call(s.run(f"asked {number}"), message_count=2, signals=said)
+        s.call(f"asked {number}", message_count=4, signals=said | {"followed": 7})
+
+
 def _costly_model(s: Shelf) -> None:
     for model, cost in (("large", 400), ("small", 100)):
         s.call(s.run(model), model=model, cost_musd=cost)

@@ -168,6 +168,44 @@ def test_prompts_that_differ_from_run_to_run_miss_the_cache(shelf: Any, change: 
     assert len([f for f in found(shelf, "cache_miss") if f.subject == "from run to run"]) == said
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [({"host": "api.openai.com", "model": "gpt-5-mini"}, 1), ({"host": "localhost", "model": "own"}, 0)],
+    ids=["a lower price for cached input", "no price"],
+)
+def test_a_provider_that_caches_is_known_by_its_prices(shelf: Any, where: dict[str, Any], said: int) -> None:
+    """Where no call ever read from the cache, the price list says whether one could have."""
+    for number in range(6):
+        shelf.call(shelf.run(f"run {number}"), **LARGE | where | {"prompt_digest": f"p{number}"})
+    assert len([f for f in found(shelf, "cache_miss") if f.subject == "from run to run"]) == said
+
+
+def test_a_refusal_that_left_a_change_behind_is_not_the_tools(shelf: Any) -> None:
+    """A carrier may refuse; that what was reserved stays so is the harness's. Without a change it is the tool's."""
+    for run_id, before in (
+        ("left", {"name": "reserve", "mutates": True, "ran_status": "ok"}),
+        ("plain", {"name": "look"}),
+    ):
+        shelf.call(shelf.run(run_id), tools=[before | {"args_digest": run_id}])
+        shelf.call(run_id, tools=[FAILS | {"name": "book", "args_digest": run_id}])
+        ended(shelf, run_id, "shop.RefusedError")
+    assert [["left"]] == [f.evidence["runs"] for f in found(shelf, "uncompensated_side_effect")]
+    assert [["plain"]] == [f.evidence["runs"] for f in found(shelf, "tool_error")]
+
+
+@pytest.mark.parametrize(("value", "knob"), [(False, "verify_booking"), (True, "verification")])
+def test_a_check_that_is_switched_off_is_named(shelf: Any, value: bool, knob: str) -> None:
+    """A knob of the harness's own, named like a check and off; one that is on is not what is missing."""
+    offered = {"tools_offered": ["book", "get_status"]}
+    for number in range(3):
+        run_id = shelf.run(f"run {number}", name="desk")
+        book = {"name": "book", "mutates": True, "args_digest": run_id}
+        shelf.call(run_id, tools=[book], decisions={"verify_booking": value}, **offered)
+        shelf.call(run_id, **offered)
+        shelf.outcome(run_id, False)
+    assert [knob] == [f.knob for f in found(shelf, "no_verification")]
+
+
 @pytest.mark.parametrize(("last", "said"), [(FAILS, 0), ({}, 1)])
 def test_an_answer_without_ground_is_the_tools_where_the_tool_said_nothing(shelf: Any, last: Any, said: int) -> None:
     """An error that the agent got over before takes nothing from the last tool's word."""

@@ -90,11 +90,16 @@ def test_a_refusal_in_words_is_a_candidate_in_failed_runs(shelf: Any, lost: bool
 
 @pytest.mark.parametrize(
     ("look", "rule", "knob"),
-    [("denied", "auth", "tools"), ("absent", "not_found", "tools"), ("soft", "silent_tool_error", "tools")],
+    [
+        ("denied", "auth", "tools"),
+        ("absent", "not_found", "tools"),
+        ("soft", "silent_tool_error", "tools"),
+        ("object", "silent_tool_error", "tools"),
+    ],
 )
 def test_what_a_tool_answers_has_its_rule(shelf: Any, look: str, rule: str, knob: str) -> None:
     """In a failed run a refusal, a missing thing and a swallowed error are told apart by how the answer looks."""
-    status = "unknown" if look == "soft" else "error"
+    status = "unknown" if look in ("soft", "object") else "error"
     shelf.call(tools=[{"status": status, "error_type": None}])
     shelf.call(signals={"answers": {"c1:0": look}})
     shelf.outcome("r1", False)

@@ -311,6 +311,39 @@ def _cache_miss(s: Any) -> None:
     s.call("no cache there", **second | uncached)
 
 
+def _oversized_result(s: Any) -> None:
+    priced = {"host": "api.openai.com", "model": "gpt-5-mini", "cost_musd": 3000}
+    for run_id, chars, then in (
+        ("cut to a page", 19_000, 12_000),  # no result is oversized
+        ("dropped", 40_000, 2000),  # none is carried
+        ("next to nothing", 40_000, 900_000),  # carried, and a small part of what was sent
+    ):
+        asked = s.call(s.run(run_id), message_count=1, input_tokens=1000, tools=[{}], **priced)
+        came = s.call(run_id, message_count=3, input_tokens=11_500, **priced)
+        row = {"tool_id": f"{asked}:0", "attempt_id": f"{came}.1", "seen_ns": s.now, "status": "ok"}
+        s.insert("tool_results", row | {"result_chars": chars})
+        s.call(run_id, message_count=5, input_tokens=then, **priced)
+
+
+def _after_answer(s: Any) -> None:
+    for number in range(6):
+        for kind, first, then in (
+            ("other words each time", {}, {"followed": number}),
+            ("it changed once", {}, {"followed": 100, "values_out": [number or 99]}),
+            ("it made the model work", {}, {"followed": 101, "finish_reason": "tool_calls"}),
+            ("turned down by the prompt", {"disobeyed": ["json"]}, {"followed": 102}),
+            ("a talk of its own", {}, {"followed": 103, "message_count": 2}),
+        ):
+            run_id = s.run(f"{kind} {number}", name=kind)
+            facts = {"finish_reason": then.get("finish_reason", "stop"), "message_count": then.get("message_count", 4)}
+            said = {"values_out": [number], "opening": number}
+            s.call(run_id, message_count=2, signals=said | first, site_id="site")
+            told = {k: v for k, v in then.items() if k in ("followed", "values_out")}
+            s.call(run_id, signals=said | told, tools=[{}] if "work" in kind else [], **facts)
+    for turn in range(6):  # one person who says it again and again
+        s.call("r1", message_count=2 * turn + 2, signals={"values_out": [1], "followed": 104})
+
+
 def _costly_model(s: Any) -> None:
     for number in range(48):
         is_large = number % 2 == 0

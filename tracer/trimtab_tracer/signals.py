@@ -11,6 +11,7 @@ it misses goes unseen.
 
 =================  =====================================================================================================
 ``opening``        CRC-32 of the first user message: requests of one conversation share it
+``followed``       CRC-32 of a user message that comes after an answer: what a harness says again and again is alike
 ``stops``          texts that the prompt demands, the request's stop list holds and the answer therefore lacks
 ``disobeyed``      ``json | starts | ends | contains | tool_choice | forbidden_tool``: checkable demands not met
 ``refused``        the answer opens with the words of a refusal
@@ -24,7 +25,7 @@ it misses goes unseen.
 ``words_in``       the same of a conversation's first message, where it is short
 ``queries``        ``{index: [CRC-32 of words]}``: what tool calls that look something up asked for
 ``keyed``          indexes of tool calls whose arguments hold an idempotency key
-``answers``        ``{tool_id: denied | absent | missing | soft | empty}``: what a new tool answer looks like
+``answers``        ``{tool_id: denied | absent | missing | soft | empty | object}``: what a new tool answer looks like
 ``missing``        commands and modules that a new tool answer says do not exist
 =================  =====================================================================================================
 """
@@ -103,6 +104,10 @@ _SOFT = lazy_pattern(
     r"(?i)\W{0,3}(?:failed\b|failure\b|unable to\b|could not\b|couldn['’]t\b|cannot\b|exception\b|internal server error"
     r"|bad gateway|service unavailable|gateway timeout|too many requests|request (?:failed|timed out))"
 )
+_OBJECT = lazy_pattern(
+    r"['\"]?(?:<[\w.]+ [^>\n]{0,250}\bat 0x[0-9a-fA-F]{4,16}>{1,2}|\[object [A-Z]\w{2,30}\])['\"]?\s*\Z"
+)
+"""The whole answer is how a language shows an object that has no text of its own."""
 _NOTHING: Final = frozenset({"", "null", "none", "nil", "undefined", "nan", "n/a", "[]", "{}", '""', "''", "()"})
 """Tool answers that say nothing."""
 _LOOKUPS: Final = ("search", "query", "find", "lookup", "look_up", "retriev", "fetch", "grep", "recall", "browse")
@@ -146,6 +151,8 @@ def signals(
     answered = tuple(answered)
     if (opening := _opening(body)) is not None:
         found["opening"] = opening
+    if asked.message_count > OPENING and asked.last_user_text:
+        found["followed"] = crc32(asked.last_user_text.encode("utf-8", "replace"))
     if asked.message_count > 1 and _is_compacted(body, asked):
         found["compacted"] = True
     if answered:
@@ -263,6 +270,8 @@ def _of_answers(answered: tuple[tuple[str, ToolAnswer], ...], shown: Shown) -> d
             looks[tool_id] = "absent"
         elif _SOFT.match(head):
             looks[tool_id] = "soft"
+        elif ("at 0x" in head or "[object " in head) and _OBJECT.match(head):
+            looks[tool_id] = "object"
     return ({"answers": looks} if looks else {}) | ({"missing": list(missing)[:MAX_NAMES]} if missing else {})
 
 

@@ -4,7 +4,7 @@
 --   conversation_id  calls that continue each other; continues_call_id is the one before
 --   n_offered        tools that the request offered
 --   is_text          a conversational call, no embedding
---   opening … missing  signals of the exchange (trimtab_tracer.signals); NULL where it said nothing
+--   opening … followed  signals of the exchange (trimtab_tracer.signals); NULL where it said nothing
 SELECT
     a.attempt_id,
     a.process_id,
@@ -35,11 +35,12 @@ SELECT
     s.values_in,
     s.words_out,
     s.words_in,
-    s.missing
+    s.missing,
+    s.followed
 FROM (
     SELECT
         *,
-        from_json(signals, '{"opening": "BIGINT", "stops": ["VARCHAR"], "disobeyed": ["VARCHAR"], "refused": "BOOLEAN", "compacted": "BOOLEAN", "mismatch": ["VARCHAR"], "verified": "BOOLEAN", "numbers": ["BIGINT"], "values_out": ["BIGINT"], "values_in": ["BIGINT"], "words_out": ["BIGINT"], "words_in": ["BIGINT"], "missing": ["VARCHAR"]}') AS s
+        from_json(signals, '{"opening": "BIGINT", "stops": ["VARCHAR"], "disobeyed": ["VARCHAR"], "refused": "BOOLEAN", "compacted": "BOOLEAN", "mismatch": ["VARCHAR"], "verified": "BOOLEAN", "numbers": ["BIGINT"], "values_out": ["BIGINT"], "values_in": ["BIGINT"], "words_out": ["BIGINT"], "words_in": ["BIGINT"], "missing": ["VARCHAR"], "followed": "BIGINT"}') AS s
     FROM attempts
     WHERE $run_ids::VARCHAR[] IS NULL OR run_id IN (SELECT unnest($run_ids::VARCHAR[]))
 ) AS a

@@ -12,8 +12,9 @@ from typing import Final
 
 import polars as pl
 
-from .. import facts
+from .. import facts, load
 from ..ask import ask
+from ..carved import is_cheaper_cached
 from ..case import Blame, Case
 from ..wording import count, of, were
 from .shares import share
@@ -185,7 +186,8 @@ def cache_miss(case: Case, knob: str) -> Iterator[Blame]:
         changed=pl.when(grew & new_prompt).then(pl.lit(knob)).when(grew & new_tools).then(pl.lit("tools")),
         is_cold=was_large & (pl.col("cache_read_tokens") < MISSED * before("input_tokens")),
     )
-    if rows.filter(pl.col("is_cold") | (pl.col("cache_read_tokens") > 0)).is_empty():
+    large_alone = pl.col("input_tokens") >= MIN_CACHED
+    if rows.filter(pl.col("is_cold") | (pl.col("cache_read_tokens") > 0) | large_alone).is_empty():
         return
     warm = rows.filter(pl.col("cache_read_tokens") > 0).select("host", "model").unique().with_columns(caches=True)
     rows = rows.join(warm, on=["host", "model"], how="left", nulls_equal=True, maintain_order="left")
@@ -227,7 +229,9 @@ def _from_run_to_run(case: Case, knob: str, rows: pl.DataFrame) -> Iterator[Blam
         & (length.max() <= SAME_LENGTH * length.min())
     )
     is_cold = pl.col("cache_read_tokens") < MISSED * length
-    hit = (alike.over(place) & is_soon.over(place) & is_cold & pl.col("caches")).fill_null(False)
+    firsts = firsts.with_columns(hit=(alike.over(place) & is_soon.over(place) & is_cold).fill_null(False))
+    caches = pl.col("caches").fill_null(False) | pl.col("attempt_id").is_in(_with_cache_price(case, firsts))
+    hit = pl.col("hit") & caches
     for group in case.groups(firsts.with_columns(hit=hit), knob, hit=pl.col("hit"), subject=pl.lit("from run to run")):
         yield Blame(
             group,
@@ -241,6 +245,19 @@ def _from_run_to_run(case: Case, knob: str, rows: pl.DataFrame) -> Iterator[Blam
             },
             is_candidate=True,
         )
+
+
+def _with_cache_price(case: Case, firsts: pl.DataFrame) -> list[str]:
+    """The hits among ``firsts`` at providers that cache by themselves, by what their price list says: an OpenAI format,
+    in which a count of cached tokens is reported, and a lower price for tokens that are read from the cache."""
+    asked = firsts.filter(pl.col("hit") & pl.col("caches").is_null())
+    of_each = asked.unique(["host", "model"], keep="first", maintain_order=True)
+    if of_each.is_empty():
+        return []
+    priced = load.attempts_priced(case.con, of_each["attempt_id"]).filter(pl.col("api").str.starts_with("openai."))
+    cheaper = [row["attempt_id"] for row in priced.iter_rows(named=True) if is_cheaper_cached(row)]
+    models = of_each.filter(pl.col("attempt_id").is_in(cheaper)).select("host", "model")
+    return asked.join(models, on=["host", "model"], how="semi", nulls_equal=True)["attempt_id"].to_list()
 
 
 def withheld_info(case: Case, knob: str) -> Iterator[Blame]:

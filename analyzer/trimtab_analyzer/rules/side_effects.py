@@ -15,6 +15,7 @@ import polars as pl
 from .. import facts
 from ..case import Blame, Case
 from ..wording import count, of
+from .places import definition, moved
 
 INVERSE: Final = (
     r"(?i)(?:^|[_\W])(?:cancel|undo|delete|remove|roll_?back|revert|refund|release|compensate|void|restore|unbook"
@@ -35,32 +36,45 @@ UNSURE: Final = r"(?i)time.?out|timedout|cancel|connection"
 """Errors after which a change may have been made all the same."""
 
 
-def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
-    """Changes that worked in a run which failed later, and that neither a saga nor a later call takes back.
+def stayed(case: Case) -> pl.DataFrame:
+    """One row per change that was made in a run which failed or broke off: the columns of :func:`~.facts.steps`,
+    ``by_exception``, ``hit`` (nothing took it back) and ``ended_by``, the tool call that failed last in the run.
 
     A saga knows which change it undid, and which it could not; for the others a later call that takes something back
     counts for all before it. Either an exception ended the run, or a call failed after the change and the outcome says
     no.
     """
-    rows = facts.steps(case).with_columns(place=pl.int_range(pl.len()))
-    ended = facts.runs(case).filter((pl.col("status") == "error") & pl.col("error_type").is_not_null())
-    raised = pl.col("run_id").is_in(ended["run_id"].to_list())
-    is_change = pl.col("mutates").fill_null(False) & (pl.col("status") == "ok")
-    compensations = rows["compensation"].drop_nulls().unique().str.split(".").list.last()
-    is_inverse = is_change & (pl.col("name").str.contains(INVERSE) | pl.col("name").is_in(compensations.to_list()))
-    taken_back = pl.col("place").filter(is_inverse).max().over("run_id") > pl.col("place")
-    is_undone = pl.col("undoing") == "compensated"
-    stayed = pl.col("undoing").is_in(STAYED).fill_null(False)
-    is_open = is_change & ~is_inverse & ~is_undone.fill_null(False) & (stayed | ~taken_back.fill_null(False))
-    last_error = pl.col("place").filter(pl.col("status") == "error").max().over("run_id")
-    lost = case.attempts.filter(pl.col("is_last") & pl.col("is_failed")).group_by("run_id")
-    rows = rows.join(lost.agg(lost_ns=pl.col("ended_ns").max()), on="run_id", how="left", maintain_order="left")
-    failed_later = (last_error > pl.col("place")) | (pl.col("lost_ns") > pl.col("at_ns"))
-    which = raised | (pl.col("is_lost") & failed_later.fill_null(False))
-    rows = rows.with_columns(by_exception=raised)
-    # of the changes made in such runs alone, so that the share is one of those that could have stayed
-    made = rows.with_columns(hit=is_open & which).filter(is_change & (raised | pl.col("is_lost")))
-    for group in case.groups(made, knob, hit=pl.col("hit"), subject=pl.col("name")):
+
+    def make() -> pl.DataFrame:
+        rows = facts.steps(case).with_columns(place=pl.int_range(pl.len()))
+        ended = facts.runs(case).filter((pl.col("status") == "error") & pl.col("error_type").is_not_null())
+        raised = pl.col("run_id").is_in(ended["run_id"].to_list())
+        is_change = pl.col("mutates").fill_null(False) & (pl.col("status") == "ok")
+        compensations = rows["compensation"].drop_nulls().unique().str.split(".").list.last()
+        is_inverse = is_change & (pl.col("name").str.contains(INVERSE) | pl.col("name").is_in(compensations.to_list()))
+        taken_back = pl.col("place").filter(is_inverse).max().over("run_id") > pl.col("place")
+        is_undone = pl.col("undoing") == "compensated"
+        not_undone = pl.col("undoing").is_in(STAYED).fill_null(False)
+        is_open = is_change & ~is_inverse & ~is_undone.fill_null(False) & (not_undone | ~taken_back.fill_null(False))
+        last_error = pl.col("place").filter(pl.col("status") == "error").max().over("run_id")
+        lost = case.attempts.filter(pl.col("is_last") & pl.col("is_failed")).group_by("run_id")
+        rows = rows.join(lost.agg(lost_ns=pl.col("ended_ns").max()), on="run_id", how="left", maintain_order="left")
+        failed_later = (last_error > pl.col("place")) | (pl.col("lost_ns") > pl.col("at_ns"))
+        which = raised | (pl.col("is_lost") & failed_later.fill_null(False))
+        ended_by = pl.col("tool_id").filter(pl.col("status") == "error").last().over("run_id")
+        rows = rows.with_columns(by_exception=raised, hit=is_open & which, ended_by=ended_by)
+        # of the changes made in such runs alone, so that the share is one of those that could have stayed
+        return rows.filter(is_change & (raised | pl.col("is_lost")))
+
+    return case.once("stayed", make)
+
+
+def uncompensated_side_effect(case: Case, knob: str) -> Iterator[Blame]:
+    """Changes that worked in a run which failed later, and that neither a saga nor a later call takes back.
+
+    The line is the definition of the tool that made the change, where what undoes it would be declared.
+    """
+    for group in moved(case.groups(stayed(case), knob, hit=pl.col("hit"), subject=pl.col("name")), definition):
         n, runs = group.hits.height, group.hits["run_id"].n_unique()
         how = " that an exception ended later" if group.hits["by_exception"].all() else ""
         undoing = _undoing(group.hits)
@@ -92,7 +106,7 @@ def _undo(tool: str, undoing: pl.DataFrame, place: str) -> str:
     for why, name, n, errors in undoing.iter_rows():
         raised = f" with {', '.join(errors)}" if errors else ""
         said.append(ADVICE[why].format(tool=tool, name=name, times=count(n, "time"), raised=raised))
-    return " ".join((*said, f"{tool} is called at {place}."))
+    return " ".join((*said, f"{tool} is at {place}."))
 
 
 def duplicate_side_effect(case: Case, knob: str) -> Iterator[Blame]:

@@ -18,6 +18,7 @@ from ..statistics import Interval, wilson
 from ..wording import count, of, quoted
 from .contracts import MISFIT
 from .places import definition, moved
+from .side_effects import stayed
 
 MOSTLY_EMPTY: Final = 0.5
 """Share of empty results above which a tool has none as a rule."""
@@ -67,7 +68,8 @@ def tool_error(case: Case, knob: str) -> Iterator[Blame]:
     """Tool calls in failed runs that failed although the tool works most of the time.
 
     What has a rule of its own is left to it: repeats, broken tools, arguments that do not fit, what was denied, was not
-    there or is not installed. A command's exit code is the command's.
+    there or is not installed. A command's exit code is the command's. A failure that ended a run which had changed
+    something is left to what should have taken the change back: the tool may refuse, the harness may not leave it so.
     """
     # of failed runs alone, so that the share is one of the calls that could have been hit
     requested = facts.steps(case).filter(pl.col("call_id").is_not_null() & pl.col("is_lost"))
@@ -82,7 +84,8 @@ def tool_error(case: Case, knob: str) -> Iterator[Blame]:
         | pl.col("looks").is_in(["denied", "absent", "missing"]).fill_null(False)
         | (pl.col("ran_status") == "ok").fill_null(False)
     )
-    hit = (pl.col("status") == "error") & ~is_other
+    left_open = stayed(case).filter(pl.col("hit") & pl.col("by_exception"))["ended_by"].drop_nulls().unique()
+    hit = (pl.col("status") == "error") & ~is_other & ~pl.col("tool_id").is_in(left_open.to_list())
     for group in moved(case.groups(requested, knob, hit=hit, subject=pl.col("name")), definition):
         n, total = group.hits.height, group.exposed.height
         interval = wilson(n, total)
@@ -98,7 +101,8 @@ def tool_error(case: Case, knob: str) -> Iterator[Blame]:
 
 
 def silent_tool_error(case: Case, knob: str) -> Iterator[Blame]:
-    """Tool calls in failed runs that ended well although their result reads like an error, or is empty.
+    """Tool calls in failed runs that ended well although their result reads like an error, is empty, or shows an object
+    instead of what it holds.
 
     Empty results count where the tool has others more often: one that is empty as a rule has nothing to say.
     """
@@ -106,15 +110,25 @@ def silent_tool_error(case: Case, knob: str) -> Iterator[Blame]:
     is_empty = (pl.col("looks") == "empty").fill_null(False)
     rows = rows.with_columns(often_empty=is_empty.mean().over("name") > MOSTLY_EMPTY)
     swallowed = (pl.col("ran_status") == "ok") & (pl.col("status") == "error")
-    reads_so = ((pl.col("looks") == "soft") | (is_empty & ~pl.col("often_empty"))) & (pl.col("status") != "error")
+    reads_so = (pl.col("looks").is_in(["soft", "object"]) | (is_empty & ~pl.col("often_empty"))) & (
+        pl.col("status") != "error"
+    )
     hit = (swallowed | reads_so).fill_null(False) & ~pl.col("is_broken") & pl.col("repeats").is_null()
-    lost = rows.filter("is_lost")
+    # an agent that is a tool of another one hands on what its own tool said: the first to say it is where it comes from
+    lost = rows.filter("is_lost").with_columns(hit=hit)
+    origin = pl.col("tool_site_id").filter(pl.col("hit")).is_not_null().any().over("run_id", "looks")
+    hit = pl.col("hit") & (pl.col("tool_site_id").is_not_null() | ~origin.fill_null(False))
     for group in moved(case.groups(lost, knob, hit=hit, subject=pl.col("name")), definition):
-        n, empty = group.hits.height, group.hits.filter(pl.col("looks") == "empty").height
+        looks = dict(group.hits.group_by("looks").len().iter_rows())
+        n, empty, objects = group.hits.height, looks.get("empty", 0), looks.get("object", 0)
+        how = "is empty" if empty == n else "shows an object, not its text" if objects == n else "reads like an error"
         yield Blame(
             group,
             f"{of(n, group.exposed.height, 'call')} of the tool {group.subject} in runs that failed ended well"
-            f" with a result that {'is empty' if empty == n else 'reads like an error'}",
-            f"Raise where {group.subject} ({case.place(group.site_id)}) has none: the agent takes it for one.",
-            {"hit": n, "of": group.exposed.height, "empty": empty},
+            f" with a result that {how}",
+            f"Return the text of what {group.subject} ({case.place(group.site_id)}) found: what the model reads is a"
+            " name and an address in memory."
+            if objects == n
+            else f"Raise where {group.subject} ({case.place(group.site_id)}) has none: the agent takes it for one.",
+            {"hit": n, "of": group.exposed.height, "empty": empty, "objects": objects},
         )
