@@ -16,6 +16,7 @@ import polars as pl
 
 from .ask import ask
 from .case import Blame, Case
+from .own_names import by_own_name
 from .rule import Rule
 
 
@@ -41,7 +42,7 @@ def walk(case: Case, rules: Sequence[Rule]) -> Iterator[Said]:
     harmless = ask(case.con, "harmless_tools", {"name": pl.String})["name"]
     case = replace(case, tools=case.tools.with_columns(is_harmless=pl.col("name").is_in(harmless.to_list())))
     for rule in rules:
-        blames = list(rule.find(case, rule.knob))
+        blames = [by_own_name(case, blame) for blame in rule.find(case, rule.knob)]
         ends = [_ends(case, rule, blame) for blame in blames]
         after = _after(case, rule, blames, ends)
         yield Said(rule, case, blames, ends)

@@ -193,19 +193,6 @@ def test_a_refusal_that_left_a_change_behind_is_not_the_tools(shelf: Any) -> Non
     assert [["plain"]] == [f.evidence["runs"] for f in found(shelf, "tool_error")]
 
 
-@pytest.mark.parametrize(("value", "knob"), [(False, "verify_booking"), (True, "verification")])
-def test_a_check_that_is_switched_off_is_named(shelf: Any, value: bool, knob: str) -> None:
-    """A knob of the harness's own, named like a check and off; one that is on is not what is missing."""
-    offered = {"tools_offered": ["book", "get_status"]}
-    for number in range(3):
-        run_id = shelf.run(f"run {number}", name="desk")
-        book = {"name": "book", "mutates": True, "args_digest": run_id}
-        shelf.call(run_id, tools=[book], decisions={"verify_booking": value}, **offered)
-        shelf.call(run_id, **offered)
-        shelf.outcome(run_id, False)
-    assert [knob] == [f.knob for f in found(shelf, "no_verification")]
-
-
 @pytest.mark.parametrize(("last", "said"), [(FAILS, 0), ({}, 1)])
 def test_an_answer_without_ground_is_the_tools_where_the_tool_said_nothing(shelf: Any, last: Any, said: int) -> None:
     """An error that the agent got over before takes nothing from the last tool's word."""
@@ -221,7 +208,7 @@ def test_an_answer_without_ground_is_the_tools_where_the_tool_said_nothing(shelf
 )
 def test_a_part_of_what_was_handed_over_is_withheld(shelf: Any, heard: list[int], success: bool, said: int) -> None:
     """Words that one agent gave and the next was not told, in runs that failed; all of them, or others, say nothing."""
-    shelf.decide("r1", "handoff_fields", ["city"])
+    shelf.decide("r1", "handoff_fields", ["city"], site_role="knob")
     shelf.call(prompt_digest="lead", signals={"words_out": [1, 2]})
     shelf.call(prompt_digest="worker", signals={"words_in": heard})
     shelf.outcome("r1", success)

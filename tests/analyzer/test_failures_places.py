@@ -20,8 +20,8 @@ def found(shelf: Any, rule: str) -> list[Finding]:
 
 @pytest.fixture
 def lines(shelf: Any) -> Any:
-    """A store with a run, and four more lines."""
-    for number, site_id in enumerate(("client", "ask", "ask again", "tool"), 20):
+    """A store with a run, and five more lines."""
+    for number, site_id in enumerate(("client", "ask", "ask again", "tool", "switch"), 20):
         shelf.site(site_id, number)
     return shelf
 
@@ -93,3 +93,29 @@ def test_a_change_that_nobody_asked_for_again_is_doubled(lines: Any) -> None:
     lines.call("r1", tools=[{"name": "look"}])
     lines.tool("r1", None, name="book", mutates=True)
     assert [1] == [f.evidence["numbers"]["hit"] for f in found(lines, "duplicate_side_effect")]
+
+
+@pytest.mark.parametrize(
+    ("own", "knob"),
+    [
+        ({"verify_booking": False}, "verify_booking"),
+        ({"verify_booking": True}, "verification"),
+        ({"colour": False}, "verification"),
+        ({"verify_booking": False, "check_total": False}, "verification"),
+    ],
+    ids=["off", "on", "something else", "one of two"],
+)
+def test_a_check_is_named_as_the_harness_names_it(lines: Any, own: dict[str, bool], knob: str) -> None:
+    """Where one knob of its own is named like a check and is off; one that is on is not what is missing."""
+    offered = {"tools_offered": ["book", "get_status"], "site_id": "ask"}
+    for number in range(3):
+        run_id = lines.run(f"run {number}", name="desk")
+        for name, value in own.items():
+            lines.decide(run_id, name, value, site_id="switch", site_role="knob")
+        book = {"name": "book", "mutates": True, "args_digest": run_id, "site_id": "tool"}
+        lines.call(run_id, tools=[book], **offered)
+        lines.call(run_id, **offered)
+        lines.outcome(run_id, False)
+    (finding,) = found(lines, "no_verification")
+    assert (finding.knob, finding.site_id) == (knob, "switch" if knob in own else "tool")
+    assert ("verify_booking = false" in finding.advice) == (knob in own)

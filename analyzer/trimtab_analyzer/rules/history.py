@@ -13,7 +13,6 @@ from typing import Final
 import polars as pl
 
 from .. import facts, load
-from ..ask import ask
 from ..carved import is_cheaper_cached
 from ..case import Blame, Case
 from ..wording import count, of, were
@@ -31,8 +30,6 @@ SAME_LENGTH: Final = 1.05
 CHANGES: Final = 3
 """Changes in a row that say that a prompt changes with every call."""
 
-HAND_OFF: Final = r"(?i)hand_?(?:off|over|ed)"
-"""Names of knobs that decide what one agent tells another."""
 MAX_CREW: Final = 2000
 """Requests of a run up to which who told whom is followed: each message is held against all before it."""
 ADDED: Final = 2
@@ -317,8 +314,7 @@ def _half_handed_over(case: Case, knob: str) -> Iterator[Blame]:
     of_agent = ["site_id", "prompt_digest"]
     is_worse = (of_lost > of_others.fill_null(0.0)).over(of_agent)
     marked = marked.with_columns(hit=(pl.col("is_half") & pl.col("is_lost") & is_worse).fill_null(False))
-    declared = ask(case.con, "limit_knobs", {"knob": pl.String}, like=HAND_OFF)["knob"].to_list() if ids else []
-    for group in case.groups(marked, next(iter(declared), knob), hit=pl.col("hit"), subject=pl.lit("in part")):
+    for group in case.groups(marked, knob, hit=pl.col("hit"), subject=pl.lit("in part")):
         yield Blame(
             group,
             f"{count(group.n_hit, 'first message')} to an agent held a part of what another one had handed over, in"

@@ -13,8 +13,7 @@ from typing import Final
 import polars as pl
 
 from .. import facts
-from ..ask import ask
-from ..case import Blame, Case, Group
+from ..case import Blame, Case
 from ..wording import count
 from .ends import ends
 from .places import definition, moved
@@ -26,12 +25,6 @@ LOOKS: Final = (
 """Names of tools with which an agent looks at what there is."""
 JUDGES: Final = r"(?i)(?:^|[_\W])(?:tests?|check|verify|verif\w*|validat\w*|review\w*|critic|judge)(?:$|[_\W])"
 """Names of tools that judge a result."""
-
-
-SWITCH: Final = r"(?i)verif|validat|(?:^|_)check(?:s|_|$)|self_?(?:check|test)|review"
-"""Names of knobs that say whether a result is checked."""
-OFF: Final = (False, 0, None, "", "off", "none", "no")
-"""Values with which they say no."""
 
 
 def no_verification(case: Case, knob: str) -> Iterator[Blame]:
@@ -55,35 +48,14 @@ def no_verification(case: Case, knob: str) -> Iterator[Blame]:
         & pl.col("run_id").is_in(of_able)
         & pl.col("call_id").is_not_null()
     )
-    for group in _switched_off(case, rows.with_columns(hit=hit), knob):
+    for group in moved(case.groups(rows, knob, hit=hit, subject=pl.col("name")), definition):
         n = group.hits["run_id"].n_unique()
         yield Blame(
             group,
             f"{count(n, 'run')} that failed ended after {group.subject} without a look at what it had changed",
-            f"Check what {group.subject} did before a run may end: {group.knob} is off at {case.place(group.site_id)}."
-            if group.knob != knob
-            else f"Check what {group.subject} ({case.place(group.site_id)}) did before a run may end.",
+            f"Check what {group.subject} ({case.place(group.site_id)}) did before a run may end.",
             {"runs": n},
         )
-
-
-def _switched_off(case: Case, rows: pl.DataFrame, knob: str) -> Iterator[Group]:
-    """The hits by a switch of the harness's own that is named like a check and is off, else at the tool's definition.
-
-    A switch that is on, or a number that is not zero, says that there is a check: then it is not what is missing.
-    """
-    hits = rows.filter("hit")
-    if hits.is_empty():
-        return
-    names = ask(case.con, "limit_knobs", {"knob": pl.String}, like=SWITCH)["knob"].to_list()
-    taken: set[str] = set()
-    for name in names:
-        for group in case.groups(rows, name, hit=pl.col("hit"), subject=pl.col("name")):
-            if group.site_id and group.source and group.decoded in OFF:
-                taken.update(group.hits["tool_id"])
-                yield group
-    rest = pl.col("hit") & ~pl.col("tool_id").is_in(list(taken))
-    yield from moved(case.groups(rows, knob, hit=rest, subject=pl.col("name")), definition)
 
 
 def wrong_verification(case: Case, knob: str) -> Iterator[Blame]:
