@@ -28,8 +28,10 @@ PAGE = 50
 """Rows of a page of runs or decisions."""
 CARDS = 40
 """Findings or recommendations that are drawn one below the other; the rest is counted."""
-MOST_IDS = 200
-"""Most ids of runs that one request names."""
+FEW_IDS = 10
+"""Ids of each kind that come with a finding; the table of runs has them all."""
+MOST_OF_RUN = 5_000
+"""Most calls, requests and tools of one run that are shown."""
 MOST = 1000
 """Most rows of one request; what is more is counted, not shown."""
 
@@ -63,15 +65,28 @@ def runs(*, limit: int | None = None, **filters: object) -> Any:
     return _get("/v1/runs", limit=limit or PAGE, **filters)
 
 
-def services() -> list[str]:
-    """Names of the agents that ran lately."""
-    found: list[str] = _services(connection.url())
-    return found
+def choices() -> Any:
+    """What runs can be chosen by: services, models, places."""
+    return _choices(connection.url())
 
 
 def run(run_id: str) -> Any:
-    """One run with all that belongs to it."""
-    return _large(connection.url(), f"/v1/runs/{quote(run_id, safe='')}")
+    """One run with what belongs to it, but for its settings (:func:`settings`)."""
+    return _large(connection.url(), _path(run_id), (("most", MOST_OF_RUN), ("leave_out", "decisions")))
+
+
+def settings(run_id: str) -> Any:
+    """What was in force in a run, each value once."""
+    return _large(connection.url(), f"{_path(run_id)}/settings")
+
+
+def blame(run_id: str) -> Any:
+    """The ranked steps of a failed run."""
+    return _large(connection.url(), f"{_path(run_id)}/blame")
+
+
+def _path(run_id: str) -> str:
+    return f"/v1/runs/{quote(run_id, safe='')}"
 
 
 def call(call_id: str) -> Any:
@@ -81,13 +96,13 @@ def call(call_id: str) -> Any:
 
 def findings(status: str = "open") -> list[Any]:
     """Findings of a status in the API's order."""
-    items: list[Any] = _get("/v1/findings", status=status, limit=MOST)["items"]
+    items: list[Any] = _get("/v1/findings", status=status, limit=MOST, ids=FEW_IDS)["items"]
     return items
 
 
 def finding(finding_id: str) -> Any | None:
     """One finding, open or resolved."""
-    return next((f for f in _get("/v1/findings", limit=MOST)["items"] if f["finding_id"] == finding_id), None)
+    return next(iter(_get("/v1/findings", finding=finding_id, ids=FEW_IDS, limit=1)["items"]), None)
 
 
 def place(site_id: str | None) -> Any | None:
@@ -155,7 +170,7 @@ def write(path: str, body: dict[str, Any]) -> Any:
 
 def forget() -> None:
     """Ask anew from now on."""
-    for kept in (_answer, _large, _report, _services):
+    for kept in (_answer, _large, _report, _choices):
         kept.clear()
 
 
@@ -173,9 +188,9 @@ def _answer(url: str, path: str, parameters: tuple[tuple[str, object], ...]) -> 
 
 
 @st.cache_data(ttl=TTL_S, max_entries=4, show_spinner=False)
-def _large(url: str, path: str) -> Any:  # noqa: ARG001
+def _large(url: str, path: str, parameters: tuple[tuple[str, object], ...] = ()) -> Any:  # noqa: ARG001
     """What may be megabytes: of it only the last few are kept."""
-    return connection.client().get(path)
+    return connection.client().get(path, **dict(parameters))
 
 
 @st.cache_data(ttl=DEAR_TTL_S, max_entries=2, show_spinner=False)
@@ -185,5 +200,5 @@ def _report(url: str) -> Any:  # noqa: ARG001
 
 
 @st.cache_data(ttl=DEAR_TTL_S, max_entries=2, show_spinner=False)
-def _services(url: str) -> list[str]:  # noqa: ARG001
-    return sorted({run["service"] for run in connection.client().get("/v1/runs", limit=MOST)["items"]})
+def _choices(url: str) -> Any:  # noqa: ARG001
+    return connection.client().get("/v1/choices")

@@ -39,6 +39,10 @@ NO_RECOMMENDATIONS = (
     " while the agent runs: a timeout, retries, a fallback, a token limit."
 )
 NO_RUNS = "No run fits these filters."
+SEARCH_HELP = (
+    "Looked for in names, tasks, errors, and what is kept of requests and answers, in any case: 500 runs at a time, the"
+    " newest that fit the other filters first."
+)
 NO_RUN_CHOSEN = "No run is chosen. Open one from the list of runs."
 NO_TEXTS = "No text of this call is kept: content is off, was dropped, or its retention is over."
 NO_CALLS = "This run has made no call yet."
@@ -53,11 +57,19 @@ LEDGER_NOTE = "Everything that was paid is in exactly one class; the parts add u
 WATERFALL = (
     "Thick bars are attempts (✕ failed, ⊘ left before its end), dashed lines waits before the next attempt, thin bars"
     " tools; a hollow bar is a tool that was not seen running: its time lies between the answer that asked for it and"
-    " the request that brought its result, so it is an upper bound. A white tick is the first token of a stream."
+    " the request that brought its result, so it is an upper bound. A white tick is the first token of a stream. A line"
+    " with ▸ is an agent within the run; its calls and tools are indented below it."
 )
 WHICH_FINDINGS = "Which findings"
 WATERFALL_ALT = "The run's calls, attempts, waits and tools over time; the list above names each call with its result."
 TIMELINE_ALT = "The latest runs by start and cost; the page Runs lists them with their results."
+COMPARE_WITH = "Compare with another run of this agent"
+TWO_RUNS = (
+    "Two runs, side by side. What differs between them need not be why they ended differently: the same agent differs"
+    " from itself. The page Compare has what holds over many runs."
+)
+SAME_SETTINGS = "Every setting had the same values in both."
+BLAME = "Where it may have been lost"
 CHOOSE_CALL = "Choose a call here or in the chart"
 CALL_SETTINGS = "Settings of this call"
 REJECTED = "The agent turned this answer down; its next request said:"

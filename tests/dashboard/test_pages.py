@@ -91,6 +91,28 @@ def test_runs_behind_a_finding_are_one_address(page: Page, api: Client, said: Sa
     assert finding["title"] in said(app)
 
 
+def test_runs_are_searched_and_chosen_by_address(page: Page, said: Said) -> None:
+    """Text, cost, model and line are filters of the address; a search says how far it looked."""
+    app = page("runs", text="SELL 7")
+    assert ["order r07"] == list(app.dataframe[0].value["Run"])
+    assert "kept texts of 12 runs; there are no older ones" in said(app)
+    app = page("runs", text="evil", model="gpt-4o-mini", cost_from="0.0001", site="shop.py:21, in answer")
+    assert "12 runs with this text on this page" in said(app)
+    assert "No run fits" in said(page("runs", cost_from="1000"))
+
+
+def test_a_lost_run_says_where_it_may_have_been_lost(page: Page, said: Said) -> None:
+    """The steps of a failed run are a ranked set; another run can stand beside it, and where they part is said."""
+    app = page("run", run="r00")
+    blamed = app.dataframe[0].value
+    assert 100 == pytest.approx(sum(blamed["Share of the blame"]))
+    assert "2" == blamed["Call"].iloc[0]
+    assert "they do not promise" in said(app)
+    app = page("run", run="r00", **{"with": "r01"})
+    assert "They part at step 2: gpt-4o-mini at shop.py:21, in answer failed, then answered." in said(app)
+    assert ["=", "≠"] == list(app.dataframe[0].value[""])
+
+
 def test_pages_of_runs_are_turned(page: Page, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     """Older and newer lead through the list without a gap."""
     monkeypatch.setattr(data, "PAGE", 5)

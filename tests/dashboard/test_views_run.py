@@ -75,3 +75,23 @@ def test_tokens_that_nobody_reported_are_about_so_many() -> None:
 ATTEMPT: dict[str, Any] = dict.fromkeys(
     ("http_status", "error_class", "ttft_ns", "retry_after_s", "timeout_s", "response_model", "model", "finish_reason")
 ) | {"number": 1, "end": "complete", "started_ns": 0, "ended_ns": 1, "stream": False, "cost_musd": 5}
+
+
+def test_blame_is_a_ranked_set_with_shares() -> None:
+    """Each step with its share, what it shows in words, and its place; what is not shown is counted."""
+    item = {
+        "share": 0.75,
+        "call_id": "c2",
+        "agent": None,
+        "knob": "max_tokens",
+        "value": 100,
+        "site_id": "s",
+        "modes": ["cut"],
+        "evidence": {"signals": [{"mode": "cut", "says": "the answer was cut"}], "left_out": 8},
+    }
+    calls = {"calls": [{"call_id": "c1"}, {"call_id": "c2"}]}
+    site = {"site_id": "s", "file": "a.py", "line": 3, "function": "f"}
+    (row,) = run.blame([item], calls, [site])
+    assert [75.0, "2", "", "the answer was cut", "max_tokens = 100", "a.py:3, in f"] == list(row.values())
+    assert "nothing of its own" == run.blame([item | {"modes": [], "evidence": {}}], calls, [])[0]["Shows"]
+    assert "8 steps with less are not shown" in run.blame_note([item])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -69,12 +70,44 @@ def test_the_table_says_what_is_not_known() -> None:
 
 def test_filters_speak_the_apis_language() -> None:
     """Names on the page become the API's; any is left out; times are whole minutes, so that answers can be kept."""
-    chosen = runs.filters(
-        now_ns=1_000_030 * SECOND, service=None, status="Still running", outcome="Failed", span="Last hour"
-    )
-    assert {"service": None, "status": "running", "outcome": "failure", "since_ns": 996_420 * SECOND} == chosen
-    anything = runs.filters(now_ns=0, service=None, status=None, outcome=None, span=None)
-    assert [None] * 4 == list(anything.values())
+    chosen = runs.Chosen(status="Still running", outcome="Failed", span="Last hour", min_cost_usd=0.5, text=" 429 ")
+    said = {name: value for name, value in runs.filters(chosen, 1_000_030 * SECOND).items() if value is not None}
+    assert {
+        "status": "running",
+        "outcome": "failure",
+        "since_ns": 996_420 * SECOND,
+        "min_cost_musd": 500_000,
+        "text": "429",
+    } == said
+    assert {None} == set(runs.filters(runs.Chosen(), 0).values())
+
+
+def test_times_of_the_page_are_utc() -> None:
+    """Between two times means what was typed, whatever zone the machine is in; other spans do not look at them."""
+    begun = datetime(2026, 12, 1, 10, 30)
+    chosen = runs.Chosen(span=runs.BETWEEN, since=begun)
+    assert 1_796_121_000 * SECOND == runs.filters(chosen, 0)["since_ns"]
+    assert runs.filters(chosen._replace(span=None), 0)["since_ns"] is None
+
+
+def test_places_of_one_name_are_told_apart() -> None:
+    """Each place has a name of its own."""
+    site = {"file": "a.py", "function": "f", "line": 3}
+    named = runs.places([site | {"site_id": "one"}, site | {"site_id": "two"}])
+    assert {"a.py:3, in f": "one", "a.py:3, in f (two)": "two"} == named
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ({"searched": None, "next": None}, ""),
+        ({"searched": 500, "next": "c"}, "500 runs; older ones come with the next page."),
+        ({"searched": 1, "next": None}, "1 run; there are no older ones."),
+    ],
+)
+def test_a_search_says_how_far_it_looked(page: dict[str, Any], said: str) -> None:
+    """How many runs, and whether there are older ones."""
+    assert runs.searched(page).endswith(said)
 
 
 def test_the_timeline_names_only_what_is_there() -> None:

@@ -102,3 +102,22 @@ def test_signs_say_what_colours_say() -> None:
     marks = [attempt(1, 0, 1, end="error"), attempt(2, 2, 3, end="abandoned"), attempt(3, 4, 5)]
     values = waterfall.spec(waterfall.lines(detail(marks)), 0)["data"]["values"]
     assert ["✕", "", "⊘", "", ""] == [value["sign"] for value in values]
+
+
+def test_an_agent_within_a_run_has_its_own_bar_and_its_calls_below_it() -> None:
+    """Lines of another conversation stand together, indented; one within another's time is a step further in."""
+    times = {"a": (0, 90), "b": (10, 80), "c": (20, 30), "d": (40, 50)}
+    talks = {"a": "1", "b": "2", "c": "3", "d": "2"}
+    run = {
+        "calls": [
+            {"call_id": c, "site_id": "s", "model": f"m{c}", "api": "x", "conversation_id": talks[c]} for c in times
+        ],
+        "attempts": [attempt(1, *times[c], call_id=c) for c in times],
+        "tool_calls": [],
+        "sites": [],
+        "agents": {"c": "critic"},
+    }
+    shown = [line.label.replace(waterfall.INDENT, ">") for line in waterfall.lines(run)]
+    assert ["1  ma", "▸ conversation 2", ">2  mb", ">4  md", ">▸ critic", ">>3  mc"] == shown
+    drawn = waterfall.spec(waterfall.lines(run), 0)["layer"][0]["encoding"]["color"]["scale"]["domain"]
+    assert waterfall.AGENT in drawn

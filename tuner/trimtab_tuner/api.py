@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import duckdb
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -22,7 +22,18 @@ from trimtab_tracer.content import read as read_content
 from trimtab_tracer.prices import PriceList
 from trimtab_tracer.records import SCHEMA_VERSION, Record, from_dict, kind_of
 
-from . import bodies, control_routes, models, paging, policy_routes, reads, session_routes, table_routes, tuning_routes
+from . import (
+    bodies,
+    control_routes,
+    models,
+    paging,
+    policy_routes,
+    reads,
+    run_routes,
+    session_routes,
+    table_routes,
+    tuning_routes,
+)
 from .computed import Computed
 from .paging import MAX_LIMIT
 from .routing import Backend, application, page_at, page_behind, router
@@ -38,6 +49,7 @@ def create_app(backend: Backend) -> FastAPI:
         [
             _about(backend),
             _traffic(backend),
+            run_routes.runs(backend),
             _results(backend, computed),
             table_routes.tables(backend),
             *policy_routes.routers(backend, backend.policy_key),
@@ -71,27 +83,6 @@ def _traffic(backend: Backend) -> APIRouter:
         names = [row["name"] for row in rows]
         return models.Version(version=__version__, record_schema=SCHEMA_VERSION, migrations=names)
 
-    @api.get("/runs")
-    def runs(p: Annotated[paging.RunParameters, Query()]) -> models.Page[models.Run]:
-        """Runs, newest first."""
-        chosen = p.model_dump(exclude={"limit", "cursor", "run"})
-        with backend.snapshot() as con:
-            rows = reads.runs(con, **chosen, run_ids=p.run, after=p.after, limit=p.limit + 1)
-        return page_behind(models.Run, rows, p, key=("started_ns", "run_id"))
-
-    @api.get("/runs/{run_id}")
-    def run(run_id: str, _: Annotated[paging.NoParameters, Query()]) -> models.RunDetail:
-        """One run with its calls, attempts, tool calls, decisions, outcomes and what was undone after it failed."""
-        with backend.snapshot() as con:
-            found = reads.runs(con, run_ids=[run_id], limit=1)
-            if not found:
-                raise HTTPException(404, f"There is no run {run_id!r}; /v1/runs lists them.")
-            parts = {table: reads.of_run(con, table, run_id, MAX_LIMIT + 1) for table in _OF_A_RUN}
-            truncated = [table for table, rows in parts.items() if len(rows) > MAX_LIMIT]
-            parts = {table: rows[:MAX_LIMIT] for table, rows in parts.items()}
-            sites = reads.sites_named(con, _site_ids(found, *parts.values()))
-        return models.RunDetail.model_validate({"run": found[0], **parts, "sites": sites, "truncated": truncated})
-
     @api.get("/calls")
     def calls(p: Annotated[paging.CallParameters, Query()]) -> models.Page[models.Call]:
         """Logical calls, newest first."""
@@ -111,7 +102,7 @@ def _traffic(backend: Backend) -> APIRouter:
                 table: reads.of_call(con, table, call_id, MAX_LIMIT)
                 for table in ("attempts", "tool_calls", "decisions")
             }
-            sites = reads.sites_named(con, _site_ids(found, *parts.values()))
+            sites = reads.sites_named(con, reads.site_ids(found, *parts.values()))
         content = _texts(backend, call_id)
         return models.CallDetail.model_validate({"call": found[0], **parts, "sites": sites, "content": content})
 
@@ -132,7 +123,7 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
     def findings(p: Annotated[paging.FindingParameters, Query()]) -> models.Page[models.Finding]:
         """Findings with the line of code each is pinned to: open ones first, what lost most runs and money on top."""
         with backend.snapshot() as con:
-            rows = reads.findings(con, status=p.status, rule=p.rule, site=p.site, limit=p.limit, offset=p.offset)
+            rows = reads.findings(con, **p.model_dump(exclude={"cursor"}), offset=p.offset)
         return page_at(models.Finding, rows, p)
 
     @api.get("/pins")
@@ -175,10 +166,6 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
             raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
 
     return api
-
-
-_OF_A_RUN: Final = ("calls", "attempts", "tool_calls", "decisions", "outcomes", "sagas", "saga_steps")
-"""Tables whose rows stand in the detail of a run."""
 
 
 async def _lines(request: Request) -> bytes:
@@ -228,9 +215,3 @@ def _texts(backend: Backend, call_id: str) -> list[dict[str, Any]]:
         return read_content(backend.store, backend.settings.content_dir, call_id)
     except FileNotFoundError:  # the collector has just joined small files into one: the index names that one now
         return read_content(backend.store, backend.settings.content_dir, call_id)
-
-
-def _site_ids(*tables: list[reads.Row]) -> set[str]:
-    """Every site that any of the rows names."""
-    columns = ("site_id", "error_site_id")
-    return {row[c] for rows in tables for row in rows for c in columns if row.get(c) is not None}

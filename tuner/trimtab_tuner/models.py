@@ -116,6 +116,78 @@ class Run(Answer):
     attempts_unpriced: int
 
 
+class Place(Answer):
+    """A place in the user's code."""
+
+    site_id: str
+    file: str
+    function: str
+    line: int
+    end_line: int
+    source: str
+    owner: str
+
+
+class RunPage(Page[Run]):
+    """A page of runs."""
+
+    searched: int | None = Field(
+        None, description="Runs that were looked through for `text`; null where it was not given"
+    )
+
+
+class Choices(Answer):
+    """What runs can be chosen by."""
+
+    services: list[str]
+    models: list[str] = Field(description="Asked for or answered")
+    sites: list[Place] = Field(description="Places that made requests")
+
+
+class Setting(Answer):
+    """What was in force in a run."""
+
+    knob: str
+    value: Any
+    source: str
+    propensity: float
+    policy_version: int | None
+    site_id: str
+    times: int = Field(description="For how many calls it held")
+    calls: list[str] = Field(description="The first twenty of them")
+    is_of_run: bool = Field(description="Whether it held for the run as a whole")
+
+
+class Settings(Answer):
+    """What was in force in a run, without a row for each of its calls."""
+
+    items: list[Setting]
+    sites: list[Place]
+
+
+class Blamed(Answer):
+    """A step at which a failed run may have gone wrong."""
+
+    rank: int
+    share: float = Field(description="Of the run's blame; the shares of a run sum to 1. They rank, they do not promise")
+    step: int | None
+    agent: str | None
+    call_id: str | None
+    tool_ids: list[str]
+    modes: list[str]
+    knob: str | None
+    value: Any
+    site_id: str | None
+    evidence: dict[str, Any]
+
+
+class Blame(Answer):
+    """The ranked steps of a failed run, judged by that run alone; empty where it did not fail."""
+
+    items: list[Blamed]
+    sites: list[Place]
+
+
 class Call(Answer):
     """One logical LLM call."""
 
@@ -312,18 +384,6 @@ class Saga(Answer):
     steps: int
 
 
-class Place(Answer):
-    """A place in the user's code."""
-
-    site_id: str
-    file: str
-    function: str
-    line: int
-    end_line: int
-    source: str
-    owner: str
-
-
 class Site(Place):
     """A place in the user's code with what it spent."""
 
@@ -347,8 +407,10 @@ class RunDetail(Answer):
     sagas: list[Saga]
     saga_steps: list[SagaStep]
     sites: list[Place] = Field(description="Every place that the above name")
+    agents: dict[str, str] = Field(description="Who made a call, by call, where anything says")
+    parts: list[Run] = Field(description="The first runs inside this one")
     truncated: list[str] = Field(
-        description="Which of the lists were cut at their first 1000 rows; page /v1/calls?run="
+        description="Which of the lists were cut at their first `most` rows; page /v1/calls?run="
     )
 
 

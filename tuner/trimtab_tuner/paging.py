@@ -72,6 +72,31 @@ class RunParameters(_Traffic):
     run: list[str] | None = Field(None, max_length=MAX_IDS, description="Id of a run; repeat it for several runs")
     status: Literal["ok", "error", "running"] | None = None
     outcome: Literal["success", "failure", "unknown"] | None = None
+    finding: str | None = Field(None, description="Id of a finding that names the run; it names up to a thousand")
+    min_cost_musd: int | None = Field(None, ge=0, le=MAX_INT, description="Known cost of at least this")
+    max_cost_musd: int | None = Field(None, ge=0, le=MAX_INT, description="Known cost of at most this")
+    text: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Whose name, task, error or kept texts hold this, in any case. One request looks through the newest"
+        " 500 runs that fit the other filters; `next` leads to older ones, `total` is null",
+    )
+
+
+LISTS = ("calls", "attempts", "tool_calls", "decisions", "outcomes", "sagas", "saga_steps")
+"""What belongs to a run."""
+MAX_OF_RUN = 10_000
+"""Most rows of one list of a run."""
+
+
+class RunDetailParameters(NoParameters):
+    """How much of a run."""
+
+    most: int = Field(MAX_LIMIT, ge=1, le=MAX_OF_RUN, description="Most rows of each list")
+    leave_out: list[Literal["calls", "attempts", "tool_calls", "decisions", "outcomes", "sagas", "saga_steps"]] = Field(
+        [], max_length=len(LISTS), description="A list that is not wanted and comes empty; repeat it for several"
+    )
 
 
 class CallParameters(_Traffic):
@@ -94,6 +119,8 @@ class FindingParameters(PageParameters):
     status: Literal["open", "resolved"] | None = None
     rule: str | None = None
     site: str | None = Field(None, description="Id of a site")
+    finding: str | None = Field(None, description="Id of one finding")
+    ids: int = Field(1000, ge=0, le=1000, description="Most ids of each kind in `evidence`; its numbers are of all")
 
 
 class LedgerParameters(PageParameters):

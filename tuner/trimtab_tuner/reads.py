@@ -55,6 +55,9 @@ class RunFilters(Filters, total=False):
 
     run_ids: Sequence[str] | None
     outcome: str | None
+    finding: str | None
+    min_cost_musd: int | None
+    max_cost_musd: int | None
 
 
 class CallFilters(Filters, total=False):
@@ -99,10 +102,22 @@ def sites(
 
 
 def findings(
-    con: duckdb.DuckDBPyConnection, *, status: str | None, rule: str | None, site: str | None, limit: int, offset: int
+    con: duckdb.DuckDBPyConnection,
+    *,
+    status: str | None = None,
+    rule: str | None = None,
+    site: str | None = None,
+    finding: str | None = None,
+    ids: int = 1000,
+    limit: int,
+    offset: int = 0,
 ) -> list[Row]:
-    """Findings, what lost most first; columns as in ``queries/findings.sql``."""
-    return fetch(con, statement("findings"), status=status, rule=rule, site=site, limit=limit, offset=offset)
+    """Findings, what lost most first; columns as in ``queries/findings.sql``. ``ids``: most ids of each kind."""
+    chosen = {"status": status, "rule": rule, "site": site, "finding": finding}
+    rows = fetch(con, statement("findings"), **chosen, limit=limit, offset=offset)
+    for row in rows:
+        row["evidence"] = {k: v[:ids] if isinstance(v, list) else v for k, v in row["evidence"].items()}
+    return rows
 
 
 def losses(con: duckdb.DuckDBPyConnection, *, limit: int, offset: int) -> list[Row]:
@@ -200,6 +215,41 @@ def of_call(con: duckdb.DuckDBPyConnection, table: _Table, call_id: str, limit: 
     return fetch(
         con, f"SELECT * FROM {table} WHERE call_id = $id ORDER BY {_ORDER[table]} LIMIT $n", id=call_id, n=limit
     )
+
+
+def settings_of_run(con: duckdb.DuckDBPyConnection, run_id: str) -> list[Row]:
+    """What was in force in a run, one row per knob, value, source and place; see ``queries/run_settings.sql``."""
+    return fetch(con, statement("run_settings"), run_id=run_id)
+
+
+def choices(con: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
+    """Values that runs can be chosen by; see ``queries/choices.sql``."""
+    (row,) = fetch(con, statement("choices"))
+    return row
+
+
+def agents_of_run(con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, str]:
+    """Who made each call of a run, by call, where anything says."""
+    chosen = "call_id IN (SELECT call_id FROM calls WHERE run_id = $id) AND agent IS NOT NULL"
+    found = fetch(con, f"SELECT call_id, agent FROM call_agents WHERE {chosen}", id=run_id)
+    return {row["call_id"]: row["agent"] for row in found}
+
+
+def parts_of_run(con: duckdb.DuckDBPyConnection, run_id: str, limit: int) -> list[Row]:
+    """The first runs that began inside a run, or that its process was found to hold."""
+    found = fetch(
+        con,
+        "SELECT run_id FROM runs WHERE parent_run_id = $id ORDER BY started_ns, run_id LIMIT $n",
+        id=run_id,
+        n=limit,
+    )
+    return runs(con, run_ids=[row["run_id"] for row in found], limit=limit)[::-1] if found else []
+
+
+def site_ids(*tables: list[Row]) -> set[str]:
+    """Every site that any of the rows names."""
+    columns = ("site_id", "error_site_id")
+    return {row[c] for rows in tables for row in rows for c in columns if row.get(c) is not None}
 
 
 def sites_named(con: duckdb.DuckDBPyConnection, site_ids: set[str]) -> list[Row]:

@@ -40,4 +40,6 @@ def card(finding: Any, number: int, *, is_short: bool = False, offer: str | None
         if rows := findings.numbers(finding):
             with st.expander(strings.EVIDENCE):
                 tables.plain(rows)
-        links.runs(findings.runs_behind(finding), finding_id=finding["finding_id"], most=findings.LINKS)
+        links.runs(
+            findings.runs_behind(finding), finding_id=finding["finding_id"], most=findings.LINKS, total=finding["runs"]
+        )

@@ -6,6 +6,7 @@ In: ids of runs. Out: links of the page's own kind, so that the browser's back b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -14,15 +15,29 @@ from trimtab_dashboard.views import words
 SOURCE = 2_000
 """Characters of a quoted line of code that are shown."""
 
+INNER = 12
+"""Runs inside a run that are linked."""
 
-def runs(run_ids: Sequence[str], *, finding_id: str | None, most: int) -> None:
-    """Links to the first runs of ``run_ids``, and one to the table of all of them."""
+
+def runs(run_ids: Sequence[str], *, finding_id: str | None, most: int, total: int | None = None) -> None:
+    """Links to the first runs of ``run_ids``, and one to the table of all of them, ``total`` where they are more."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for run_id in run_ids[:most]:
             st.page_link("screens/run.py", label=f"run {words.md(run_id[-6:])}", query_params={"run": run_id})
         if finding_id is not None and run_ids:
-            label = f"all {len(run_ids):,} runs" if len(run_ids) > 1 else "in the table of runs"
+            n = total or len(run_ids)
+            label = f"all {n:,} runs" if n > 1 else "in the table of runs"
             st.page_link("screens/runs.py", label=label, icon=":material/list:", query_params={"finding": finding_id})
+
+
+def inner_runs(parts: Sequence[Any]) -> None:
+    """Links to the runs inside a run."""
+    if not parts:
+        return
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption(f"Runs inside this one ({len(parts):,}):")
+        for row in parts[:INNER]:
+            st.page_link("screens/run.py", label=words.md(row["name"][:60]), query_params={"run": row["run_id"]})
 
 
 def code(row: object) -> None:

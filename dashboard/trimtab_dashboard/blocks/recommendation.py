@@ -53,7 +53,8 @@ def _expected(row: Any) -> None:
         if behind is not None:
             st.markdown(f"Finding: {words.md(behind['title'])}")
         finding_id = None if behind is None else row["finding_id"]
-        links.runs(findings.runs_behind(row), finding_id=finding_id, most=findings.LINKS)
+        total = None if behind is None else behind["runs"]
+        links.runs(findings.runs_behind(row), finding_id=finding_id, most=findings.LINKS, total=total)
 
 
 def _so_far(row: Any) -> None:

@@ -45,6 +45,11 @@ def plain(rows: list[dict[str, Any]]) -> None:
     st.table(escaped, border="horizontal", hide_index=True)
 
 
+def shares(rows: Iterable[Any], column: str) -> None:
+    """A table with a column of per cents as bars."""
+    grid(rows, column_config={column: st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)})
+
+
 def ledger(rows: list[dict[str, Any]]) -> None:
     """Where the money went."""
     shares = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)
@@ -84,9 +89,6 @@ def turn(pages: list[str | None], page: Any, size: int, noun: str) -> None:
         size: Rows of a full page.
         noun: What the rows are.
     """
-    first = (len(pages) - 1) * size + 1
-    if page["total"] is not None:  # later pages do not say it
-        st.session_state["total"] = page["total"]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Newer", disabled=len(pages) == 1, on_click=_back, args=(pages,), icon=":material/chevron_left:")
         st.button(
@@ -96,8 +98,18 @@ def turn(pages: list[str | None], page: Any, size: int, noun: str) -> None:
             args=(page["next"],),
             icon=":material/chevron_right:",
         )
-        last = first + len(page["items"]) - 1
-        st.caption(words.md(f"{noun} {first:,} to {last:,} of {st.session_state.get('total', last):,}, newest first"))
+        st.caption(words.md(_which(page, noun, (len(pages) - 1) * size + 1)))
+
+
+def _which(page: Any, noun: str, first: int) -> str:
+    """Which rows a page holds. Only the first page says of how many, and a search does not know."""
+    if page.get("searched") is not None:
+        found = words.count(len(page["items"]), noun.lower().removesuffix("s"))
+        return f"{found} with this text on this page, newest first"
+    last = first + len(page["items"]) - 1
+    if page["total"] is not None:
+        st.session_state["total"] = page["total"]
+    return f"{noun} {first:,} to {last:,} of {st.session_state.get('total', last):,}, newest first"
 
 
 def _back(pages: list[str | None]) -> None:

@@ -1,12 +1,13 @@
-"""One run: what happened when, at which line, under which settings; and one call of it, down to its texts."""
+"""One run: what happened when, at which line, under which settings; one call of it, down to its texts; and beside
+another run."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from trimtab_dashboard import data, strings
-from trimtab_dashboard.blocks import call, frame, links, tables
-from trimtab_dashboard.views import run, words
+from trimtab_dashboard.blocks import call, frame, links, tables, two_runs
+from trimtab_dashboard.views import run, runs, words
 
 run_id = st.query_params.get("run")
 with frame.page(strings.RUN):
@@ -15,18 +16,25 @@ with frame.page(strings.RUN):
         st.info(strings.NO_RUN_CHOSEN)
         st.stop()
     detail = data.run(run_id)
-    st.markdown(f"**{words.md(detail['run']['name'])}** {words.code(run_id)}")
+    st.markdown(f"**{words.md(words.kept(detail['run']['name'], 200))}** {words.code(run_id)}")
     if detail["run"]["task"]:
         st.markdown(words.md(words.kept(detail["run"]["task"], 400)))
+    if other_id := st.query_params.get("with"):
+        two_runs.compare(detail, other_id)
+        st.stop()
     for column, (label, value) in zip(st.columns(5), run.figures(detail["run"]), strict=True):
         column.metric(label, value)
     st.caption(words.md("; ".join(run.facts(detail))))
     if detail["run"]["error_message"] or detail["run"]["error_type"]:
-        st.error(
-            f"{words.md(detail['run']['error_type'])}: {words.md(words.kept(detail['run']['error_message'], 400))}",
-            icon=":material/error:",
-        )
+        said = f"{detail['run']['error_type']}: {words.kept(detail['run']['error_message'], 400)}"
+        st.error(words.md(said), icon=":material/error:")
         links.code(run.site(detail, detail["run"]["error_site_id"]))
+    links.inner_runs(detail["parts"])
+
+    if runs.result(detail["run"]) in runs.LOST and (blamed := data.blame(run_id))["items"]:
+        st.subheader(strings.BLAME, anchor=False)
+        tables.shares(run.blame(blamed["items"], detail, blamed["sites"]), "Share of the blame")
+        st.caption(words.md(run.blame_note(blamed["items"])))
 
     st.subheader("Waterfall", anchor=False)
     chosen = call.chart(detail)
@@ -36,4 +44,6 @@ with frame.page(strings.RUN):
         call.details(chosen)
 
     st.subheader("Settings in force", anchor=False)
-    tables.grid(run.decisions(detail["decisions"], detail["sites"]))
+    settings = data.settings(run_id)
+    tables.grid(run.decisions(settings["items"], settings["sites"]))
+    two_runs.offer(detail)

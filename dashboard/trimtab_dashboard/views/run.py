@@ -14,6 +14,9 @@ from trimtab_analyzer.inferred import SAYS
 
 from . import conversation, runs, words
 
+BLAMED = 6
+"""Steps of a failed run that are named."""
+
 
 def figures(run: Any) -> list[tuple[str, str]]:
     """Names and values for the top of the page."""
@@ -72,7 +75,40 @@ def site(detail: Any, site_id: str | None) -> Any | None:
 
 def truncated(detail: Any) -> str:
     """That a run is larger than what the API gives at once."""
-    return f"Only the first 1,000 {words.listing([t.replace('_', ' ') for t in detail['truncated']])} are shown."
+    return f"Only the first 5,000 {words.listing([t.replace('_', ' ') for t in detail['truncated']])} are shown."
+
+
+def blame(items: Sequence[Any], detail: Any, sites: Sequence[Any]) -> list[dict[str, Any]]:
+    """Where a failed run may have been lost: one row per step, the first ones; their shares are of the whole run."""
+    numbers = {call["call_id"]: n for n, call in enumerate(detail["calls"], 1)}
+    places = {site["site_id"]: site for site in sites}
+    return [
+        {
+            "Share of the blame": 100 * item["share"],
+            "Call": str(numbers.get(item["call_id"], "–")),
+            "Agent": item["agent"] or "",
+            "Shows": "; ".join(_signs(item)) or "nothing of its own",
+            "Setting": "" if item["knob"] is None else f"{item['knob']} = {words.value(item['value'])}",
+            "Where": words.place(places.get(item["site_id"])),
+        }
+        for item in items[:BLAMED]
+    ]
+
+
+def blame_note(items: Sequence[Any]) -> str:
+    """How to read the shares, and how many steps are not shown."""
+    left = max(0, len(items) - BLAMED) + (items[0]["evidence"].get("left_out", 0) if items else 0)
+    more = f" {words.count(left, 'step')} with less are not shown." if left > 0 else ""
+    return (
+        "Shares rank the steps, they do not promise: read them as a set, and each as give or take one step. Judged by"
+        f" what this run alone shows.{more}"
+    )
+
+
+def _signs(item: Any) -> list[str]:
+    """What a step shows, in words where there are some, else by name."""
+    said = [sign.get("says") or sign["mode"].replace("_", " ") for sign in item["evidence"].get("signals", ())]
+    return list(dict.fromkeys(said or [mode.replace("_", " ") for mode in item["modes"]]))[:4]
 
 
 def call_names(detail: Any) -> dict[str, str]:
@@ -108,7 +144,10 @@ class InForce(NamedTuple):
 
 
 def decisions(rows: Iterable[Any], sites: Sequence[Any]) -> list[dict[str, Any]]:
-    """What was in force, one row per knob, value, source and place, the steered ones first."""
+    """What was in force, one row per knob, value, source and place, the steered ones first.
+
+    ``rows`` are decisions, or settings, which say for how many calls they held (``times``).
+    """
     places = {site["site_id"]: site for site in sites}
     calls: dict[str, tuple[InForce, int]] = {}
     for row in rows:
@@ -116,7 +155,7 @@ def decisions(rows: Iterable[Any], sites: Sequence[Any]) -> list[dict[str, Any]]
             row["knob"], row["value"], row["source"], row["propensity"], row["policy_version"], row["site_id"]
         )
         key = json.dumps(one)
-        calls[key] = (one, calls.get(key, (one, 0))[1] + 1)
+        calls[key] = (one, calls.get(key, (one, 0))[1] + row.get("times", 1))
     steered = ("human", "experiment")
     ordered = sorted(calls.values(), key=lambda c: (c[0].source not in steered, c[0].knob, -c[1]))
     return [

@@ -7,13 +7,22 @@ of a run is said in one way everywhere: a sign, a word, a colour and a shape (:f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from .. import theme
 from . import words
 
 HOUR_NS = 3600 * 10**9
-SPANS = {"Last hour": HOUR_NS, "Last 24 hours": 24 * HOUR_NS, "Last 7 days": 168 * HOUR_NS}
+MINUTE_NS = 60 * 10**9
+BETWEEN = "Between two times"
+"""The span whose ends are chosen."""
+SPANS = {
+    "Last hour": HOUR_NS,
+    "Last 24 hours": 24 * HOUR_NS,
+    "Last 7 days": 168 * HOUR_NS,
+    "Last 30 days": 720 * HOUR_NS,
+}
 """What can be chosen as time, in nanoseconds back from now."""
 OUTCOMES = {"Succeeded": "success", "Failed": "failure", "Not judged": "unknown"}
 """What can be chosen as outcome, and its name in the API."""
@@ -39,6 +48,8 @@ INFERRED = Result("✕", "failed, inferred", theme.BAD, "triangle-up")
 BROKE = Result("✕", "ended in an error", theme.BAD, "triangle-down")
 RUNNING = Result("…", "still running", theme.IDLE, "diamond")
 UNJUDGED = Result("○", "not judged", theme.IDLE, "square")
+LOST = (FAILED, INFERRED, BROKE)
+"""Results of runs that were lost."""
 RESULTS = (SUCCEEDED, FAILED, INFERRED, BROKE, RUNNING, UNJUDGED)
 """All results; their words and colours are a chart's legend."""
 
@@ -96,18 +107,68 @@ def _with_error(run: Any) -> str:
     return f"{result(run)}: {error}" if error else str(result(run))
 
 
-def filters(
-    *, now_ns: int, service: str | None, status: str | None, outcome: str | None, span: str | None
-) -> dict[str, Any]:
-    """The API's filters for what was chosen on the page; None is any."""
-    back_ns = SPANS.get(span or "")
+class Chosen(NamedTuple):
+    """What was chosen on the page of runs; None is any."""
+
+    service: str | None = None
+    status: str | None = None
+    outcome: str | None = None
+    span: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    """Of the span :data:`BETWEEN`, in UTC."""
+    model: str | None = None
+    site: str | None = None
+    finding: str | None = None
+    min_cost_usd: float | None = None
+    max_cost_usd: float | None = None
+    text: str | None = None
+
+
+def filters(chosen: Chosen, now_ns: int) -> dict[str, Any]:
+    """The API's filters; None is any."""
+    back_ns = SPANS.get(chosen.span or "")
+    # to the full minute: a filter that changes with every drawing would never be answered from the cache
+    since_ns = None if back_ns is None else (now_ns - back_ns) // MINUTE_NS * MINUTE_NS
+    is_between = chosen.span == BETWEEN
     return {
-        "service": service or None,
-        "status": STATUSES.get(status or ""),
-        "outcome": OUTCOMES.get(outcome or ""),
-        # to the full minute: a filter that changes with every drawing would never be answered from the cache
-        "since_ns": None if back_ns is None else (now_ns - back_ns) // (60 * 10**9) * 60 * 10**9,
+        "service": chosen.service or None,
+        "status": STATUSES.get(chosen.status or ""),
+        "outcome": OUTCOMES.get(chosen.outcome or ""),
+        "since_ns": _ns(chosen.since) if is_between else since_ns,
+        "until_ns": _ns(chosen.until) if is_between else None,
+        "model": chosen.model or None,
+        "site": chosen.site or None,
+        "finding": chosen.finding or None,
+        "min_cost_musd": _musd(chosen.min_cost_usd),
+        "max_cost_musd": _musd(chosen.max_cost_usd),
+        "text": (chosen.text or "").strip() or None,
     }
+
+
+def _ns(at: datetime | None) -> int | None:
+    return None if at is None else int(at.replace(tzinfo=UTC).timestamp()) * 10**9
+
+
+def _musd(usd: float | None) -> int | None:
+    return None if usd is None else round(usd * 1e6)
+
+
+def places(sites: Sequence[Any]) -> dict[str, str]:
+    """Ids of places by what they are called; two of one name are told apart by their ids."""
+    named: dict[str, str] = {}
+    for site in sites:
+        name = words.visible(words.place(site))
+        named[f"{name} ({site['site_id'][:8]})" if name in named else name] = site["site_id"]
+    return named
+
+
+def searched(page: Any) -> str:
+    """How far a search for a text has looked."""
+    if page["searched"] is None:
+        return ""
+    said = f"Looked through names, tasks, errors and kept texts of {words.count(page['searched'], 'run')}"
+    return f"{said}; older ones come with the next page." if page["next"] else f"{said}; there are no older ones."
 
 
 def timeline(runs: Sequence[Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ its time is only an upper bound, the first token of a stream is a tick.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import theme
@@ -19,9 +19,14 @@ from . import words
 ROWS = 60
 """Lines of one chart: more are paged."""
 ROW_PX = 26
+LABEL = 80
+"""Characters of a line's label."""
+INDENT = "\u2003"
+"""One step to the right; a blank of this kind is not taken away."""
 
 ANSWERED, FAILED, LEFT = "answered", "failed", "left before its end"
 WAITED, TOOL, TOOL_FAILED, BOUND = "waited", "tool ran", "tool failed", "tool, at most this long"
+AGENT = "an agent within the run"
 _COLOURS = {
     ANSWERED: theme.GOOD,
     FAILED: theme.BAD,
@@ -30,6 +35,7 @@ _COLOURS = {
     TOOL: theme.TOOL,
     TOOL_FAILED: theme.BAD,
     BOUND: theme.TOOL,
+    AGENT: theme.IDLE,
 }
 _STATES = {"complete": ANSWERED, "error": FAILED, "abandoned": LEFT}
 _SIGNS = {FAILED: "✕", LEFT: "⊘", TOOL_FAILED: "✕"}
@@ -40,7 +46,7 @@ class Mark:
     """A stretch of time on a line."""
 
     form: str
-    """``attempt | wait | tool | bound``."""
+    """``attempt | wait | tool | bound | agent``."""
     state: str
     from_ns: int
     to_ns: int
@@ -56,6 +62,10 @@ class Line:
     call_id: str | None
     """The call, or the one that asked for the tool."""
     marks: tuple[Mark, ...]
+
+    def indented(self, depth: int) -> Line:
+        """The same, so many steps further in."""
+        return replace(self, label=f"{INDENT * depth}{self.label}")
 
     @property
     def starts_ns(self) -> int:
@@ -80,7 +90,51 @@ def lines(detail: Any) -> list[Line]:
         per_call[tool["call_id"]] = per_call.get(tool["call_id"], 0) + 1
         if tool["started_ns"] is not None and tool["ended_ns"] is not None:
             found.append(_tool_line(tool, numbers.get(tool["call_id"]), per_call[tool["call_id"]]))
-    return sorted(found, key=lambda line: line.starts_ns)
+    return _nested(sorted(found, key=lambda line: line.starts_ns), _agents(detail))
+
+
+def _agents(detail: Any) -> dict[str | None, str]:
+    """The agent of each call that is not the first one's: by its name where anything says it, else its conversation."""
+    known = detail.get("agents") or {}
+    named = {c["call_id"]: known.get(c["call_id"]) or c.get("conversation_id") for c in detail["calls"]}
+    order = list(dict.fromkeys(agent for agent in named.values() if agent is not None))
+    names = {agent: agent if agent in known.values() else f"conversation {n}" for n, agent in enumerate(order, 1)}
+    return {call: names[agent] for call, agent in named.items() if agent is not None and agent != order[0]}
+
+
+def _nested(found: Sequence[Line], agents: Mapping[str | None, str]) -> list[Line]:
+    """Lines in the order in which they began; those of an agent within the run together, indented below its own bar.
+
+    An agent whose whole time lies within another's is one step further in. A conversation that nobody named is an agent
+    of its own: its calls do not go on from those of the others.
+    """
+    groups: dict[str, list[Line]] = {}
+    for line in found:
+        if (agent := agents.get(line.call_id)) is not None:
+            groups.setdefault(agent, []).append(line)
+    bars = {agent: _bar(agent, own) for agent, own in groups.items()}
+    shown: list[Line] = []
+    for line in found:
+        agent = agents.get(line.call_id)
+        if agent is None:
+            shown.append(line)
+        elif line is groups[agent][0]:
+            depth = 1 + sum(_is_within(bars[agent], other) for name, other in bars.items() if name != agent)
+            shown.append(bars[agent].indented(depth - 1))
+            shown += [each.indented(depth) for each in groups[agent]]
+    return shown
+
+
+def _bar(agent: str, own: Sequence[Line]) -> Line:
+    from_ns, to_ns = own[0].starts_ns, max(mark.to_ns for line in own for mark in line.marks)
+    name = words.kept(agent, 40)
+    tip = f"{name}: {words.count(len(own), 'line')} below, {words.duration(to_ns - from_ns)}"
+    return Line(f"▸ {name}", None, (Mark("agent", AGENT, from_ns, to_ns, tip),))
+
+
+def _is_within(one: Line, other: Line) -> bool:
+    a, b = one.marks[0], other.marks[0]
+    return b.from_ns <= a.from_ns and a.to_ns <= b.to_ns and (a.from_ns, a.to_ns) != (b.from_ns, b.to_ns)
 
 
 def _call_line(call: Any, number: int, attempts: Sequence[Any], site: Any | None) -> Line:
@@ -91,7 +145,8 @@ def _call_line(call: Any, number: int, attempts: Sequence[Any], site: Any | None
             marks.append(_wait(marks[-1].to_ns, attempt["started_ns"]))
         marks.append(_attempt(attempt, len(attempts)))
     where = f" · {site['function']}:{site['line']}" if site and site["line"] > 0 else ""
-    return Line(f"{number}  {call['model'] or call['api']}{where}", call["call_id"], tuple(marks))
+    label = words.kept(f"{number}  {call['model'] or call['api']}{where}", LABEL)
+    return Line(label, call["call_id"], tuple(marks))
 
 
 def _attempt(attempt: Any, of: int) -> Mark:
@@ -123,7 +178,7 @@ def _tool_line(tool: Any, number: int | None, nth: int) -> Line:
     said = f"{tool['name']}: {tool['status']}, {'at most ' if is_bound else ''}{took}"
     mark = Mark("bound" if is_bound else "tool", state, tool["started_ns"], tool["ended_ns"], said)
     prefix = f"{number}.{nth}" if number else f"tool {nth}"
-    return Line(f"{prefix}  ↳ {tool['name']}", tool["call_id"], (mark,))
+    return Line(words.kept(f"{prefix}  ↳ {tool['name']}", LABEL), tool["call_id"], (mark,))
 
 
 def spec(shown: Sequence[Line], zero_ns: int, chosen: str | None = None) -> dict[str, Any]:
@@ -205,6 +260,11 @@ def _bars(span: dict[str, Any], colour: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "transform": [{"filter": "datum.form === 'tool'"}],
             "mark": {"type": "bar", "height": 7, "minBandSize": 3},
+            "encoding": span,
+        },
+        {
+            "transform": [{"filter": "datum.form === 'agent'"}],
+            "mark": {"type": "bar", "height": 3, "minBandSize": 3},
             "encoding": span,
         },
         {

@@ -1,7 +1,7 @@
 -- Purpose: what the analysis found, with the line of code it is pinned to: open ones first, then in the order of the analysis
 -- (findings.rank there): what ended runs, was in failed runs (by how surely it loses one), lost money; below them candidates,
 -- and what lost no call.
--- Parameters, NULL for "any": $status VARCHAR open | resolved; $rule, $site VARCHAR; $limit, $offset BIGINT.
+-- Parameters, NULL for "any": $status VARCHAR open | resolved; $rule, $site, $finding VARCHAR; $limit, $offset BIGINT.
 -- One row per finding. *_ns nanoseconds, *_musd micro-USD; total is the number of findings that match.
 WITH matching AS (
     SELECT f.*, s.file, s.function, s.line, s.source
@@ -10,6 +10,7 @@ WITH matching AS (
     WHERE ($status IS NULL OR f.status = $status)
       AND ($rule IS NULL OR f.rule = $rule)
       AND ($site IS NULL OR f.site_id = $site)
+      AND ($finding IS NULL OR f.finding_id = $finding)
 )
 SELECT *, (SELECT count(*) FROM matching) AS total
 FROM matching

@@ -1,13 +1,22 @@
 -- Purpose: runs with what they cost and what came of them, newest first.
 -- Parameters, NULL for "any": $run_ids VARCHAR[]; $service VARCHAR; $status VARCHAR ok | error | running; $outcome VARCHAR
 --   success | failure | unknown; $since_ns, $until_ns BIGINT: started in [since, until); $site, $model VARCHAR: made a
---   request from this site or asked for or got this model; $after_ns BIGINT and $after_id VARCHAR: continue behind this
+--   request from this site or asked for or got this model; $finding VARCHAR: named by this finding, which names up to a
+--   thousand; $min_cost_musd, $max_cost_musd BIGINT: known cost in [min, max]; $after_ns BIGINT and $after_id VARCHAR: continue behind this
 --   run; $limit BIGINT.
 -- One row per run, without those of processes whose calls are in runs of their own (is_split), unless they are asked for by
 --   id or something is left in the process's run itself: a call or tool of no other run, an outcome, or an exception that
 --   none of those runs ended in. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts
 --   the rest; total is the number of runs that match, NULL on later pages.
-WITH matching AS (
+WITH priced AS (
+    SELECT r.run_id
+    FROM runs AS r
+    LEFT JOIN attempts AS a USING (run_id)
+    WHERE $min_cost_musd IS NOT NULL OR $max_cost_musd IS NOT NULL
+    GROUP BY r.run_id
+    HAVING coalesce(sum(a.cost_musd), 0) BETWEEN coalesce($min_cost_musd, 0) AND coalesce($max_cost_musd, 9223372036854775807)
+),
+matching AS (
     SELECT r.*, best.success, best.score, best.source AS outcome_source, best.rule AS outcome_rule,
         best.confidence AS outcome_confidence
     FROM runs AS r
@@ -26,6 +35,12 @@ WITH matching AS (
                                     WHEN best.success THEN 'success' ELSE 'failure' END = $outcome)
       AND ($since_ns IS NULL OR r.started_ns >= $since_ns)
       AND ($until_ns IS NULL OR r.started_ns < $until_ns)
+      AND ($finding IS NULL OR r.run_id IN (
+        SELECT unnest(from_json(evidence -> part, '["VARCHAR"]'))
+        FROM findings, (VALUES ('$.runs'), ('$.ended_runs')) AS parts(part)
+        WHERE finding_id = $finding
+      ))
+      AND (($min_cost_musd IS NULL AND $max_cost_musd IS NULL) OR r.run_id IN (SELECT run_id FROM priced))
       AND ($site IS NULL OR r.run_id IN (SELECT run_id FROM attempts WHERE site_id = $site))
       AND ($model IS NULL OR r.run_id IN (SELECT run_id FROM attempts WHERE model = $model OR response_model = $model))
 ),
