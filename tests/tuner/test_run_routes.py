@@ -40,6 +40,7 @@ def store(settings: Settings, some_run: SomeRun) -> Iterator[Store]:
             ingest(opened, [*some_run(n, success=n != 3), told])
         with opened.transaction() as con:
             con.execute(FINDING)
+            con.execute("UPDATE runs SET harness = 'v1' WHERE run_id = 'r002'")
         yield opened
 
 
@@ -62,6 +63,8 @@ def chosen(api: TestClient, **filters: Any) -> list[int]:
     [
         ({"finding": "f"}, [5, 4, 1]),
         ({"finding": "none"}, []),
+        ({"harness": "v1"}, [2]),
+        ({"harness": "none"}, []),
         ({"min_cost_musd": 1000, "max_cost_musd": 1000}, [6, 5, 4, 3, 2, 1, 0]),
         ({"min_cost_musd": 1001}, []),
         ({"max_cost_musd": 999}, []),

@@ -25,6 +25,7 @@ from trimtab_tracer.records import SCHEMA_VERSION, Record, from_dict, kind_of
 from . import (
     bodies,
     control_routes,
+    harness_routes,
     models,
     paging,
     policy_routes,
@@ -51,6 +52,7 @@ def create_app(backend: Backend) -> FastAPI:
             _traffic(backend),
             run_routes.runs(backend),
             _results(backend, computed),
+            harness_routes.harness(computed),
             table_routes.tables(backend),
             *policy_routes.routers(backend, backend.policy_key),
             *control_routes.routers(backend),

@@ -1,11 +1,11 @@
-"""What is dear to compute, kept until the store changes: the cost ledger, the waste pins and the report.
+"""What is dear to compute, kept until the store changes: ledger, waste pins, report, and what is said of the harness.
 
-In: snapshots of the store, and which run. Out: answers of ``/v1/ledger``, ``/v1/waste`` and ``/v1/report``. All look at
-every attempt of the store, which takes seconds and gigabytes per million calls; so one request computes at a time, the
-others wait and find its result, and the pages of one ledger come from one computation. Results are let go a minute
-after they were last asked for. A module of its own because it is the only state behind the routes; polars and the
-analyzer come in with the first request that needs them. A computation that fails keeps nothing and fails its own
-request only.
+In: snapshots of the store, and which run. Out: answers of ``/v1/ledger``, ``/v1/waste``, ``/v1/report`` and of
+:mod:`.harness_routes`. Most look at every attempt of the store, which takes seconds and gigabytes per million calls; so
+one request computes at a time, the others wait and find its result, and the pages of one ledger come from one
+computation. Results are let go a minute after they were last asked for. A module of its own because it is the only
+state behind the routes; polars and the analyzer come in with the first request that needs them. A computation that
+fails keeps nothing and fails its own request only.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Computed:
 
     KEEP_S = 60.0
     """How long a result is kept after it was last asked for."""
-    MAX_KEPT = 4
-    """How many results are kept: those of single runs are small, that of all runs is there once of each kind."""
+    MAX_KEPT = 12
+    """How many results are kept: those of single runs are small, that of all runs is there once of each kind, and what
+    is said of the harness is bounded (:mod:`.scope`)."""
 
     def __init__(self, source: Snapshots, prices: PriceList | None = None) -> None:
         """Read from ``source``, with ``prices`` for the ledger (the bundled list by default)."""
@@ -97,6 +98,45 @@ class Computed:
         from trimtab_analyzer.pins import pins
 
         return self._result("pins", run_id, lambda con, run: pins(con, run, prices=self._prices))
+
+    def harness(self, filters: dict[str, Any]) -> dict[str, Any]:
+        """Every line that makes calls; see :func:`.harness.harness`."""
+        from .harness import harness
+
+        return self._result(f"harness {filters}", None, lambda con, _: harness(con, filters, self._prices))
+
+    def agent_map(self, filters: dict[str, Any], most: int) -> dict[str, Any]:
+        """What came after what; see :func:`.harness.agent_map`."""
+        from .harness import agent_map
+
+        return self._result(f"map {most} {filters}", None, lambda con, _: agent_map(con, filters, most))
+
+    def scorecard(self, filters: dict[str, Any], *, inferred: bool) -> dict[str, Any]:
+        """Versions side by side; see :func:`.comparing.versions_of`."""
+        from .comparing import versions_of
+
+        return self._result(
+            f"scorecard {inferred} {filters}",
+            None,
+            lambda con, _: versions_of(con, filters, self._prices, inferred=inferred),
+        )
+
+    def compared(self, filters: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        """The comparison; see :func:`.comparing.compared`."""
+        from .comparing import compared
+
+        return self._result(f"compare {options} {filters}", None, lambda con, _: compared(con, filters, **options))
+
+    def what_if(self, *, inferred: bool, **asked: Any) -> dict[str, Any]:
+        """What a value would have come to; what was drawn is read once for all that is asked of it.
+
+        Raises:
+            LookupError: no value of this knob was drawn there.
+        """
+        from .comparing import drawn_units, what_if
+
+        units = self._result(f"units {inferred}", None, lambda con, _: drawn_units(con, inferred=inferred))
+        return what_if(units, **asked)
 
     def _result(
         self,

@@ -72,6 +72,7 @@ class RunParameters(_Traffic):
     run: list[str] | None = Field(None, max_length=MAX_IDS, description="Id of a run; repeat it for several runs")
     status: Literal["ok", "error", "running"] | None = None
     outcome: Literal["success", "failure", "unknown"] | None = None
+    harness: str | None = Field(None, description="Version of the harness")
     finding: str | None = Field(None, description="Id of a finding that names the run; it names up to a thousand")
     min_cost_musd: int | None = Field(None, ge=0, le=MAX_INT, description="Known cost of at least this")
     max_cost_musd: int | None = Field(None, ge=0, le=MAX_INT, description="Known cost of at most this")

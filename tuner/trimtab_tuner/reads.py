@@ -55,6 +55,7 @@ class RunFilters(Filters, total=False):
 
     run_ids: Sequence[str] | None
     outcome: str | None
+    harness: str | None
     finding: str | None
     min_cost_musd: int | None
     max_cost_musd: int | None

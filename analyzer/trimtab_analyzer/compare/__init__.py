@@ -13,6 +13,7 @@ from .scorecard import DIMENSIONS, Score, scorecard
 from .shares import Component, Shares, variance_shares
 from .table import Table, as_table, read_file, read_store
 from .text import print_scores, print_text
+from .versions import Version, versions
 
 __all__ = [
     "DIMENSIONS",
@@ -24,6 +25,7 @@ __all__ = [
     "Score",
     "Shares",
     "Table",
+    "Version",
     "as_table",
     "compare",
     "cost_frontier",
@@ -34,4 +36,5 @@ __all__ = [
     "read_store",
     "scorecard",
     "variance_shares",
+    "versions",
 ]

@@ -22,6 +22,7 @@ from trimtab_tracer.prices import PriceList
 from ..ask import Connection, Schema, ask, snapshot
 from ..cost import ledger
 from ..effects import TRUSTED, read_runs
+from ..load import RunIds
 from ..statistics import Z_95, Floats, cluster_variance, codes, wilson
 
 FACTS: Final[Schema] = {
@@ -109,13 +110,16 @@ class Score:
         return asdict(self)
 
 
-def scorecard(con: Connection, sources: Sequence[str] = TRUSTED, prices: PriceList | None = None) -> list[Score]:
+def scorecard(
+    con: Connection, sources: Sequence[str] = TRUSTED, prices: PriceList | None = None, run_ids: RunIds = None
+) -> list[Score]:
     """The scores of every harness version in the store, in the order of the versions' first runs.
 
     Args:
         con: The store.
         sources: Of outcomes that count.
         prices: For the ledger (:func:`~..cost.ledger`).
+        run_ids: The runs that count; None for all.
 
     Raises:
         StoreError: the store is of another version.
@@ -123,8 +127,9 @@ def scorecard(con: Connection, sources: Sequence[str] = TRUSTED, prices: PriceLi
     """
     with snapshot(con):
         facts = ask(con, "scorecard", FACTS)
+        facts = facts if run_ids is None else facts.filter(pl.col("run_id").is_in(list(run_ids)))
         runs = read_runs(con, sources).select("run_id", "root", "whole", "success")
-        parts = ledger(con, prices=prices)
+        parts = ledger(con, run_ids, prices)
     spent = (
         parts.filter("cost_known")
         .group_by("run_id")

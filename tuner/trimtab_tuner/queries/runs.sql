@@ -1,9 +1,9 @@
 -- Purpose: runs with what they cost and what came of them, newest first.
 -- Parameters, NULL for "any": $run_ids VARCHAR[]; $service VARCHAR; $status VARCHAR ok | error | running; $outcome VARCHAR
 --   success | failure | unknown; $since_ns, $until_ns BIGINT: started in [since, until); $site, $model VARCHAR: made a
---   request from this site or asked for or got this model; $finding VARCHAR: named by this finding, which names up to a
---   thousand; $min_cost_musd, $max_cost_musd BIGINT: known cost in [min, max]; $after_ns BIGINT and $after_id VARCHAR: continue behind this
---   run; $limit BIGINT.
+--   request from this site or asked for or got this model; $harness VARCHAR: of this version;
+--   $finding VARCHAR: named by this finding, which names up to a thousand; $min_cost_musd, $max_cost_musd
+--   BIGINT: known cost in [min, max]; $after_ns BIGINT and $after_id VARCHAR: continue behind this run; $limit BIGINT.
 -- One row per run, without those of processes whose calls are in runs of their own (is_split), unless they are asked for by
 --   id or something is left in the process's run itself: a call or tool of no other run, an outcome, or an exception that
 --   none of those runs ended in. *_ns nanoseconds, *_musd micro-USD; cost_musd sums what is known, attempts_unpriced counts
@@ -30,6 +30,7 @@ matching AS (
         OR (r.status = 'error' AND r.run_id NOT IN (SELECT parent_run_id FROM runs WHERE origin = 'rebuilt' AND status = 'error'))
       )
       AND ($service IS NULL OR r.service = $service)
+      AND ($harness IS NULL OR r.harness = $harness)
       AND ($status IS NULL OR coalesce(r.status, 'running') = $status)
       AND ($outcome IS NULL OR CASE WHEN best.success IS NULL THEN 'unknown'
                                     WHEN best.success THEN 'success' ELSE 'failure' END = $outcome)
