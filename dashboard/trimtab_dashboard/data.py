@@ -9,7 +9,7 @@ sentence.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import streamlit as st
@@ -53,6 +53,17 @@ def is_there() -> bool:
 def health() -> Any:
     """Whether the sidecar works, the policy's version, and whether steering is frozen."""
     return _get("/v1/health")
+
+
+def overview(**filters: object) -> Any:
+    """What runs came to, in sum and over time."""
+    return _get("/v1/overview", **filters)
+
+
+def campaigns() -> list[Any]:
+    """Experiments whose weights are learned."""
+    found: list[Any] = _get("/v1/tuning")["campaigns"]
+    return found
 
 
 def report() -> Any:
@@ -148,11 +159,21 @@ def audit(*, limit: int | None = None, cursor: str | None = None) -> Any:
     return _get("/v1/audit", limit=limit or PAGE, cursor=cursor)
 
 
-def news() -> tuple[object, ...]:
-    """Differs from what it was before when somebody decided, or new runs were analysed."""
+class News(NamedTuple):
+    """Differs from what it was before when something happened."""
+
+    decided: tuple[object, ...]
+    """When somebody decided."""
+    analyses: int
+    """When new runs were analysed."""
+
+
+def news() -> News:
+    """What is the latest."""
     last = audit(limit=1)["items"]
     state = health()
-    return state["policy_version"], state["frozen"], state["analyses"], last[0]["audit_id"] if last else 0
+    decided = state["policy_version"], state["frozen"], last[0]["audit_id"] if last else 0
+    return News(decided, state["analyses"])
 
 
 def write(path: str, body: dict[str, Any]) -> Any:

@@ -46,6 +46,13 @@ SEARCH_HELP = (
 NO_RUN_CHOSEN = "No run is chosen. Open one from the list of runs."
 NO_TEXTS = "No text of this call is kept: content is off, was dropped, or its retention is over."
 NO_CALLS = "This run has made no call yet."
+TODAY = "Today trimtab"
+NOTHING_TODAY = "Today (UTC) trimtab changed nothing by itself."
+SAVED = (
+    "An effect: these values were drawn at random. It is what such units cost less by all that was learned so far; the"
+    " bounds of several experiments are added up, so the interval is rather too wide."
+)
+ABOUT_NUMBERS = "What to know about these numbers"
 NOTHING_STEERED = "Nothing is steered: every agent does what its code says."
 NO_AUDIT = "Nobody has decided anything yet."
 

@@ -41,10 +41,20 @@ CSS: Final = """<style>
   color: light-dark(#0a5a9c, #7dbdf0); text-decoration: underline; text-underline-offset: .15em;
 }
 [data-testid="stCaptionContainer"] { color: light-dark(#565e66, #aab1b8); opacity: 1; }
+[data-stale="true"] { opacity: 1 !important; transition: none !important; }
+.st-key-over_time [data-testid="stVegaLiteChart"] { min-height: 200px; }
 a.out { color: light-dark(#0a5a9c, #7dbdf0); font-size: .85rem; }
+@media (max-width: 1000px) {
+  .st-key-figures [data-testid="stHorizontalBlock"], .st-key-over_time [data-testid="stHorizontalBlock"] {
+    flex-wrap: wrap;
+  }
+  .st-key-figures [data-testid="stColumn"] { min-width: calc(50% - 1rem); }
+  .st-key-over_time [data-testid="stColumn"] { min-width: 100%; }
+}
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 3rem 1rem 3rem; } }
 </style>"""
-"""Room for tables without lines too long to read, figures that are never cut off, links that look like links."""
+"""Room for tables without lines too long to read, figures that are never cut off, links that look like links; and
+nothing that fades or moves while numbers are asked for anew: a chart that is drawn again keeps its room."""
 
 QUIET_MARKS: Final = {"mark": {"aria": False}}
 """A chart's configuration under which a screen reader is told its one description, and not "bar" for each mark."""

@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from trimtab_dashboard import server
-from trimtab_tracer.records import Content, Process, Record
+from trimtab_tracer.records import Content, Process, Record, RunStart
 from trimtab_tuner.client import Client
 from trimtab_tuner.dashboard_process import DashboardProcess
 from trimtab_tuner.sidecar import Sidecar
@@ -276,3 +276,19 @@ def test_a_sidecar_that_dies_is_a_banner_and_its_return_takes_it_away(visits: Ca
     road.mend()
     expect(banner).to_have_count(0, timeout=PATIENCE_MS)
     expect(page.get_by_text("Steering is on").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_the_overview_looks_again_without_moving(visits: Callable[..., Visit], sidecar: Sidecar) -> None:
+    """New runs change the numbers; what is around them is not made anew, and the page stays where it was scrolled."""
+    page = visits().open("overview")
+    heading = page.get_by_role("heading", name="What to do")
+    heading.evaluate("each => each.scrollIntoView({block: 'start'})")
+    where = "each => each.getBoundingClientRect().top"
+    page.evaluate("window.kept = [...document.querySelectorAll('h1, h3, [data-testid=\"stVegaLiteChart\"]')]")
+    before = heading.evaluate(where)
+    client = Client(sidecar.url, sidecar.settings.token_path.read_text().strip())
+    runs = client.get("/v1/overview")["totals"]["runs"]
+    client.post_records([RunStart("later", "p1", 1_795_000_000_000_000_000, "order", "explicit")])
+    expect(page.get_by_text(re.compile(f"^{runs + 1} runs of"))).to_be_attached(timeout=PATIENCE_MS)
+    assert page.evaluate("window.kept.every(each => each.isConnected)")
+    assert before == pytest.approx(heading.evaluate(where), abs=1)

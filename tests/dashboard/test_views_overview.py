@@ -92,16 +92,32 @@ def test_what_must_not_be_overlooked() -> None:
 def test_notes_are_said_once() -> None:
     """What stands in a banner or a warning is not repeated below."""
     report = {"scripted": 5, "notes": ["Synthetic data: …", "3 records could not be kept: …", "Prices: …"]}
-    assert ("Synthetic data: …", ["Prices: …"]) == (overview.synthetic(report), overview.notes(report))
-    assert (None, ["Prices: …"]) == (
-        overview.synthetic({"scripted": 0, "notes": ["Prices: …"]}),
-        overview.notes({"scripted": 0, "notes": ["Prices: …"]}),
+    assert ["Prices: …"] == overview.notes(report) == overview.notes({"scripted": 0, "notes": ["Prices: …"]})
+
+
+def test_made_up_numbers_say_so() -> None:
+    """Where the scripted provider answered some requests the page says how many; else nothing."""
+    assert "Synthetic: trimtab's own scripted provider answered 5 requests" in (
+        overview.synthetic({"scripted": 5}) or ""
     )
+    assert overview.synthetic({"scripted": 0}) is None
+
+
+def test_the_scope_names_what_is_not_analysed() -> None:
+    """Runs of which waste is not known yet are counted; a chosen service stands for all."""
+    totals = TOTALS | {"first_ns": 0, "last_ns": 60 * 10**9, "unanalysed_runs": 2}
+    choices = {"services": ["a", "b"], "models": ["m"]}
+    said = overview.scope({"totals": totals}, choices, None)
+    assert said.startswith("10 runs of a and b, ")
+    assert said.endswith("with m; 2 runs not analysed yet: their waste is not in it")
+    assert "10 runs of b, " in overview.scope({"totals": totals}, choices, "b")
 
 
 def test_estimated_tokens_are_marked() -> None:
     """A class with tokens that nobody reported says so, and the total with it; the others do not."""
-    plain, guessed, whole = overview.ledger([line("a", 1), line("b", 2, estimated=1)], TOTALS | {"cost_musd": 3})
+    plain, guessed, whole = overview.ledger(
+        [line("a", 1), line("b", 2, estimated=1)], TOTALS | {"cost_musd": 3, "estimated": 1}
+    )
     assert ("11", "11, partly estimated", "1,000, partly estimated") == tuple(
         row["Tokens"] for row in (plain, guessed, whole)
     )

@@ -512,6 +512,72 @@ class Loss(Answer):
     last_ns: int
 
 
+class Sums(Answer):
+    """What runs came to."""
+
+    runs: int
+    running: int
+    failed_runs: int = Field(description="An outcome says so, or none says anything and an exception ended them")
+    succeeded_runs: int
+    unjudged_runs: int
+    inferred_runs: int = Field(description="Of the failed ones, those of which only the analysis says so")
+    unanalysed_runs: int = Field(description="Not analysed yet: what they wasted is not known")
+    calls: int
+    attempts: int
+    cost_musd: int
+    unpriced: int = Field(description="Attempts of unknown cost, counted as 0")
+    input_tokens: int
+    output_tokens: int
+    estimated: int = Field(description="Attempts whose tokens nobody reported")
+    wasted_musd: int
+    first_ns: int | None
+    last_ns: int | None
+
+
+class Stretch(Sums):
+    """What the runs came to that began in one stretch of time."""
+
+    at_ns: int = Field(description="When the stretch begins")
+    p50_ns: int | None = Field(description="Median of how long a call took")
+    p95_ns: int | None
+
+
+class OverviewLine(Answer):
+    """One class of the ledger."""
+
+    cls: str
+    label: str
+    meaning: str
+    is_waste: bool
+    cost_musd: int
+    attempts: int
+    unpriced: int
+    input_tokens: int
+    output_tokens: int
+
+
+class Drawn(Answer):
+    """What an experiment drew today."""
+
+    experiment_id: str
+    arm: str
+    units: int = Field(description="One run at one line each")
+
+
+class Overview(Answer):
+    """What all runs came to, in sum and over time."""
+
+    totals: Sums
+    bin_ns: int = Field(description="How long a stretch of `series` is")
+    series: list[Stretch] = Field(description="Stretches in which a run began, in order")
+    ledger: list[OverviewLine]
+    losses: list[Loss]
+    scripted: int = Field(
+        description="Requests that trimtab's own scripted provider answered: their numbers are made up"
+    )
+    drawn_today: list[Drawn] = Field(description="By experiments that are learned from, since midnight UTC")
+
+
 class Imported(Answer):
     """What an import brought."""
 

@@ -107,6 +107,14 @@ class CallParameters(_Traffic):
     status: Literal["ok", "error", "abandoned"] | None = None
 
 
+class OverviewParameters(NoParameters):
+    """Which runs."""
+
+    service: str | None = Field(None, description="Name of the agent")
+    since_ns: int | None = Field(None, ge=0, le=MAX_INT, description="Started at or after this time")
+    until_ns: int | None = Field(None, ge=0, le=MAX_INT, description="Started before this time")
+
+
 class SiteParameters(PageParameters):
     """Which sites."""
 

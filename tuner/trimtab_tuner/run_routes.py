@@ -7,12 +7,14 @@ in many ways: by filters, by a text (:mod:`.search`), whole, or only what a page
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.exceptions import HTTPException
 
 from . import models, paging, reads
+from .overview import Which, overview
 from .paging import LISTS
 from .routing import Desk, page_behind, router
 from .search import SEARCHED, runs_with
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_PARTS = 200
 """Runs that name another one as theirs, which are listed with it."""
+
+DAY_NS = 86_400 * 10**9
 
 Anything = Annotated[paging.NoParameters, Query()]
 
@@ -42,6 +46,13 @@ def runs(desk: Desk) -> APIRouter:
             rows = reads.runs(con, **chosen, run_ids=p.run, after=p.after, limit=p.limit + 1)
         page = page_behind(models.Run, rows, p, key=("started_ns", "run_id"))
         return models.RunPage(**dict(page))
+
+    @api.get("/overview")
+    def all_of_them(p: Annotated[paging.OverviewParameters, Query()]) -> models.Overview:
+        """What runs came to, in sum and over time: outcomes, cost, waste, latency, losses; without an analysis."""
+        now_ns = time.time_ns()
+        with desk.snapshot() as con:
+            return overview(con, Which(**p.model_dump()), today_ns=now_ns - now_ns % DAY_NS)
 
     @api.get("/choices")
     def choices(_: Anything) -> models.Choices:

@@ -71,9 +71,10 @@ LABELS: Final = {
 }
 """Short names of the ledger's classes, for people."""
 
-_MEANINGS: Final = {"useful": "Answers that the agent went on with"} | {
+MEANINGS: Final = {"useful": "Answers that the agent went on with"} | {
     c.id: c.sentence for c in CLASSES if c.id != "useful"
 }
+"""What each class holds, in a sentence."""
 
 
 def build(
@@ -258,7 +259,7 @@ def _ledger_lines(parts: pl.DataFrame) -> tuple[LedgerLine, ...]:
         LedgerLine(
             cls=row["cls"],
             label=LABELS.get(row["cls"], row["cls"]),
-            meaning=_MEANINGS.get(row["cls"], ""),
+            meaning=MEANINGS.get(row["cls"], ""),
             is_waste=row["cls"] not in ("useful", "unknown"),
             cost_musd=row["cost_musd"],
             unpriced=row["unknown"],

@@ -45,10 +45,23 @@ class Said(NamedTuple):
 
 
 @contextmanager
-def page(title: str) -> Iterator[None]:
-    """A page under its title; if the sidecar can't answer, one sentence stands in its place."""
+def page(title: str, *, is_live: bool = False) -> Iterator[None]:
+    """A page under its title; if the sidecar can't answer, one sentence stands in its place.
+
+    Args:
+        title: What it is called.
+        is_live: Whether it looks for new runs itself; then it is not drawn anew as a whole for them.
+    """
+    st.session_state["is_live"] = is_live
     st.title(title, anchor=False)
     _last_said(title)
+    with fragment():
+        yield
+
+
+@contextmanager
+def fragment() -> Iterator[None]:
+    """Something that may have to wait for the sidecar, or do without it: it says so in its place."""
     try:
         with _said_when_slow():
             yield
@@ -135,8 +148,9 @@ def _steering(banner: DeltaGenerator) -> None:
         st.caption(strings.STEERING_UNKNOWN)
         return
     banner.empty()
-    if st.session_state.setdefault("seen", news) != news:
-        st.session_state["seen"] = news
+    seen = st.session_state.get("seen", news)
+    st.session_state["seen"] = news
+    if seen is None or seen.decided != news.decided or (seen != news and not st.session_state.get("is_live")):
         st.rerun(scope="app")
     icon, text = changes.steering(state, time.time_ns())
     (st.warning if state["frozen"] else st.info)(text, icon=icon)

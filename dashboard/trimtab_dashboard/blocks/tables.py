@@ -5,7 +5,7 @@ In: rows and specifications that the views made. Out: Streamlit's elements, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -43,6 +43,15 @@ def plain(rows: list[dict[str, Any]]) -> None:
     """A table whose long texts wrap. Its cells are Markdown to Streamlit, so they are escaped here."""
     escaped = [{column: words.md(words.kept(str(value), CELL)) for column, value in row.items()} for row in rows]
     st.table(escaped, border="horizontal", hide_index=True)
+
+
+def figures(of: Sequence[Any]) -> None:
+    """Numbers beside each other, each with what it needs to be trusted."""
+    with st.container(key="figures"):
+        for column, figure in zip(st.columns(len(of)), of, strict=True):
+            with column.container(border=True, height="stretch"):
+                st.metric(figure.label, figure.value)
+                st.caption(words.md(figure.note))
 
 
 def shares(rows: Iterable[Any], column: str) -> None:

@@ -10,12 +10,20 @@ from typing import Any
 
 import streamlit as st
 
-from trimtab_dashboard import strings
+from trimtab_dashboard import data, strings
 from trimtab_dashboard.blocks import finding
-from trimtab_dashboard.views import recommendations, words
+from trimtab_dashboard.views import overview, recommendations, words
 
 MOST = 3
 """Of each kind."""
+
+
+def notes() -> None:
+    """What must be known to trust the numbers, from the report, which takes a while: only when it is asked for."""
+    if st.toggle(strings.ABOUT_NUMBERS, key="notes"):
+        for note in overview.notes(data.report()):
+            st.markdown(f"- {words.md(note)}")
+        st.caption(strings.ASSOCIATION)
 
 
 def most_urgent(proposed: Sequence[Any], found: Sequence[Any]) -> None:

@@ -42,7 +42,7 @@ def compare(detail: Any, other_id: str) -> None:
     pairs = two_runs.align(two_runs.steps(detail), two_runs.steps(other))
     st.markdown(words.md(two_runs.parting(pairs)))
     if pairs:
-        tables.grid(two_runs.table(pairs))
+        tables.grid(two_runs.table(pairs), column_config={"": st.column_config.TextColumn(width=40)})
     if said := two_runs.left_out(detail, other):
         st.caption(said)
     st.subheader("Settings that differ", anchor=False)

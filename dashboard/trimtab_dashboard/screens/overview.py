@@ -1,48 +1,51 @@
-"""What is wrong, what it costs, what to do, and what is steered now."""
+"""What is wrong, what it costs, what to do, what was done about it today, and what is steered now."""
 
 from __future__ import annotations
+
+import time
 
 import streamlit as st
 
 from trimtab_dashboard import data, strings
-from trimtab_dashboard.blocks import frame, steered, tables, todo
+from trimtab_dashboard.blocks import frame, over_time, steered, tables, todo
 from trimtab_dashboard.views import overview, runs, words
 
-RECENT = 200
-"""Runs of the chart."""
+LIVE_S = 6.0
+"""How often the numbers are asked for anew; nothing else of the page moves for it."""
 
-with frame.page(strings.OVERVIEW):
-    report, health = data.report(), data.health()
-    totals = report["totals"]
-    for warning in overview.warnings(report, health):
-        st.warning(words.md(warning), icon=":material/warning:")
-    if not totals["runs"]:
-        st.info(strings.EMPTY)
-        st.stop()
-    st.caption(words.md(overview.scope(report)))
-    if made_up := overview.synthetic(report):
-        st.info(words.md(made_up), icon=":material/science:")
-    for sentence in report["headline"]:
-        st.markdown(words.md(sentence))
-    for column, figure in zip(st.columns(4), overview.figures(totals), strict=True):
-        with column.container(border=True, height="stretch"):
-            st.metric(figure.label, figure.value)
-            st.caption(words.md(figure.note))
+with frame.page(strings.OVERVIEW, is_live=True):
+    choices = data.choices()
+    columns = st.columns(4)
+    service = tables.choose(columns[0], "Service", choices["services"], "service")
+    span = tables.choose(columns[1], "Started", runs.SPANS, "span")
 
-    st.subheader("What to do", anchor=False)
-    todo.most_urgent(data.recommendations(), data.findings())
+    @st.fragment(run_every=LIVE_S)
+    def numbers() -> None:
+        """All that changes while agents run."""
+        with frame.fragment():
+            draw()
 
-    st.subheader("Where the money went", anchor=False)
-    tables.ledger(overview.ledger(report["ledger"], totals))
+    def draw() -> None:
+        """The same; an error of the sidecar leaves it."""
+        chosen = runs.filters(runs.Chosen(service=service, span=span), time.time_ns())
+        found = data.overview(service=chosen["service"], since_ns=chosen["since_ns"])
+        for warning in overview.warnings(found, data.health()):
+            st.warning(words.md(warning), icon=":material/warning:")
+        if not found["totals"]["runs"]:
+            st.info(strings.NO_RUNS if service or span else strings.EMPTY)
+            return
+        st.caption(words.md(overview.scope(found, choices, service)))
+        if made_up := overview.synthetic(found):
+            st.info(words.md(made_up), icon=":material/science:")
+        tables.figures(overview.figures(found["totals"]))
+        over_time.charts(found, service)
+        st.subheader("What to do", anchor=False)
+        todo.most_urgent(data.recommendations(), data.findings())
+        st.subheader("Where the money went", anchor=False)
+        tables.ledger(overview.ledger(found["ledger"], found["totals"]))
+        st.subheader("Steered now", anchor=False)
+        over_time.today(found)
+        steered.now(data.policy())
 
-    st.subheader("The latest runs", anchor=False)
-    latest = data.runs(limit=RECENT)
-    tables.timeline(runs.timeline(latest["items"]), len(latest["items"]), latest["total"])
-
-    st.subheader("Steered now", anchor=False)
-    steered.now(data.policy())
-
-    with st.expander("What to know about these numbers"):
-        for note in overview.notes(report):
-            st.markdown(f"- {words.md(note)}")
-        st.caption(strings.ASSOCIATION)
+    numbers()
+    todo.notes()

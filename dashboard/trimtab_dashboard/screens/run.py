@@ -22,8 +22,9 @@ with frame.page(strings.RUN):
     if other_id := st.query_params.get("with"):
         two_runs.compare(detail, other_id)
         st.stop()
-    for column, (label, value) in zip(st.columns(5), run.figures(detail["run"]), strict=True):
-        column.metric(label, value)
+    with st.container(key="figures"):
+        for column, (label, value) in zip(st.columns(5), run.figures(detail["run"]), strict=True):
+            column.metric(label, value)
     st.caption(words.md("; ".join(run.facts(detail))))
     if detail["run"]["error_message"] or detail["run"]["error_type"]:
         said = f"{detail['run']['error_type']}: {words.kept(detail['run']['error_message'], 400)}"

@@ -86,7 +86,7 @@ def audit(entries: Iterable[Any], recommendations: Iterable[Any]) -> list[dict[s
         {
             "When (UTC)": words.when(entry["at_ns"]),
             "Who": f"{entry['actor']} ({entry['via']})",
-            "What": _ACTIONS.get(entry["action"], entry["action"].replace("_", " ")),
+            "What": action(entry["action"]),
             "Of": named.get(entry["subject_id"], f"{entry['subject_kind']} {entry['subject_id']}"),
             "From": _side(entry["action"], entry["from_value"]),
             "To": _side(entry["action"], entry["to_value"]),
@@ -95,6 +95,11 @@ def audit(entries: Iterable[Any], recommendations: Iterable[Any]) -> list[dict[s
         }
         for entry in entries
     ]
+
+
+def action(name: str) -> str:
+    """What was done, as a verb."""
+    return _ACTIONS.get(name, name.replace("_", " "))
 
 
 def _side(action: str, value: Any) -> str:

@@ -23,12 +23,15 @@ class Figure(NamedTuple):
     note: str
 
 
-def scope(report: Any) -> str:
+def scope(found: Any, choices: Any, service: str | None) -> str:
     """What all numbers of the page are about: which runs of when."""
-    totals = report["totals"]
+    totals = found["totals"]
     when = words.period(totals["first_ns"], totals["last_ns"])
-    models = f", with {words.listing(report['models'])}" if report["models"] else ""
-    return f"{words.count(totals['runs'], 'run')} of {words.listing(report['services'])}, {when}{models}"
+    models = f", with {words.listing(choices['models'])}" if choices["models"] else ""
+    new = totals["unanalysed_runs"]
+    waits = f"; {words.count(new, 'run')} not analysed yet: their waste is not in it" if new else ""
+    who = words.listing([service] if service else choices["services"])
+    return f"{words.count(totals['runs'], 'run')} of {who}, {when}{models}{waits}"
 
 
 def figures(totals: Any) -> list[Figure]:
@@ -89,7 +92,7 @@ def ledger(lines: Sequence[Any], totals: Any) -> list[dict[str, Any]]:
             "Share": 100 * line["cost_musd"] / total if total else 0.0,
             "Requests": line["attempts"],
             "Of unknown cost": line["unpriced"],
-            "Tokens": _tokens(line, line["estimated"]),
+            "Tokens": _tokens(line, line.get("estimated", 0)),
             "Meaning": line["meaning"],
         }
         for line, part in zip(lines, parts, strict=True)
@@ -100,7 +103,7 @@ def ledger(lines: Sequence[Any], totals: Any) -> list[dict[str, Any]]:
         "Share": 100.0 if total else 0.0,
         "Requests": totals["attempts"],
         "Of unknown cost": totals["unpriced"],
-        "Tokens": _tokens(totals, sum(line["estimated"] for line in lines)),
+        "Tokens": _tokens(totals, totals.get("estimated", 0)),
         "Meaning": "",
     }
     return [*rows, whole]
@@ -112,15 +115,15 @@ def _tokens(row: Any, estimated: int) -> str:
     return f"{told}, partly estimated" if estimated else told
 
 
-def warnings(report: Any, health: Any) -> list[str]:
+def warnings(found: Any, health: Any) -> list[str]:
     """Sentences that must not be overlooked: a sidecar that has trouble, records that are missing."""
     said = []
     if health["status"] != "ok":
         troubled = [name for name in ("collector", "analysis", "policy") if health[name]["error"]]
         what = f"{' and '.join(troubled)} failed the last time" if troubled else "some of the spool can't be taken"
         said.append(f"The sidecar has trouble: {what}. What you see may be old; its log says why.")
-    if lost := sum(loss["count"] for loss in report["losses"]):
-        kinds = words.listing([f"{x['count']:,} of kind {x['lost_kind']} ({x['reason']})" for x in report["losses"]])
+    if lost := sum(loss["count"] for loss in found["losses"]):
+        kinds = words.listing([f"{x['count']:,} of kind {x['lost_kind']} ({x['reason']})" for x in found["losses"]])
         said.append(
             f"{words.count(lost, 'record')} could not be kept: {kinds}. What they held is missing from all numbers."
         )
@@ -133,6 +136,9 @@ def notes(report: Any) -> list[str]:
     return [note for note in told if "could not be kept" not in note]
 
 
-def synthetic(report: Any) -> str | None:
+def synthetic(found: Any) -> str | None:
     """The sentence that the data is made up, if some of it is."""
-    return report["notes"][0] if report["scripted"] else None
+    if not found["scripted"]:
+        return None
+    n = words.count(found["scripted"], "request")
+    return f"Synthetic: trimtab's own scripted provider answered {n}, so these numbers are made up."
