@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from trimtab_tracer.ingest import ingest
+from trimtab_tracer.policy import parse
+from trimtab_tracer.policy_rules import draw
+from trimtab_tracer.prices import PriceList
 from trimtab_tracer.records import (
     Attempt,
     CallDecisions,
@@ -25,9 +34,15 @@ from trimtab_tracer.records import (
     ToolRequest,
 )
 from trimtab_tracer.segments import read_boot_id
+from trimtab_tracer.setting_values import PriceOverride
 from trimtab_tracer.settings import Settings
 from trimtab_tracer.spool import SpoolWriter
+from trimtab_tracer.store import Store
+from trimtab_tuner.control import Actor, Control, experiments
+from trimtab_tuner.reads import fetch
 from trimtab_tuner.sidecar import Sidecar
+from trimtab_tuner.tune import Tuner
+from trimtab_tuner.tune.begin import begin
 
 T0 = 1_800_000_000_000_000_000
 """When the first run of :func:`some_run` starts."""
@@ -184,3 +199,139 @@ def _attempt(n: int, number: int, model: str, site: str, **fields: object) -> At
         model=model,
         **fields,  # type: ignore[arg-type]
     )
+
+
+class LearningWorld:
+    """A store, a control, a clock that the test moves, and an agent whose runs take a second each."""
+
+    OWN, CHEAP = "big", "small"
+    ADA = Actor("ada", "cli")
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.now_ns = T0
+        self.lines = ("s1",)
+        """Where each run draws: it makes a call at each."""
+        self.prices = PriceList()
+        self.is_priced = False
+        self.settings, self.store = settings, store
+        self.control = Control(store, settings, clock=lambda: self.now_ns)
+        self.tuner = self.restarted()
+        self.success = {self.OWN: 0.9, self.CHEAP: 0.9}
+        self.cost_usd = {self.OWN: 0.01, self.CHEAP: 0.001}
+        self.own: Callable[[int], str] = lambda number: self.OWN
+        """The model that the code of a run names."""
+        self.runs = 0
+        self._random = random.Random(7)
+        self._write([Process("p1", 1, T0, "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", "boot")])
+        for line, number in (("s1", 12), ("s2", 30)):
+            self._write([Site(line, "shop.py", "main", number, number, "client.chat.completions.create(...)")])
+
+    def restarted(self) -> Tuner:
+        """The loop as a sidecar that was just started has it."""
+        self.tuner = Tuner(self.store, self.control, self.settings, clock=lambda: self.now_ns)
+        return self.tuner
+
+    def priced(self, own: list[PriceOverride]) -> None:
+        """From now on what a run costs follows from its tokens and these prices; a sidecar that starts reads them."""
+        self.settings = replace(self.settings, prices=tuple(own))
+        self.prices, self.is_priced = PriceList(own), True
+        self.control = Control(self.store, self.settings, clock=lambda: self.now_ns)
+
+    def begin(self, **goal: Any) -> str:
+        """Start an experiment on the model; its id."""
+        row = begin(self.control, "model", {"model": self.OWN}, [self.CHEAP], {"max_share": 0.5} | goal, actor=self.ADA)
+        return str(row["experiment_id"])
+
+    def run(self, n: int, *, says: Callable[[int], bool] = lambda number: True, batch: int = 200) -> None:
+        """``n`` runs, a look of the loop after each batch; ``says`` whether a run's outcome is told at its end."""
+        for start in range(0, n, batch):
+            records: list[Record] = []
+            for _ in range(min(batch, n - start)):
+                records += self._one(says)
+            self._write(records)
+            self.tuner.step()
+
+    def _one(self, says: Callable[[int], bool]) -> list[Record]:
+        self.runs += 1
+        self.now_ns += SECOND
+        number, run = self.runs, f"r{self.runs:05d}"
+        luck, calls, models = self._random.random(), [], []
+        for line in self.lines:
+            made, model = self._call(number, run, line)
+            calls += made
+            models.append(model)
+        succeeded = luck < min(self.success[model] for model in models)
+        tier = {"tier": "gold" if number % 2 else "free"}
+        records: list[Record] = [
+            RunStart(run, "p1", self.now_ns, "order", "explicit", attributes=tier),
+            *calls,
+            RunEnd(run, self.now_ns + SECOND // 2, "ok", "block exit"),
+        ]
+        self.late = getattr(self, "late", [])
+        outcome = Outcome(f"{run}.o", run, self.now_ns + SECOND // 2, succeeded)
+        (records if says(number) else self.late).append(outcome)
+        return records
+
+    def _call(self, number: int, run: str, line: str) -> tuple[list[Record], str]:
+        """A call at ``line``, and the model that it was made with."""
+        call = f"{run}.{line}"
+        published = parse(self.control.published().text, self.now_ns)
+        rule = published.rule("model", (line,), "shop", self.OWN)
+        drawn = draw(rule, run, line) if rule is not None else None
+        own = self.own(number)
+        model = own if drawn is None or drawn.is_incumbent else drawn.value
+        chosen = Choice("model", own, "code")
+        if rule is not None and drawn is not None:
+            known: dict[str, Any] = {"policy_version": published.version, "rule_id": rule.rule_id}
+            known |= {"drawn": "incumbent" if drawn.is_incumbent else None}
+            chosen = Choice("model", model, rule.source, propensity=drawn.propensity, **known)
+        attempt = Attempt(
+            f"{call}.1", call, run, "p1", 1, self.now_ns, 5_000_000, "openai.chat", "POST", "api.example",
+            "/v1/chat/completions", line, "complete", model=model, http_status=200,
+        )  # fmt: skip
+        usd = self.cost_usd[model] * self._random.uniform(0.5, 1.5)
+        told: dict[str, Any] = {"cost_reported_usd": f"{usd:.6f}"}
+        if self.is_priced:
+            told = {"input_tokens": round(usd * 1e6), "output_tokens": 10, "usage_source": "reported"}
+        exchange = Exchange(attempt.attempt_id, call, run, "openai.chat", model, **told)
+        return [attempt, exchange, CallDecisions(call, run, line, self.now_ns, (chosen,))], model
+
+    def _write(self, records: list[Record]) -> None:
+        ingest(self.store, records, prices=self.prices)
+
+    def tell(self) -> None:
+        """The outcomes that were not told before."""
+        self._write(self.late)
+        self.late = []
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """What the store says."""
+        with closing(self.store.cursor()) as con:
+            return fetch(con, sql)
+
+    def events(self) -> list[str]:
+        """Kinds of events, in order."""
+        return [row["kind"] for row in self.rows("SELECT kind FROM campaign_events ORDER BY event_id")]
+
+    def campaign(self) -> dict[str, Any]:
+        """The only one."""
+        (row,) = self.rows("SELECT c.*, e.status FROM campaigns AS c JOIN experiments AS e USING (experiment_id)")
+        return row
+
+    def share(self, model: str = CHEAP) -> float:
+        """The probability with which agents now draw a model."""
+        for rule in self.control.published().document["rules"]:
+            for arm in rule.get("arms", ()):
+                if arm.get("value") == model:
+                    return float(arm["weight"])
+        return 0.0
+
+
+@pytest.fixture
+def world(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[LearningWorld]:
+    """A new one; what is learned is published at once. Ids of experiments, which seed their draws, are 1, 2, 3, …"""
+    settings = replace(settings, tune_publish_interval_s=0.01)
+    numbers = count(1)
+    monkeypatch.setattr(experiments, "new_id", lambda: f"{next(numbers):012x}")
+    with Store.open(settings.store_path) as store:
+        yield LearningWorld(settings, store)

@@ -140,3 +140,38 @@ def test_without_a_sidecar_it_says_how_long_it_holds(settings: Settings, run: Ru
     settings.policy_path.write_text("{")
     assert "agents do what their code says" in run()
     assert "{" == settings.policy_path.read_text()  # a look changes nothing
+
+
+def test_rules_for_some_runs_and_for_what_they_came_to(home: Settings, run: Run) -> None:
+    """A name, attributes and conditions go into the file as agents read them, and are shown."""
+    run("rule", "add", "model", "gpt-5", "--name", "triage", "--context", "tier=gold", "--context", "team=a=b",
+        "--when", "previous_failed=true", "--when", "min_step=3")  # fmt: skip
+    (rule,) = json.loads(home.policy_path.read_bytes())["rules"]
+    assert rule["match"] == {"name": "triage", "context": {"tier": "gold", "team": "a=b"}}
+    assert rule["when"] == {"previous_failed": True, "min_step": 3}
+    shown = " ".join(run().split())
+    assert "tier=gold of the run" in shown
+    assert "min_step=3" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--when", "min_step"], "expected KEY=VALUE"),
+        (["--when", "weather=true"], "weather"),
+        (["--when", "min_step=-1"], "min_step"),
+    ],
+)
+def test_conditions_that_cant_be_asked_for(
+    settings: Settings, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    """Named on standard error; the policy stays as it was."""
+    with Sidecar(settings):
+        code: object = 0
+        try:
+            code = main(["policy", "rule", "add", "model", "x", *arguments, "--home", str(settings.home)])
+        except SystemExit as stop:
+            code = stop.code
+        assert code not in (0, None)
+        assert said in capsys.readouterr().err
+        assert json.loads(settings.policy_path.read_bytes())["rules"] == []

@@ -3,156 +3,22 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
 import pytest
 
-from trimtab_tracer.ingest import ingest
-from trimtab_tracer.policy import parse
-from trimtab_tracer.policy_rules import draw
-from trimtab_tracer.prices import PriceList
-from trimtab_tracer.records import (
-    Attempt,
-    CallDecisions,
-    Choice,
-    Exchange,
-    Outcome,
-    Process,
-    Record,
-    RunEnd,
-    RunStart,
-    Site,
-)
-from trimtab_tracer.settings import Settings
-from trimtab_tracer.store import Store
-from trimtab_tuner.control import SIDECAR, Actor, Control, Refused
-from trimtab_tuner.reads import fetch
-from trimtab_tuner.tune import Tuner
+from trimtab_tracer.records import Record
+from trimtab_tuner.control import SIDECAR, Actor, Refused
 from trimtab_tuner.tune.begin import begin
 
 ADA = Actor("ada", "cli")
-T0 = 1_795_262_400_000_000_000
 SECOND = 10**9
-PRICES = PriceList()
 OWN, CHEAP = "big", "small"
 
 
-class World:
-    """A store, a control, a clock that the test moves, and an agent whose runs take a second each."""
-
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self.now_ns = T0
-        self.settings, self.store = settings, store
-        self.control = Control(store, settings, clock=lambda: self.now_ns)
-        self.tuner = self.restarted()
-        self.success = {OWN: 0.9, CHEAP: 0.9}
-        self.cost_usd = {OWN: 0.01, CHEAP: 0.001}
-        self.own: Callable[[int], str] = lambda number: OWN
-        """The model that the code of a run names."""
-        self.runs = 0
-        self._random = random.Random(7)
-        self._write([Process("p1", 1, T0, "shop", "shop.py", "/srv", "3.11", "0.1.0", "redacted", "boot")])
-        self._write([Site("s1", "shop.py", "main", 12, 12, "client.chat.completions.create(...)")])
-
-    def restarted(self) -> Tuner:
-        """The loop as a sidecar that was just started has it."""
-        self.tuner = Tuner(self.store, self.control, self.settings, clock=lambda: self.now_ns)
-        return self.tuner
-
-    def begin(self, **goal: Any) -> str:
-        """Start an experiment on the model; its id."""
-        row = begin(self.control, "model", {"model": OWN}, [CHEAP], {"max_share": 0.5} | goal, actor=ADA)
-        return str(row["experiment_id"])
-
-    def run(self, n: int, *, says: Callable[[int], bool] = lambda number: True, batch: int = 200) -> None:
-        """``n`` runs, a look of the loop after each batch; ``says`` whether a run's outcome is told at its end."""
-        for start in range(0, n, batch):
-            records: list[Record] = []
-            for _ in range(min(batch, n - start)):
-                records += self._one(says)
-            self._write(records)
-            self.tuner.step()
-
-    def _one(self, says: Callable[[int], bool]) -> list[Record]:
-        self.runs += 1
-        self.now_ns += SECOND
-        number, run, call = self.runs, f"r{self.runs:05d}", f"r{self.runs:05d}.c"
-        published = parse(self.control.published().text, self.now_ns)
-        rule = published.rule("model", ("s1",), "shop", OWN)
-        drawn = draw(rule, run, "s1") if rule is not None else None
-        own = self.own(number)
-        model = own if drawn is None or drawn.is_incumbent else drawn.value
-        chosen = Choice("model", own, "code")
-        if rule is not None and drawn is not None:
-            known: dict[str, Any] = {"policy_version": published.version, "rule_id": rule.rule_id}
-            known |= {"drawn": "incumbent" if drawn.is_incumbent else None}
-            chosen = Choice("model", model, rule.source, propensity=drawn.propensity, **known)
-        succeeded = self._random.random() < self.success[model]
-        attempt = Attempt(
-            f"{call}.1", call, run, "p1", 1, self.now_ns, 5_000_000, "openai.chat", "POST", "api.example",
-            "/v1/chat/completions", "s1", "complete", model=model, http_status=200,
-        )  # fmt: skip
-        cost = f"{self.cost_usd[model] * self._random.uniform(0.5, 1.5):.6f}"
-        exchange = Exchange(attempt.attempt_id, call, run, "openai.chat", model, cost_reported_usd=cost)
-        records: list[Record] = [
-            RunStart(
-                run, "p1", self.now_ns, "order", "explicit", attributes={"tier": "gold" if number % 2 else "free"}
-            ),
-            attempt,
-            exchange,
-            CallDecisions(call, run, "s1", self.now_ns, (chosen,)),
-            RunEnd(run, self.now_ns + SECOND // 2, "ok", "block exit"),
-        ]
-        self.late = getattr(self, "late", [])
-        outcome = Outcome(f"{run}.o", run, self.now_ns + SECOND // 2, succeeded)
-        (records if says(number) else self.late).append(outcome)
-        return records
-
-    def _write(self, records: list[Record]) -> None:
-        ingest(self.store, records, prices=PRICES)
-
-    def tell(self) -> None:
-        """The outcomes that were not told before."""
-        self._write(self.late)
-        self.late = []
-
-    def rows(self, sql: str) -> list[dict[str, Any]]:
-        """What the store says."""
-        with closing(self.store.cursor()) as con:
-            return fetch(con, sql)
-
-    def events(self) -> list[str]:
-        """Kinds of events, in order."""
-        return [row["kind"] for row in self.rows("SELECT kind FROM campaign_events ORDER BY event_id")]
-
-    def campaign(self) -> dict[str, Any]:
-        """The only one."""
-        (row,) = self.rows("SELECT c.*, e.status FROM campaigns AS c JOIN experiments AS e USING (experiment_id)")
-        return row
-
-    def share(self, model: str = CHEAP) -> float:
-        """The probability with which agents now draw a model."""
-        for rule in self.control.published().document["rules"]:
-            for arm in rule.get("arms", ()):
-                if arm.get("value") == model:
-                    return float(arm["weight"])
-        return 0.0
-
-
-@pytest.fixture
-def world(settings: Settings) -> Iterator[World]:
-    """A new one; what is learned is published at once."""
-    settings = replace(settings, tune_publish_interval_s=0.01)
-    with Store.open(settings.store_path) as store:
-        yield World(settings, store)
-
-
-def test_what_is_proven_is_proposed_with_its_effect_and_accepting_it_ends_the_experiment(world: World) -> None:
+def test_what_is_proven_is_proposed_with_its_effect_and_accepting_it_ends_the_experiment(world: Any) -> None:
     """A value that costs a tenth at the same success becomes one proposal whose intervals hold the true changes."""
     experiment = world.begin(margin=0.1)
     world.run(1500)
@@ -172,7 +38,7 @@ def test_what_is_proven_is_proposed_with_its_effect_and_accepting_it_ends_the_ex
     assert [row["status"] for row in world.rows("SELECT status FROM recommendations")] == ["accepted"]
 
 
-def test_until_it_is_proven_no_more_than_the_share_gets_it(world: World) -> None:
+def test_until_it_is_proven_no_more_than_the_share_gets_it(world: Any) -> None:
     """However good it looks, runs get other values in at most the share that was asked for."""
     world.begin(max_share=0.3, margin=0.1)
     for _ in range(6):
@@ -182,7 +48,7 @@ def test_until_it_is_proven_no_more_than_the_share_gets_it(world: World) -> None
     assert all(0.02 <= row["propensity"] <= 0.98 for row in drawn)
 
 
-def test_in_auto_it_is_promoted_and_rolled_back_when_it_turns_bad(world: World) -> None:
+def test_in_auto_it_is_promoted_and_rolled_back_when_it_turns_bad(world: Any) -> None:
     """The sidecar promotes what is proven and keeps comparing; when the value fails, the code's own leads again."""
     world.control.set_mode("model", "auto", seen=1, actor=ADA)
     world.begin(margin=0.1)
@@ -198,7 +64,7 @@ def test_in_auto_it_is_promoted_and_rolled_back_when_it_turns_bad(world: World) 
     assert {"promote", "roll_back"} <= {row["action"] for row in audited}
 
 
-def test_every_run_counts_once_through_restarts(world: World) -> None:
+def test_every_run_counts_once_through_restarts(world: Any) -> None:
     """A loop that is started anew after every look learns exactly what one that ran all the time learns."""
     world.begin()
     world.run(100)
@@ -212,7 +78,7 @@ def test_every_run_counts_once_through_restarts(world: World) -> None:
     assert arms[json.dumps(CHEAP)] == drawn[0]["n"]
 
 
-def test_outcomes_that_come_late_are_learned_when_they_come(world: World) -> None:
+def test_outcomes_that_come_late_are_learned_when_they_come(world: Any) -> None:
     """Costs are known at a run's end, success when somebody says it; each is counted once."""
     world.begin()
     world.run(100, says=lambda number: number % 2 == 0)
@@ -226,7 +92,7 @@ def test_outcomes_that_come_late_are_learned_when_they_come(world: World) -> Non
 
 
 @pytest.mark.parametrize("state", ["{}", '{"kind": "campaign"}', "[1]", '{"a": NaN}'.replace("NaN", "null")])
-def test_a_state_that_cant_be_read_ends_the_experiment_and_loses_no_run(world: World, state: str) -> None:
+def test_a_state_that_cant_be_read_ends_the_experiment_and_loses_no_run(world: Any, state: str) -> None:
     """The code's own value holds, one event says why, and another experiment learns from the same runs."""
     experiment = world.begin()
     world.run(100)
@@ -246,7 +112,7 @@ def test_a_state_that_cant_be_read_ends_the_experiment_and_loses_no_run(world: W
     assert sum(arm["units"] for arm in units[0]["verdict"]["arms"]) == 100
 
 
-def test_modes_say_what_may_be_tried(world: World, refused_runs: Callable[..., list[Record]]) -> None:
+def test_modes_say_what_may_be_tried(world: Any, refused_runs: Callable[..., list[Record]]) -> None:
     """Observed knobs refuse experiments and end running ones; in auto a proposal is tried by itself, once."""
     world.begin()
     seen = world.control.published().version
@@ -263,7 +129,7 @@ def test_modes_say_what_may_be_tried(world: World, refused_runs: Callable[..., l
     assert running == [{"knob": "max_retries", "started_by": SIDECAR.name}]
 
 
-def test_a_rejected_proposal_comes_again_when_the_evidence_has_doubled(world: World) -> None:
+def test_a_rejected_proposal_comes_again_when_the_evidence_has_doubled(world: Any) -> None:
     """Somebody who said no on 20 observations is not asked again on 30, but on 40."""
     (first,) = (_proposal("max_retries", 3, n=20),)
     world.control.propose([first])
@@ -276,7 +142,7 @@ def test_a_rejected_proposal_comes_again_when_the_evidence_has_doubled(world: Wo
     assert "40 observations instead of 20" in last["why"]
 
 
-def test_a_spent_budget_pauses_and_does_not_end(world: World) -> None:
+def test_a_spent_budget_pauses_and_does_not_end(world: Any) -> None:
     """While exploring pauses nothing is drawn; the next day it goes on by itself."""
     world.begin(explore_usd_per_day=0.002)
     world.run(100, batch=20)
@@ -288,7 +154,29 @@ def test_a_spent_budget_pauses_and_does_not_end(world: World) -> None:
     assert world.share() > 0
 
 
-def test_taking_the_policy_back_does_not_bring_back_what_failed(world: World) -> None:
+def test_a_run_that_draws_at_two_lines_is_paid_for_once(world: Any) -> None:
+    """What counts against the budget for exploring is the cost of each run in which another value was drawn, once."""
+    world.lines = ("s1", "s2")
+    world.begin(explore_usd_per_day=100)
+    world.run(300, batch=50)
+    explored = """
+        SELECT sum(cost) AS usd FROM (
+            SELECT sum(c.cost_musd) / 1e6 AS cost
+            FROM calls AS c
+            WHERE c.run_id IN (
+                SELECT k.run_id FROM decisions AS d JOIN calls AS k USING (call_id)
+                WHERE d.source = 'experiment' AND d.drawn IS NULL
+            )
+            GROUP BY c.run_id
+        )
+    """
+    (row,) = world.rows(explored)
+    hours = world.campaign()["state"]["spending"]["hours"]
+    assert sum(hours.values()) == pytest.approx(row["usd"])
+    assert world.campaign()["units"] == 2 * world.runs
+
+
+def test_taking_the_policy_back_does_not_bring_back_what_failed(world: Any) -> None:
     """Whatever weights an earlier policy had, the next look draws by what is known now; a drop is for good."""
     world.control.set_mode("model", "auto", seen=1, actor=ADA)
     world.begin(margin=0.1)
@@ -304,7 +192,7 @@ def test_taking_the_policy_back_does_not_bring_back_what_failed(world: World) ->
     assert world.share() <= 0.5
 
 
-def test_the_drawn_arm_counts_and_not_its_value(world: World) -> None:
+def test_the_drawn_arm_counts_and_not_its_value(world: Any) -> None:
     """Where the code itself names the value that is tried, a run that drew the code's own is the incumbent's."""
     world.own = lambda number: CHEAP if number % 2 else OWN
     world.begin()
@@ -315,7 +203,7 @@ def test_the_drawn_arm_counts_and_not_its_value(world: World) -> None:
     assert arms["incumbent"] == drawn[0]["n"]
 
 
-def test_a_busy_store_ends_no_experiment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_store_ends_no_experiment(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the database refuses is tried again at the next look, and counts once."""
     world.begin()
     world.run(20)
@@ -331,7 +219,7 @@ def test_a_busy_store_ends_no_experiment(world: World, monkeypatch: pytest.Monke
     assert (world.campaign()["status"], world.campaign()["units"]) == ("running", 40)
 
 
-def test_what_a_person_accepted_is_rolled_back_when_runs_fail_under_it(world: World) -> None:
+def test_what_a_person_accepted_is_rolled_back_when_runs_fail_under_it(world: Any) -> None:
     """After 200 runs at .9 a change is accepted under which .5 succeed: it is gone within 60 runs, with the figures."""
     world.run(200)
     world.control.propose([_proposal("model", CHEAP)])

@@ -180,6 +180,33 @@ class StartCampaign(Body):
     why: Why | None = None
 
 
+class AddValue(Body):
+    """Another value for a running experiment."""
+
+    version: int = Field(ge=1, le=MAX_INT64, description="Of the experiment, as it was seen")
+    value: Any = Field(description="To try, too")
+    price_usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="What a run with it costs, if known")
+    why: Why | None = None
+
+
+class RemoveValue(Body):
+    """A value that is tried no more."""
+
+    version: int = Field(ge=1, le=MAX_INT64, description="Of the experiment, as it was seen")
+    value: Any
+    why: Why | None = None
+
+
+class RepriceValue(Body):
+    """What a value costs from now on: either of the two."""
+
+    version: int = Field(ge=1, le=MAX_INT64, description="Of the experiment, as it was seen")
+    value: Any = Field(None, description="Null: the code's own")
+    price_usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="What a run with it costs")
+    factor: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="Times as much as it did")
+    why: Why | None = None
+
+
 class PairBody(Body):
     """Two answers to one request: the recorded one, and another model's."""
 

@@ -64,10 +64,44 @@ def add_match(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", metavar=name.upper(), help=help)
 
 
-def match_of(args: argparse.Namespace) -> dict[str, str]:
-    """What the options of :func:`add_match` say."""
-    given = {name: getattr(args, name) for name in ("site", "service", "model")}
-    return {name: text for name, text in given.items() if text is not None}
+def add_run_match(parser: argparse.ArgumentParser) -> None:
+    """Which runs a rule is for, and what they must have come to."""
+    parser.add_argument("--name", metavar="NAME", help="only in runs of this name")
+    parser.add_argument(
+        "--context",
+        metavar="KEY=TEXT",
+        type=_pair,
+        action="append",
+        help="only in runs with this attribute; several must all hold",
+    )
+    parser.add_argument(
+        "--when",
+        metavar="KEY=JSON",
+        type=_pair,
+        action="append",
+        help="only once the run has come to this, as in previous_failed=true or min_step=3; several must all hold",
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {text!r}")
+    return key, value
+
+
+def match_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options of :func:`add_match` and :func:`add_run_match` say."""
+    given = {name: getattr(args, name, None) for name in ("site", "service", "model", "name")}
+    found: dict[str, Any] = {name: text for name, text in given.items() if text is not None}
+    if "when" in args and args.context:
+        found["context"] = dict(args.context)
+    return found
+
+
+def when_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What ``--when`` says; the control tells what of it can't be asked for."""
+    return {key: json_value(text) for key, text in args.when or ()}
 
 
 @contextmanager

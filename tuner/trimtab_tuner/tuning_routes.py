@@ -74,6 +74,39 @@ def _tuning(desk: Desk) -> APIRouter:
         row = begin(desk.control, body.knob, match, values, body.goal.model_dump(), actor=who, **known)
         return campaign(row["experiment_id"], NONE())
 
+    @api.post("/tuning/{experiment_id}/values")
+    def add_value(
+        experiment_id: str, body: shapes.AddValue, who: Annotated[Actor, Depends(Who)], _: Anything
+    ) -> shapes.Campaign:
+        """Try another value too, in an experiment that is running."""
+        from .tune import values  # brings numpy and scipy
+
+        known: dict[str, Any] = {"version": body.version, "actor": who, "why": body.why}
+        values.add(desk.control, desk.store, experiment_id, body.value, price_usd=body.price_usd, **known)
+        return campaign(experiment_id, NONE())
+
+    @api.post("/tuning/{experiment_id}/values/remove")
+    def remove_value(
+        experiment_id: str, body: shapes.RemoveValue, who: Annotated[Actor, Depends(Who)], _: Anything
+    ) -> shapes.Campaign:
+        """Try a value no more; where no other is left the experiment ends."""
+        from .tune import values
+
+        values.remove(desk.control, experiment_id, body.value, version=body.version, actor=who, why=body.why)
+        return campaign(experiment_id, NONE())
+
+    @api.post("/tuning/{experiment_id}/values/reprice")
+    def reprice_value(
+        experiment_id: str, body: shapes.RepriceValue, who: Annotated[Actor, Depends(Who)], _: Anything
+    ) -> shapes.Campaign:
+        """Say what a value costs from now on; what was learned of success stays."""
+        from .tune import values
+
+        known: dict[str, Any] = {"version": body.version, "actor": who, "why": body.why}
+        known |= {"price_usd": body.price_usd, "factor": body.factor}
+        values.reprice(desk.control, experiment_id, body.value, **known)
+        return campaign(experiment_id, NONE())
+
     def _earlier(body: shapes.StartCampaign) -> reads.Row:
         """The experiment whose runs are learned from as well; empty where none is named."""
         if body.after is None:

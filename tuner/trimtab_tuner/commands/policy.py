@@ -40,6 +40,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add.add_argument("value", metavar="JSON", type=terminal.json_value, help="what to set it to")
     add.add_argument("--id", dest="rule_id", metavar="ID", help="of the rule; one with this id is replaced")
     terminal.add_match(add)
+    terminal.add_run_match(add)
+    add.epilog = "example: trimtab policy rule add model gpt-5 --context tier=gold --when previous_failed=true"
     terminal.add_options(add, decides=True)
     remove = of_rule.add_parser("remove", help="take a rule out of the policy")
     remove.add_argument("rule_id", metavar="ID", help="as `trimtab policy` shows it")
@@ -74,7 +76,7 @@ def _show(args: Namespace, client: Client) -> None:
         return
     table = terminal.table("rule", "knob", "value", "for", "source")
     for rule in document["rules"]:
-        cells = (rule["rule_id"], rule["knob"], _value(rule), terminal.match(rule["match"]), rule["source"])
+        cells = (rule["rule_id"], rule["knob"], _value(rule), _where(rule), rule["source"])
         table.add_row(*(escape(cell) for cell in cells))
     console.print(table)
 
@@ -94,6 +96,12 @@ def _standing(args: Namespace, client: Client) -> str:
     if not policy.holds_at(time.time_ns()):
         return f"No sidecar runs, so agents obeyed it until {until}; `trimtab up` publishes it again."
     return f"No sidecar runs, so agents obey it until {until}."
+
+
+def _where(rule: dict[str, Any]) -> str:
+    """``service shop, once min_step=3``."""
+    conditions = ", ".join(f"{key}={terminal.value(asked)}" for key, asked in (rule.get("when") or {}).items())
+    return terminal.match(rule["match"]) + (f", once {conditions}" if conditions else "")
 
 
 def _value(rule: dict[str, Any]) -> str:
@@ -124,6 +132,8 @@ def _change(args: Namespace, client: Client) -> None:
         told = "Rolled back"
     elif args.rule_action == "add":
         rule: dict[str, Any] = {"knob": args.knob, "value": args.value, "match": terminal.match_of(args)}
+        if args.when:
+            rule["when"] = terminal.when_of(args)
         if args.rule_id is not None:
             rule["rule_id"] = args.rule_id
         state = client.post("/v1/policy/rules", {**said, "rule": rule})

@@ -32,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     stop = actions.add_parser("stop", help="end one; the code's own value holds again")
     stop.add_argument("id", metavar="ID", help="as `trimtab tune` lists it")
     terminal.add_options(stop, decides=True)
+    _add_values(actions)
     mode = actions.add_parser("mode", help="say what may be done about a knob without asking")
     mode.add_argument("knob", metavar="KNOB", help="name of the knob, or `all` for those without a mode of their own")
     mode.add_argument("mode", choices=MODES, help="`default` takes the knob's own mode away")
@@ -61,9 +62,27 @@ def _add_start(start: ArgumentParser) -> None:
     terminal.add_options(start, decides=True)
 
 
+def _add_values(actions: Any) -> None:
+    add = actions.add_parser("add", help="try another value too, in a running experiment")
+    add.epilog = "example: trimtab tune add ID '\"gpt-5-nano\"' --price-usd 0.002"
+    remove = actions.add_parser("remove", help="try a value no more")
+    reprice = actions.add_parser("reprice", help="say what a run with a value costs from now on")
+    reprice.epilog = "example: trimtab tune reprice ID '\"gpt-5-mini\"' --factor 0.5"
+    for action in (add, remove, reprice):
+        action.add_argument("id", metavar="ID", help="as `trimtab tune` lists it")
+        what = "the value, as JSON" + ("; null is the code's own" if action is reprice else "")
+        action.add_argument("value", metavar="JSON", type=terminal.json_value, help=what)
+    for action in (add, reprice):
+        action.add_argument("--price-usd", type=float, help="what a run with it costs, in USD")
+    reprice.add_argument("--factor", type=float, default=1.0, help="how many times as much it costs as it did")
+    for action in (add, remove, reprice):
+        terminal.add_options(action, decides=True)
+
+
 def run(args: Namespace) -> int:
     """Do what was asked."""
     actions = {"start": _start, "stop": _stop, "mode": _mode, "events": _events}
+    actions |= {"add": _value, "remove": _value, "reprice": _value}
     with terminal.asking(args) as client:
         actions.get(args.action or "", _status)(args, client)
     return 0
@@ -157,6 +176,29 @@ def _stop(args: Namespace, client: Client) -> None:
     terminal.say_what_follows(client, console)
 
 
+def _value(args: Namespace, client: Client) -> None:
+    target = f"/v1/tuning/{terminal.quoted(args.id)}"
+    body = {"version": client.get(target)["version"], "value": args.value, "why": args.why}
+    if args.action != "remove":
+        body["price_usd"] = args.price_usd
+    if args.action == "reprice":
+        body["factor"] = args.factor
+    row = client.post(f"{target}/values" + ("" if args.action == "add" else f"/{args.action}"), body)
+    if args.json:
+        terminal.print_json(row)
+        return
+    from rich.markup import escape
+
+    console = terminal.console()
+    shares = row["weights"].get("", {})
+    names = {arm: "the code's own" if arm == "incumbent" else arm for arm in shares}
+    said = ", ".join(f"{names[arm]} {share:.0%}" for arm, share in shares.items())
+    if row["status"] != "running":
+        said = "no value is left to try, so the experiment ended and the code's own value holds"
+    console.print(escape(f"{row['knob']} is drawn by run now: {said}."), soft_wrap=True)
+    terminal.say_what_follows(client, console)
+
+
 def _mode(args: Namespace, client: Client) -> None:
     knob = "*" if args.knob == "all" else args.knob
     seen = client.get("/v1/policy")["version"]
@@ -202,6 +244,9 @@ def _events(args: Namespace, client: Client) -> None:
 
 
 command = Command(
-    "tune", "Learn which values are better while agents run: status, start, stop, mode, events", add_arguments, run
+    "tune",
+    "Learn which values are better while agents run: status, start, add, remove, reprice, stop, mode, events",
+    add_arguments,
+    run,
 )
 """Registered in the entry-point group ``trimtab.commands``."""

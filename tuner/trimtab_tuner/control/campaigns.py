@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,7 @@ from ..reads import Row, fetch
 from . import audit, experiments, rows
 from .change import Change
 from .document import Json, is_of, overlaps, plain_match, without
+from .errors import Refused
 
 if TYPE_CHECKING:
     import duckdb
@@ -84,6 +85,28 @@ class Learned:
     the experiment goes on when exploring does."""
     is_over: bool
     """No value is left that could be drawn again."""
+    seen_ns: int
+    """``updated_ns`` of the row that it goes on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """What a person's change of the values, or of their prices, makes of an experiment."""
+
+    action: str
+    """Its name in the audit."""
+    before: Any
+    after: Any
+    arms: list[Json]
+    """All there ever were: what was learned of one that is no longer tried stays."""
+    spec: Json
+    state: Json
+    verdict: Json
+    weights: Weights
+    phase: str
+    promoted_arm: str | None
+    events: Sequence[Event]
+    is_over: bool
 
 
 def running(con: duckdb.DuckDBPyConnection) -> list[Row]:
@@ -139,13 +162,17 @@ def start(change: Change, experiment_id: str, knob: str, match: Json, arms: list
     return row
 
 
-def record(change: Change, experiment_id: str, learned: Learned) -> None:
+def record(change: Change, experiment_id: str, learned: Learned) -> bool:
     """Write down what was learned, and let agents draw with it where ``learned`` says so.
 
-    A campaign that somebody stopped in the meantime keeps its units and gets no weights.
+    A campaign that somebody stopped in the meantime keeps its units and gets no weights. Where somebody changed its
+    values in the meantime nothing is written: what was learned is of other arms. Whether it was written.
     """
     con = change.con
     experiment = experiments.get(con, experiment_id)
+    campaign = rows.one(con, "campaigns", "experiment_id", experiment_id)
+    if campaign is None or campaign["updated_ns"] != learned.seen_ns:
+        return False
     columns: Row = {"state": learned.state, "verdict": learned.verdict, "phase": learned.phase}
     columns |= {"promoted_arm": learned.promoted_arm, "updated_ns": change.now_ns}
     if experiment["status"] == "running" and learned.is_over:
@@ -158,6 +185,46 @@ def record(change: Change, experiment_id: str, learned: Learned) -> None:
     _note(change, experiment_id, learned.events)
     for event in learned.events:
         _audit(change, experiment_id, event)
+    return True
+
+
+def revise(change: Change, experiment_id: str, version: int, make: Callable[[Row], Revised]) -> Row:
+    """Change the values of a running experiment, or what is known of their prices; its row.
+
+    Args:
+        change: The decision it is.
+        experiment_id: Which.
+        version: Of the experiment, as it was seen.
+        make: What becomes of the row of the experiment together with its campaign's.
+
+    Raises:
+        NotThere: there is no such experiment.
+        Conflict: someone stopped or changed it before.
+        Refused: its shares are fixed, or ``make`` refuses.
+    """
+    experiment = experiments.seen_running(change, experiment_id, version)
+    campaign = rows.one(change.con, "campaigns", "experiment_id", experiment_id)
+    if campaign is None:
+        raise Refused(f"Experiment {experiment_id} has fixed shares, which stay as they are. Nothing was changed.")
+    revised = make(experiment | campaign)
+    experiment = experiments.set_arms(change, experiment, revised.arms)
+    updated_ns = max(change.now_ns, campaign["updated_ns"] + 1)  # whoever read it before sees that it is another one
+    columns: Row = {"spec": revised.spec, "state": revised.state, "verdict": revised.verdict}
+    columns |= {"weights": revised.weights, "phase": revised.phase, "promoted_arm": revised.promoted_arm}
+    rows.update(
+        change.con,
+        "campaigns",
+        "experiment_id",
+        experiment_id,
+        columns | {"updated_ns": updated_ns, "published_ns": change.now_ns},
+    )
+    if revised.is_over:
+        experiments.take_out(change, experiment, "no value is left to try: the code's own holds again")
+    else:
+        _publish(change, experiment, revised.weights)
+    _note(change, experiment_id, revised.events)
+    change.audit(revised.action, "experiment", experiment_id, before=revised.before, after=revised.after)
+    return experiments.get(change.con, experiment_id)
 
 
 def end(change: Change, experiment_id: str, event: Event) -> None:

@@ -264,15 +264,31 @@ class Control:
                 raise Refused(f"{knob} is only observed; `trimtab tune mode {knob} recommend` lets it be tried.")
             return campaigns.start(change, experiment_id, knob, match, arms, begun)
 
+    def revise_campaign(
+        self,
+        experiment_id: str,
+        make: Callable[[Row], campaigns.Revised],
+        *,
+        version: int,
+        actor: Actor,
+        why: str | None = None,
+    ) -> Row:
+        """Change the values of a running experiment, or their prices (:func:`.campaigns.revise`). Gives its row."""
+        with self._deciding(actor, why) as change:
+            return campaigns.revise(change, experiment_id, version, make)
+
     def end_campaign(self, experiment_id: str, event: campaigns.Event) -> None:
         """Take a campaign out that can't go on: the code's own value holds again."""
         with suppress(Unfinished), self._deciding(SIDECAR) as change:
             campaigns.end(change, experiment_id, event)
 
-    def record_learning(self, experiment_id: str, learned: campaigns.Learned) -> None:
-        """Keep what the sidecar has learned of a campaign, and publish its weights where that is asked for."""
+    def record_learning(self, experiment_id: str, learned: campaigns.Learned) -> bool:
+        """Keep what the sidecar has learned of a campaign, and publish its weights where that is asked for. Whether it
+        was kept: not where somebody changed the campaign in the meantime."""
+        kept = True
         with suppress(Unfinished), self._deciding(SIDECAR) as change:
-            campaigns.record(change, experiment_id, learned)
+            kept = campaigns.record(change, experiment_id, learned)
+        return kept
 
     def record_shadow(self, pairs: Sequence[Row], *, actor: Actor) -> None:
         """Keep pairs of answers to the same request."""

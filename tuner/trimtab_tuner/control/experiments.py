@@ -60,12 +60,28 @@ def stop(change: Change, experiment_id: str, version: int) -> Row:
         NotThere: there is no such experiment.
         Conflict: someone stopped it before.
     """
+    return take_out(change, seen_running(change, experiment_id, version), None)
+
+
+def seen_running(change: Change, experiment_id: str, version: int) -> Row:
+    """A running experiment that someone wants to change as they saw it at ``version``.
+
+    Raises:
+        NotThere: there is no such experiment.
+        Conflict: someone stopped or changed it before.
+    """
     row = get(change.con, experiment_id)
     if row["version"] != version or row["status"] != "running":
         done = audit.last(change.con, subject_kind="experiment", subject_id=experiment_id)
         state = f"This experiment is {row['status']} at version {row['version']}, and you saw version {version}"
         raise Conflict.overtaken(audit.told(done, change.now_ns, it="this experiment") if done else state)
-    return take_out(change, row, None)
+    return row
+
+
+def set_arms(change: Change, row: Row, arms: list[Json]) -> Row:
+    """Write down other values of a running experiment; its row."""
+    _set(change, row, {"arms": arms})
+    return get(change.con, row["experiment_id"])
 
 
 def take_out(change: Change, row: Row, why: str | None) -> Row:

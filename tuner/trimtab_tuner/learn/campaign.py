@@ -95,6 +95,11 @@ class Campaign:
         """All arms, dropped ones included, in the order in which they were added."""
         return list(self._arms.values())
 
+    @property
+    def challengers(self) -> list[str]:
+        """Keys of the arms that may be drawn beside the incumbent."""
+        return self._challengers()
+
     # What is told to it -----------------------------------------------------------------------------------------
 
     def observe(self, observation: Observation) -> None:
@@ -115,7 +120,7 @@ class Campaign:
             self._check.drew(self._evidence.arms.index(arm), observation.propensity, weights)
         if arm == self.spec.incumbent:
             self._check.incumbent(observation.unit, observation.quality, observation.cost_usd)
-        if observation.cost_usd is not None:
+        if observation.cost_usd is not None and observation.is_first:
             if arm != self.spec.incumbent and arm != self._promoted:
                 self._spending.add(observation.cost_usd, self._last_ns)
             if self._pacer is not None:

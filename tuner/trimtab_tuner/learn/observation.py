@@ -39,6 +39,9 @@ class Observation(NamedTuple):
     """Identifies the unit (run and site); its hash halves the incumbent for the A/A check. "" leaves that check out."""
     late: bool = False
     """The rest of this unit was given before."""
+    is_first: bool = True
+    """Whether it stands for its run where costs are counted against budgets: a run that draws at several lines costs
+    what it costs once."""
     score: float | None = None
     """For an escalating knob: what the verifier said of the first answer, 0 to 1; None where nothing was verified."""
 

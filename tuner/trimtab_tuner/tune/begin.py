@@ -59,10 +59,9 @@ def begin(
         Conflict: someone decided in the meantime, or something is in the way.
         Refused: it can't be tried like this; says why.
     """
-    spec = specs.spec_json(goal, control.settings, is_auto=is_auto)
+    spec = specs.spec_json(goal, control.settings, control.now_ns(), is_auto=is_auto)
     for value in values:
-        if (cut := control.settings.caps.clamp(knob, value) if _is_valid(knob, value) else value) != value:
-            raise Refused(f"{value!r} is above the caps and would be cut to {cut!r}. Nothing was changed.")
+        refuse_capped(control, knob, value)
     experiment_id = experiments.new_id()
     unweighted: list[Json] = [{"incumbent": True}, *({"value": value} for value in values)]
     try:
@@ -74,7 +73,7 @@ def begin(
     if after is not None and store is not None:
         learned = _learn_again(campaign, after, store, spec, control.now_ns())
     if knob == "model" and store is not None:
-        campaign.warm(_pairs(store, match.get("site"), values))
+        campaign.warm(pairs(store, match.get("site"), values))
     advice = campaign.advance(control.now_ns())
     weights = specs.weights_of(advice)
     first = weights[campaigns.EVERYWHERE]
@@ -88,6 +87,16 @@ def begin(
     return control.start_campaign(experiment_id, knob, match, arms, begun, actor=actor, seen=seen, why=why)
 
 
+def refuse_capped(control: Control, knob: str, value: Any) -> None:
+    """Refuse a value that the caps of the settings would change.
+
+    Raises:
+        Refused: says to what.
+    """
+    if (cut := control.settings.caps.clamp(knob, value) if _is_valid(knob, value) else value) != value:
+        raise Refused(f"{value!r} is above the caps and would be cut to {cut!r}. Nothing was changed.")
+
+
 def _is_valid(knob: str, value: Any) -> bool:
     """Whether agents would take it; if not, the control says why."""
     try:
@@ -97,7 +106,7 @@ def _is_valid(knob: str, value: Any) -> bool:
     return True
 
 
-def _pairs(store: Store, site: str | None, models: list[Any]) -> list[dict[str, Observation]]:
+def pairs(store: Store, site: str | None, models: list[Any]) -> list[dict[str, Observation]]:
     """What shadow runs have shown of these models: they warm the learner, and pass no gate. Of a pair it is the quality
     alone: it cost and took what a call does, and an experiment counts runs."""
     with closing(store.cursor()) as con:

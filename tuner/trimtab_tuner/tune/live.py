@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from trimtab_tracer.errors import StoreError
+from trimtab_tracer.prices import PriceList
 
 from ..control import SIDECAR, ControlError, campaigns, modes
 from ..control.campaigns import Event, Learned
 from ..learn import Advice, Campaign, StateError
 from ..reads import Row, fetch
-from . import promises, specs, units
+from . import promises, specs, units, values
 from .begin import begin
 from .watch import Watch
 
@@ -81,6 +82,7 @@ class Tuner:
         self._written: tuple[int, ...] = ()
         self._watch = Watch(store, control)
         self._watched_ns = 0
+        self._has_noticed = False
 
     def step(self) -> None:
         """Look once at every experiment, propose what has been shown, and begin what may be begun.
@@ -88,6 +90,7 @@ class Tuner:
         Raises:
             Exception: the first that an experiment raised, after all of them were looked at.
         """
+        self._notice_prices()
         with closing(self._store.cursor()) as con:
             rows = campaigns.running(con)
             said = modes.modes(con)
@@ -110,6 +113,20 @@ class Tuner:
             self._watch.step(self._written)
         if problems:
             raise problems[0]
+
+    def _notice_prices(self) -> None:
+        """Once per start: prices are read when a sidecar starts."""
+        if self._has_noticed:
+            return
+        with closing(self._store.cursor()) as con:
+            rows = campaigns.running(con)
+        prices = PriceList(self._settings.prices)
+        for row in rows:
+            try:
+                values.notice_prices(self._control, self._store, row, prices)
+            except ControlError as error:  # its state can't be read, which the look at it says
+                log.info("experiment %s: its prices could not be looked at: %s", row["experiment_id"], error)
+        self._has_noticed = True
 
     # --- one experiment -------------------------------------------------------------------------------------------
 
@@ -174,7 +191,8 @@ class Tuner:
         running.is_pending = learned.weights != row["weights"] and not learned.publishes
         if fresh or events or learned.publishes or learned.is_over:
             del self._running[row["experiment_id"]]  # until it is stored: what fails on the way is read again
-            self._control.record_learning(row["experiment_id"], learned)
+            if not self._control.record_learning(row["experiment_id"], learned):
+                return None  # somebody changed its values: the next look is at other ones
             running.updated_ns = self._stored_ns(row["experiment_id"])
             self._running[row["experiment_id"]] = running
         return self._promise(row, learned.verdict, is_auto=is_auto)
@@ -203,6 +221,7 @@ class Tuner:
             events=events,
             publishes=is_moved and (is_due or is_urgent),
             is_over=not any(v.in_set for arm, v in advice.verdicts.items() if arm != campaigns.INCUMBENT),
+            seen_ns=row["updated_ns"],
         )
 
     def _stored_ns(self, experiment_id: str) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trimtab_tracer.prices import PriceList
 from trimtab_tracer.settings import Settings
 
 from ..control.campaigns import EVERYWHERE, INCUMBENT, Event, Weights, arm_key
@@ -18,7 +19,7 @@ from ..learn import Advice, Arm, CampaignSpec, Objective, Verdict
 from ..learn import Event as LearnedEvent
 
 
-def spec_json(goal: Json, settings: Settings, *, is_auto: bool) -> Json:
+def spec_json(goal: Json, settings: Settings, now_ns: int, *, is_auto: bool) -> Json:
     """What is asked for, with the settings in the place of what the goal leaves out."""
     share = goal.get("max_share")
     budget = goal.get("explore_usd_per_day")
@@ -31,6 +32,7 @@ def spec_json(goal: Json, settings: Settings, *, is_auto: bool) -> Json:
         "explore_usd_per_day": settings.tune_max_usd_per_day if budget is None else budget,
         "context_key": goal.get("context_key"),
         "is_auto": is_auto,
+        "prices": {"identity": PriceList(settings.prices).identity, "checked_ns": now_ns},
     }
 
 

@@ -95,6 +95,7 @@ def _observation(row: Row, arms: set[str]) -> Observation | None:
         at_ns=row["known_ns"],
         unit=f"{row['run_id']}|{row['site_id']}",
         late=is_late,
+        is_first=row["is_first"],
     )
 
 

@@ -13,6 +13,7 @@
 --                latest); success goes before a score, and a score outside of 0 to 1 says nothing; NULL where there is none
 --   raised       an exception ended the run, longer ago than $wait_ns
 --   is_late      all but what came of it was learned before
+--   is_first     it stands for its run where what that cost is counted: the first line that drew a challenger, else the first
 --   cost_musd    of all calls of the run; NULL where an answered one has no known cost
 --   latency_s    mean seconds of its calls under this knob, waiting included; of all its calls where the draw names none
 --   known_ns     end of the run; of a late one when its quality was said
@@ -44,7 +45,10 @@ units AS (
         arg_min(propensity, decided_ns) AS propensity,
         min(decided_ns) AS decided_ns,
         avg(took_s) AS took_s,
-        bool_or(is_lost) AS is_lost
+        bool_or(is_lost) AS is_lost,
+        row_number() OVER (
+            PARTITION BY run_id ORDER BY arg_min(drawn, decided_ns) IS NOT NULL, min(decided_ns), site_id
+        ) = 1 AS is_first
     FROM drawn
     GROUP BY run_id, site_id
 ),
@@ -106,6 +110,7 @@ SELECT
     s.quality,
     n.raised,
     n.is_late,
+    n.is_first,
     CASE WHEN n.is_late THEN coalesce(s.recorded_ns, n.ended_ns) ELSE n.ended_ns END AS known_ns,
     p.cost_musd::BIGINT AS cost_musd,
     coalesce(n.took_s, p.took_s) AS latency_s,
