@@ -29,22 +29,25 @@ with frame.page(strings.OVERVIEW, is_live=True):
         """The same; an error of the sidecar leaves it."""
         chosen = runs.filters(runs.Chosen(service=service, span=span), time.time_ns())
         found = data.overview(service=chosen["service"], since_ns=chosen["since_ns"])
-        for warning in overview.warnings(found, data.health()):
-            st.warning(words.md(warning), icon=":material/warning:")
+        with st.container():  # has a place of its own: what comes and goes in it does not move the rest to another one
+            for warning in overview.warnings(found, data.health()):
+                st.warning(words.md(warning), icon=":material/warning:")
+            if made_up := overview.synthetic(found):
+                st.info(words.md(made_up), icon=":material/science:")
         if not found["totals"]["runs"]:
             st.info(strings.NO_RUNS if service or span else strings.EMPTY)
             return
         st.caption(words.md(overview.scope(found, choices, service)))
-        if made_up := overview.synthetic(found):
-            st.info(words.md(made_up), icon=":material/science:")
         tables.figures(overview.figures(found["totals"]))
         over_time.charts(found, service)
         st.subheader("What to do", anchor=False)
-        todo.most_urgent(data.recommendations(), data.findings())
+        with st.container():
+            todo.most_urgent(data.recommendations(), data.findings())
         st.subheader("Where the money went", anchor=False)
         tables.ledger(overview.ledger(found["ledger"], found["totals"]))
         st.subheader("Steered now", anchor=False)
-        over_time.today(found)
+        with st.container():
+            over_time.today(found)
         steered.now(data.policy())
 
     numbers()

@@ -193,7 +193,7 @@ def spec(shown: Sequence[Line], zero_ns: int, chosen: str | None = None) -> dict
         "field": "state",
         "title": None,
         "scale": {"domain": here, "range": [_COLOURS[state] for state in here]},
-        "legend": {"orient": "top", "labelLimit": 300},
+        "legend": {"orient": "top", "labelLimit": 300, "columns": 4},
     }
     is_chosen = "true" if chosen is None else f"datum.call_id === {json.dumps(chosen)}"
     faded = {"condition": {"test": is_chosen, "value": 1}, "value": 0.35}
