@@ -36,8 +36,9 @@ def oversized_result(case: Case, knob: str) -> Iterator[Blame]:
     sums = carried.group_by("attempt_id").agg(
         carried_tokens=pl.col("input_tokens").sum(), tool_site_id=pl.col("site_id").drop_nulls().first()
     )
-    rows = facts.answers(case).join(sums, on="attempt_id", how="left", maintain_order="left")
-    whole = case.ledger.filter(pl.col("run_id").is_in(carried["run_id"].unique().to_list()))
+    in_runs = pl.col("run_id").is_in(carried["run_id"].unique().to_list())
+    rows = facts.answers(case).filter(in_runs).join(sums, on="attempt_id", how="left", maintain_order="left")
+    whole = case.ledger.filter(in_runs)
     share = int(carried["input_tokens"].sum()) / max(int(whole["input_tokens"].sum()), 1)
     if share < SHARE:
         return
@@ -61,9 +62,10 @@ def after_answer(case: Case, knob: str) -> Iterator[Blame]:
     its numbers and identifiers, or by its whole text where it has none. One follow-up that was answered otherwise, or
     that made the model use a tool, and the words are left alone: then asking again is a check that can find something.
     """
-    rows = facts.answers(case).filter("is_last")
-    if rows.filter(pl.col("followed").is_not_null()).is_empty():
+    asked = facts.answers(case).filter(pl.col("is_last") & pl.col("followed").is_not_null())
+    if asked.is_empty():
         return
+    rows = facts.answers(case).filter("is_last", pl.col("site_id").is_in(asked["site_id"].unique().to_list()))
     rows = threads(rows, ["run_id", "process_id", "site_id", "conversation_id"])
     is_done = (pl.col("asks") == 0) & pl.col("is_answer") & ~pl.col("is_rejected") & (pl.col("finish_reason") == "stop")
     rows = rows.with_columns(is_done=is_done.fill_null(False) & pl.col("disobeyed").is_null())

@@ -36,14 +36,18 @@ ADDED: Final = 2
 """Messages by which a request that goes on after a tool call is longer than the one before: call and result."""
 
 _THREAD = ("run_id", "process_id", "site_id", "prompt_digest", "opening")
+_SENT = (
+    *("run_id", "process_id", "call_id", "attempt_id", "site_id", "host", "model", "started_ns", "ended_ns"),
+    *("call_ended_ns", "is_last", "is_failed", "is_lost", "asks", "prompt_digest", "tools_digest", "opening"),
+    *("message_count", "continues_call_id", "compacted", "input_tokens", "cache_read_tokens"),
+)
+"""What is looked at of an answer: all columns of a million of them, sorted, take a gigabyte."""
 
 
 def _sent(case: Case) -> pl.DataFrame:
     """The last attempts of conversational calls whose whole history was sent, in order of time."""
-    rows = facts.answers(case).filter(
-        pl.col("is_last") & pl.col("is_text").fill_null(False) & (pl.col("message_count") > 0)
-    )
-    return rows.filter(pl.col("previous_response_id").is_null())
+    is_sent = pl.col("is_last") & pl.col("is_text").fill_null(False) & (pl.col("message_count") > 0)
+    return facts.answers(case).lazy().filter(is_sent, pl.col("previous_response_id").is_null()).select(_SENT).collect()
 
 
 def resets(case: Case) -> pl.DataFrame:
@@ -169,9 +173,8 @@ def cache_miss(case: Case, knob: str) -> Iterator[Blame]:
     That the provider caches is known where a call at this model read from it, or where the prompt changed several times
     in a row, so that nothing could be read.
     """
-    rows = facts.answers(case).filter(
-        pl.col("is_answer") & pl.col("cache_read_tokens").is_not_null() & (pl.col("message_count") > 0)
-    )
+    is_told = pl.col("is_answer") & pl.col("cache_read_tokens").is_not_null() & (pl.col("message_count") > 0)
+    rows = facts.answers(case).lazy().filter(is_told).select(_SENT).collect()
     rows = threads(rows, ["run_id", "process_id", "site_id", "model"])
     grew = (pl.col("message_count") > before("message_count")) & (
         pl.col("started_ns") - before("ended_ns") < WARM_S * 10**9

@@ -28,9 +28,10 @@ def run_error(case: Case, knob: str) -> Iterator[Blame]:
         & ~pl.col("run_id").is_in(list(case.explained))
         & ~pl.col("error_type").str.split(".").list.last().is_in(STOPPED_BY_HAND)
     )
-    last = case.attempts.filter("is_last").unique("call_id", keep="first", maintain_order=True)
+    last = case.attempts.lazy().filter("is_last").select("call_id", "attempt_id", asked_at="site_id").collect()
+    last = last.join(ended.select(call_id="last_call_id"), on="call_id", how="semi", maintain_order="left")
     rows = ended.rename({"last_call_id": "call_id"}).join(
-        last.select("call_id", "attempt_id", asked_at="site_id"), on="call_id", how="left", maintain_order="left"
+        last.unique("call_id", keep="first", maintain_order=True), on="call_id", how="left", maintain_order="left"
     )
     # a process that vanished raised nothing: the line of its last call is the nearest that is known
     rows = rows.with_columns(
