@@ -267,7 +267,7 @@ def persist(con: Connection, findings: Sequence[Finding], now_ns: int | None = N
 
     A finding keeps its first sight; a row that says the same as before is not written, so ``updated_ns`` is when it
     last changed. What is in the table and not in ``findings`` becomes ``resolved``, and so does what is no longer in
-    force.
+    force. Each change of status is a row of ``finding_events``.
     """
     now = time.time_ns() if now_ns is None else now_ns
     with load.snapshot(con):
@@ -287,14 +287,35 @@ def persist(con: Connection, findings: Sequence[Finding], now_ns: int | None = N
                 "UPDATE findings SET status = 'resolved', updated_ns = $now WHERE finding_id IN (SELECT unnest($gone))",
                 {"now": now, "gone": gone},
             )
-    before = {i: row["status"] for i, row in stored.items()}
-    is_open = [row["finding_id"] for row in rows if row["status"] == "open"]
-    closed = [row["finding_id"] for row in rows if row["status"] == "resolved"]
-    return Persisted(
-        opened=[i for i in is_open if i not in before],
-        reopened=[i for i in is_open if before.get(i) == "resolved"],
-        resolved=[*gone, *(i for i in closed if before.get(i) == "open")],
-    )
+        before = {i: row["status"] for i, row in stored.items()}
+        is_open = [row["finding_id"] for row in rows if row["status"] == "open"]
+        closed = [row["finding_id"] for row in rows if row["status"] == "resolved"]
+        done = Persisted(
+            opened=[i for i in is_open if i not in before],
+            reopened=[i for i in is_open if before.get(i) == "resolved"],
+            resolved=[*gone, *(i for i in closed if before.get(i) == "open")],
+        )
+        for event, changed_ids in done._asdict().items():
+            if changed_ids:
+                con.execute(
+                    "INSERT INTO finding_events SELECT unnest($ids), $now, $event",
+                    {"ids": changed_ids, "now": now, "event": event},
+                )
+    return done
+
+
+def stored(con: Connection) -> list[Finding]:
+    """The open findings as the last analysis left them, in the order of :func:`rank`."""
+    with load.snapshot(con):
+        rows = [row for row in load.findings_stored(con).iter_rows(named=True) if row["status"] == "open"]
+        sites = {row["site_id"]: row for row in load.sites(con).iter_rows(named=True)}
+    found = []
+    for row in rows:
+        kept = {name: row[name] for name in row if name not in ("status", "updated_ns", "evidence")}
+        site = sites.get(row["site_id"] or "")
+        quote = Quote(**{k: site[k] for k in ("site_id", "file", "function", "line", "source")}) if site else None
+        found.append(Finding(**kept, site=quote, evidence=json.loads(row["evidence"])))
+    return rank(found)
 
 
 def _row(finding: Finding, before: dict[str, Any] | None, now_ns: int) -> dict[str, Any]:

@@ -105,9 +105,9 @@ def call(call_id: str) -> Any:
     return _large(connection.url(), f"/v1/calls/{quote(call_id, safe='')}")
 
 
-def findings(status: str = "open") -> list[Any]:
+def findings(status: str = "open", ranked_by: str = "loss") -> list[Any]:
     """Findings of a status in the API's order."""
-    items: list[Any] = _get("/v1/findings", status=status, limit=MOST, ids=FEW_IDS)["items"]
+    items: list[Any] = _get("/v1/findings", status=status, ranked_by=ranked_by, limit=MOST, ids=FEW_IDS)["items"]
     return items
 
 

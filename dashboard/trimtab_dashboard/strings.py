@@ -81,6 +81,9 @@ CHOOSE_CALL = "Choose a call here or in the chart"
 CALL_SETTINGS = "Settings of this call"
 REJECTED = "The agent turned this answer down; its next request said:"
 
+ASK_FOR = "Make it a recommendation"
+RANKED_BY = "Ranked by"
+NO_REOPENED = "No finding that was resolved has come back."
 ACCEPT, REJECT, ROLL_BACK, PROMOTE = "Accept", "Reject", "Roll back", "Promote"
 WHY = "Why (optional, kept in the audit)"
 EVIDENCE = "Evidence"
@@ -127,6 +130,7 @@ def login_refused(error: SidecarError, *, is_code: bool) -> tuple[int, str]:
 def decided(action: str) -> str:
     """What a person's decision led to; ``action`` as in the path of the API."""
     return {
+        "ask": "It is proposed now: decide about it on the page Recommendations.",
         "accept": "Accepted. Agents obey it within two seconds; its state turns to active when a call has done so.",
         "reject": "Rejected. It is not proposed again.",
         "rollback": "Rolled back. Agents do what their code says again, within two seconds.",

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from trimtab_analyzer.findings import MAX_EVIDENCE, Quote, analyze, finding_id, persist
+from trimtab_analyzer.findings import MAX_EVIDENCE, Quote, analyze, finding_id, persist, stored
 
 LIMITED = {"error_class": "rate_limit", "cost_musd": 0}
 COLUMNS = "finding_id, status, runs, first_seen_ns, last_seen_ns, updated_ns"
@@ -73,7 +73,7 @@ def test_what_ended_runs_comes_first_and_what_lost_nothing_last(shelf: Any) -> N
     assert [f.rule for f in found] == ["unknown_tool", "truncation", "rate_limit"]
     persist(shelf.con, found)
     sql = (resources.files("trimtab_tuner") / "queries" / "findings.sql").read_text()
-    asked = dict.fromkeys(("status", "rule", "site")) | {"limit": 9, "offset": 0}
+    asked = dict.fromkeys(("status", "rule", "site", "finding", "ranked_by")) | {"limit": 9, "offset": 0}
     ordered = shelf.con.sql(sql, params=asked).pl()["finding_id"].to_list()
     assert ordered == [f.finding_id for f in found], "the API shows them in another order than the report"
 
@@ -143,6 +143,12 @@ def test_persist_keeps_the_life_of_a_finding(shelf: Any) -> None:
     assert persist(shelf.con, [], 50) == ([], [], [])
     assert _stored(shelf) == [(found, "resolved", 2, 1_000_000_000, 2_000_000_000, 40)]
     assert persist(shelf.con, analyze(shelf.con, ["r2"]), 60) == ([], [found], [])
+    told = shelf.con.execute("SELECT at_ns, event FROM finding_events ORDER BY at_ns").fetchall()
+    assert told == [(10, "opened"), (40, "resolved"), (60, "reopened")]
+    sql = (resources.files("trimtab_tuner") / "queries" / "findings.sql").read_text()
+    asked = dict.fromkeys(("rule", "site", "finding", "ranked_by")) | {"limit": 9, "offset": 0, "status": "reopened"}
+    assert [(found, True)] == shelf.con.sql(sql, params=asked).select("finding_id, is_reopened").fetchall()
+    assert [f.finding_id for f in stored(shelf.con)] == [found]
     assert _stored(shelf) == [(found, "open", 1, 1_000_000_000, 2_000_000_000, 60)]
 
 

@@ -169,6 +169,24 @@ def test_findings_come_in_the_order_of_the_api(page: Page, api: Client, said: Sa
     assert all(word in shown for word in ("Try:", "Seen in"))
 
 
+def test_findings_are_ranked_and_asked_to_be_recommendations(page: Page, api: Client, said: Said) -> None:
+    """By money what wasted most stands first; a rejected change can be asked for on its finding."""
+    app = page("findings", by="Money lost")
+    titles = [f["title"] for f in api.get("/v1/findings", status="open", ranked_by="money")["items"]]
+    shown = said(app)
+    assert sorted(titles, key=shown.index) == titles
+    row = api.get("/v1/recommendations", status="proposed")["items"][0]
+    key = f"ask_{row['finding_id']}"
+    assert key not in [button.key for button in app.button]
+    api.post(f"/v1/recommendations/{row['recommendation_id']}/reject", {"version": row["version"]})
+    data.forget()
+    app = page("findings")
+    app.button(key=key).click().run()
+    assert "It is proposed now" in said(app)
+    assert "proposed" == api.get(f"/v1/recommendations/{row['recommendation_id']}")["status"]
+    assert "No finding that was resolved has come back" in said(page("findings", status="Reopened"))
+
+
 def test_accept_conflict_and_audit(page: Page, api: Client, said: Said) -> None:
     """A person accepts with a reason and a value of their own; what another undid meanwhile is one clear sentence."""
     row = only(api, knob="max_retries", status="proposed")

@@ -67,3 +67,21 @@ def test_numbers_of_parts_read_as_words_and_ids_are_left_out() -> None:
 def test_runs_behind_begin_with_those_it_ended() -> None:
     """Each run once."""
     assert ["b", "a"] == findings.runs_behind(finding(evidence={"runs": ["a", "b"], "ended_runs": ["b"]}))
+
+
+def test_a_card_tells_what_became_of_the_finding() -> None:
+    """When it was opened, resolved and came back; what is not known is left out."""
+    told = [{"at_ns": n * 10**18, "event": event} for n, event in ((1, "opened"), (2, "resolved"), (3, "reopened"))]
+    said = findings.history({"history": told})
+    assert said.startswith("Opened 2001-09-09")
+    assert "came back 2065" in said
+    assert "" == findings.history({"history": []})
+
+
+def test_who_may_ask_for_a_recommendation() -> None:
+    """Open findings about a knob that can be turned and for which nothing is proposed."""
+    finding = {"status": "open", "knob": "max_retries"}
+    assert findings.may_be_asked_for(finding, None)
+    assert not findings.may_be_asked_for(finding, "decide")
+    assert not findings.may_be_asked_for(finding | {"status": "resolved"}, None)
+    assert not findings.may_be_asked_for(finding | {"knob": "tools"}, None)

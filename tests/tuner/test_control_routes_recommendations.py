@@ -18,7 +18,7 @@ from trimtab_tuner.client import Client, Conflicted
 from trimtab_tuner.sidecar import Sidecar
 
 Json = dict[str, Any]
-AGENTS = 9
+AGENTS = 11
 """Each was turned away at a line of its own, which makes one recommendation for every test and four for one."""
 
 
@@ -167,6 +167,38 @@ def test_an_obeyed_one_becomes_active_and_can_be_compared(api: httpx.Client, row
     assert (12, 6, 1, 0) == tuple(compared[s][k] for s in ("before", "after") for k in ("runs", "failed_runs"))
     assert "association" in compared["kind"]
     assert "promoted" == decide(api, found, "promote").json()["status"]
+
+
+def test_a_finding_is_made_a_recommendation_by_the_same_rules(api: httpx.Client, row: Json) -> None:
+    """What waits stays as it is; what was rejected waits again, in the name of who asked; what is not there is said."""
+    path = f"/v1/findings/{row['finding_id']}/recommend"
+    same = api.post(path).json()["items"]
+    assert [(row["recommendation_id"], "proposed", row["version"])] == [
+        (r["recommendation_id"], r["status"], r["version"]) for r in same
+    ]
+    rejected = decide(api, row, "reject").json()
+    headers = {"X-Trimtab-Actor": "grace", "X-Trimtab-Via": "dashboard"}
+    (again,) = api.post(path, json={"why": "look once more"}, headers=headers).json()["items"]
+    assert ("proposed", rejected["version"] + 1) == (again["status"], again["version"])
+    last = api.get("/v1/audit", params={"limit": 1}).json()["items"][0]
+    assert ("grace", "ask", "rejected", "proposed", "look once more") == tuple(
+        last[k] for k in ("actor", "action", "from_value", "to_value", "why")
+    )
+    assert 404 == api.post("/v1/findings/none/recommend").status_code
+
+
+def test_what_was_rolled_back_is_not_asked_for_again(api: httpx.Client, row: Json) -> None:
+    """The answer names who rolled it back; a finding of which nothing follows says why."""
+    accepted = decide(api, row, "accept").json()
+    assert 200 == decide(api, accepted, "rollback").status_code
+    path = f"/v1/findings/{row['finding_id']}/recommend"
+    end = time.monotonic() + 60
+    while (answer := api.post(path)).status_code == 422:  # calls made under the rule are not the code's own
+        assert "None of the rules proposes" in answer.json()["detail"]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert 409 == answer.status_code
+    assert "ada rolled back this recommendation" in answer.json()["detail"]
 
 
 def test_of_two_who_accept_at_once_one_is_told(sidecar: Sidecar, api: httpx.Client) -> None:

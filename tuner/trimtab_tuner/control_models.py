@@ -64,6 +64,12 @@ class Decide(Body):
     why: Why | None = None
 
 
+class Ask(Body):
+    """A wish that a finding be a recommendation."""
+
+    why: Why | None = None
+
+
 class Accept(Decide):
     """Consent to a recommendation."""
 
@@ -390,6 +396,12 @@ class Recommendation(Answer):
     calls_per_day: float | None = Field(description="Calls that it would change, by those of the last 7 days")
     wrong_if: str | None = Field(description="What would make it wrong")
     experiment_id: str | None = Field(description="In which it was learned")
+
+
+class Recommendations(Answer):
+    """What was asked for, as it is now."""
+
+    items: list[Recommendation]
 
 
 class Difference(Answer):

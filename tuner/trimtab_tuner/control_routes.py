@@ -110,6 +110,17 @@ def _recommendations(desk: Desk) -> APIRouter:
         row = control.accept(recommendation_id, version=body.version, actor=who, why=body.why, **chosen)
         return shapes.Recommendation.model_validate(row)
 
+    @api.post("/findings/{finding_id}/recommend")
+    def recommend(
+        finding_id: str,
+        who: Annotated[Actor, Depends(Who)],
+        _: Anything,
+        body: shapes.Ask = shapes.Ask(),  # noqa: B008
+    ) -> shapes.Recommendations:
+        """Make a finding a recommendation, by the rules of the analysis: also one that was rejected or has expired."""
+        rows = control.ask_for(finding_id, actor=who, why=body.why)
+        return shapes.Recommendations.model_validate({"items": rows})
+
     def decided(path: str, decide: Callable[..., reads.Row], sentence: str) -> None:
         def route(
             recommendation_id: str, body: shapes.Decide, who: Annotated[Actor, Depends(Who)], _: Anything

@@ -433,6 +433,13 @@ class CallDetail(Answer):
     content: list[Content]
 
 
+class FindingEvent(Answer):
+    """A change of a finding's status."""
+
+    at_ns: int
+    event: Literal["opened", "resolved", "reopened"]
+
+
 class Finding(Answer):
     """A failure mode or a waste, pinned to a decision and a line of code."""
 
@@ -458,6 +465,8 @@ class Finding(Answer):
     first_seen_ns: int
     last_seen_ns: int
     updated_ns: int
+    is_reopened: bool = Field(description="Open, and had been resolved before")
+    history: list[FindingEvent] = Field(description="The oldest first, as far as it is known")
 
 
 class LedgerPart(Answer):

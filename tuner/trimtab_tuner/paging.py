@@ -125,7 +125,12 @@ class SiteParameters(PageParameters):
 class FindingParameters(PageParameters):
     """Which findings."""
 
-    status: Literal["open", "resolved"] | None = None
+    status: Literal["open", "resolved", "reopened"] | None = Field(
+        None, description="`reopened`: open ones that had been resolved"
+    )
+    ranked_by: Literal["loss", "money"] = Field(
+        "loss", description="`loss`: what ended and lost most runs first; `money`: what wasted most"
+    )
     rule: str | None = None
     site: str | None = Field(None, description="Id of a site")
     finding: str | None = Field(None, description="Id of one finding")

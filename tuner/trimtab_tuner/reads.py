@@ -109,12 +109,13 @@ def findings(
     rule: str | None = None,
     site: str | None = None,
     finding: str | None = None,
+    ranked_by: str | None = None,
     ids: int = 1000,
     limit: int,
     offset: int = 0,
 ) -> list[Row]:
     """Findings, what lost most first; columns as in ``queries/findings.sql``. ``ids``: most ids of each kind."""
-    chosen = {"status": status, "rule": rule, "site": site, "finding": finding}
+    chosen = {"status": status, "rule": rule, "site": site, "finding": finding, "ranked_by": ranked_by}
     rows = fetch(con, statement("findings"), **chosen, limit=limit, offset=offset)
     for row in rows:
         row["evidence"] = {k: v[:ids] if isinstance(v, list) else v for k, v in row["evidence"].items()}

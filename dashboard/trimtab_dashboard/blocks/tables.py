@@ -5,7 +5,7 @@ In: rows and specifications that the views made. Out: Streamlit's elements, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -78,6 +78,13 @@ def timeline(spec: dict[str, Any], shown: int, total: int) -> None:
 def choose(place: DeltaGenerator, label: str, options: Iterable[str], key: str) -> str | None:
     """What was chosen of ``options``, None for any; it is part of the page's address."""
     return place.selectbox(label, list(options), index=None, placeholder="Any", key=key, bind="query-params")
+
+
+def one_of(place: DeltaGenerator, label: str, options: Mapping[str, str], key: str) -> str:
+    """What was chosen of ``options``, the first one by default, as the API calls it; it is part of the address."""
+    first = next(iter(options))
+    chosen = place.segmented_control(label, list(options), default=first, required=True, key=key, bind="query-params")
+    return options[chosen or first]
 
 
 def cursors(of: str) -> list[str | None]:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import streamlit as st
 
 from trimtab_dashboard import data, strings
-from trimtab_dashboard.blocks import finding, frame
+from trimtab_dashboard.blocks import finding, frame, tables
 from trimtab_dashboard.views import findings, recommendations, words
 
 with frame.page(strings.FINDINGS):
     st.caption(strings.ASSOCIATION)
-    status = st.segmented_control(
-        strings.WHICH_FINDINGS,
-        list(findings.STATUSES),
-        default="Open",
-        required=True,
-        key="status",
-        bind="query-params",
-    )
-    found = data.findings(findings.STATUSES[status or "Open"])
+    columns = st.columns([2, 1], vertical_alignment="bottom")
+    status = tables.one_of(columns[0], strings.WHICH_FINDINGS, findings.STATUSES, "status")
+    ranked_by = tables.one_of(columns[1], strings.RANKED_BY, findings.RANKINGS, "by")
+    found = data.findings(status, ranked_by)
     offers = recommendations.offers(data.recommendations())
     if not found:
-        st.info(strings.NO_RESOLVED if status == "Resolved" else strings.NO_FINDINGS)
+        none = {"resolved": strings.NO_RESOLVED, "reopened": strings.NO_REOPENED}
+        st.info(none.get(status, strings.NO_FINDINGS))
     for number, each in enumerate(found[: data.CARDS], start=1):
         finding.card(each, number, offer=offers.get(each["finding_id"]))
     if len(found) > data.CARDS:

@@ -12,6 +12,7 @@ from . import words
 
 _ACTIONS = {
     "accept": "accepted",
+    "ask": "asked for it",
     "reject": "rejected",
     "roll_back": "rolled back",
     "promote": "promoted",

@@ -9,16 +9,22 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from trimtab_analyzer.report import words as report
+from trimtab_tracer.policy import STEERABLE
 
 from . import words
 
 if TYPE_CHECKING:
     from trimtab_analyzer.report.model import FindingView
 
+EVENTS = 4
+"""Changes of status that a card names, the latest ones."""
 LINKS = 6
 """Runs that are linked one by one; all of them are one click further."""
-STATUSES = {"Open": "open", "Resolved": "resolved"}
+STATUSES = {"Open": "open", "Reopened": "reopened", "Resolved": "resolved"}
 """What can be chosen as status, and its name in the API."""
+RANKINGS = {"Runs lost": "loss", "Money lost": "money"}
+"""What can be chosen to rank by, and its name in the API."""
+_EVENTS = {"opened": "opened", "resolved": "resolved", "reopened": "came back"}
 _SHARE_KEYS = ("hit", "of", "share", "low", "high")
 _ELSEWHERE = ("call_sites", "condition", "left_out", "tools_digests", "error_classes")
 """Numbers that the card says elsewhere, or that are ids."""
@@ -42,6 +48,18 @@ def extent(finding: Any) -> str:
 def setting(finding: Any) -> str:
     """The knob and its value, as they were in force."""
     return report.in_force(_view(finding))
+
+
+def history(finding: Any) -> str:
+    """When it was opened, resolved and came back, the latest few; empty where that is not known."""
+    told = [f"{_EVENTS[each['event']]} {words.when(each['at_ns'])}" for each in finding["history"][-EVENTS:]]
+    return f"{', '.join(told)} UTC".capitalize() + "." if told else ""
+
+
+def may_be_asked_for(finding: Any, offer: str | None) -> bool:
+    """Whether a person can ask that it be a recommendation: an open one about a knob that trimtab can turn, for which
+    nothing is proposed or in force."""
+    return offer is None and finding["status"] == "open" and finding["knob"] in STEERABLE
 
 
 def _view(finding: Any) -> FindingView:

@@ -23,7 +23,7 @@ from . import audit, campaigns, experiments, modes, observed, outcomes, recommen
 from .actor import SIDECAR, Actor
 from .change import Change, newest, newest_version
 from .document import Json, terms
-from .errors import Conflict, Refused, Unfinished
+from .errors import Conflict, NotThere, Refused, Unfinished
 from .outcomes import Recorded
 from .publish import Published, Publisher, is_left_frozen
 
@@ -177,6 +177,29 @@ class Control:
             said = modes.modes(change.con)
             wanted = [p for p in proposals if modes.mode_of(said, p.knob, self._settings.tune_mode) != "observe"]
             recommendations.propose(change, wanted, learned_by)
+
+    def ask_for(self, finding_id: str, *, actor: Actor, why: str | None = None) -> list[Row]:
+        """Make a finding a recommendation, by the same rules as an analysis does.
+
+        Raises:
+            NotThere: there is no such open finding.
+            Refused: no rule proposes anything for it, or its knob is only observed.
+            Conflict: the change was rolled back before.
+        """
+        from ..recommend.asked import NOTHING, proposals_for  # brings polars
+
+        with closing(self._store.cursor()) as con:
+            try:
+                proposals = proposals_for(con, finding_id, self._settings)
+            except LookupError:
+                raise NotThere.named("open finding", finding_id, "`trimtab findings`") from None
+        with self._deciding(actor, why) as change:
+            said = modes.modes(change.con)
+            wanted = [p for p in proposals if modes.mode_of(said, p.knob, self._settings.tune_mode) != "observe"]
+            if not wanted:
+                observed_only = f"The knob {proposals[0].knob} is only observed; `trimtab tune mode` changes that."
+                raise Refused(observed_only if proposals else NOTHING)
+            return recommendations.ask(change, wanted)
 
     def note_obeyed(self) -> None:
         """Accepted recommendations that a call has obeyed become active."""

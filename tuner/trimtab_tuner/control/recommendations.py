@@ -151,6 +151,34 @@ def propose(change: Change, proposals: Sequence[Proposal], learned_by: Collectio
             change.audit("expire", "recommendation", row["recommendation_id"], before="proposed", after="expired")
 
 
+def ask(change: Change, proposals: Sequence[Proposal]) -> list[Row]:
+    """Bring what a person asked for to decision: new ones, and those that had expired or were rejected; the rows then.
+
+    What waits for a decision or is in force already stays as it is.
+
+    Raises:
+        Conflict: it was rolled back, which is for good.
+    """
+    asked = []
+    for columns in map(_columns_of, proposals):
+        proposed_id = _id_of(columns)
+        row = rows.one(change.con, "recommendations", "recommendation_id", proposed_id)
+        if row is None:
+            times = {"proposed_ns": change.now_ns, "updated_ns": change.now_ns}
+            new = {"recommendation_id": proposed_id, **columns, "status": "proposed", "version": 1, **times}
+            rows.insert(change.con, "recommendations", new)
+            change.audit("ask", "recommendation", proposed_id, before=None, after="proposed")
+        elif row["status"] in ("expired", "rejected"):
+            turn(change, row, "proposed", proposed_ns=change.now_ns, **{name: columns[name] for name in _FIGURES})
+            change.audit("ask", "recommendation", proposed_id, before=row["status"], after="proposed")
+        elif row["status"] == "rolled_back":
+            done = audit.last(change.con, subject_kind="recommendation", subject_id=proposed_id)
+            told = audit.told(done, change.now_ns, it="this recommendation") if done else "This was rolled back"
+            raise Conflict.not_in_state(told, "`trimtab policy rule add` sets any value by hand.")
+        asked.append(get(change.con, proposed_id))
+    return asked
+
+
 def _propose_again(change: Change, row: Row, columns: Row) -> None:
     """Ask once more about one that was rejected, if what is known is no longer what it was rejected on."""
     changed = evidence.changed(row["expected"], columns["expected"])
