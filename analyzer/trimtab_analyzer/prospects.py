@@ -37,6 +37,16 @@ LATEST_CALLS: Final[Schema] = {
     "call_id": pl.String,
     "started_ns": pl.Int64,
 }
+WAITS: Final[Schema] = {
+    "site_id": pl.String,
+    "model": pl.String,
+    "host": pl.String,
+    "stream": pl.Boolean,
+    "waited_s": pl.Float64,
+    "answered": pl.Boolean,
+    "output_tokens": pl.Int64,
+    "cost_musd": pl.Int64,
+}
 CALLS_ASKED: Final[Schema] = {
     "call_id": pl.String,
     "site_id": pl.String,
@@ -65,6 +75,11 @@ def models_seen(con: Connection) -> pl.DataFrame:
 def latest_calls(con: Connection, knobs: Sequence[str], last: int) -> pl.DataFrame:
     """One row per place and each of the ``last`` calls to each model there (:data:`LATEST_CALLS`), the latest first."""
     return ask(con, "latest_calls", LATEST_CALLS, knobs=list(knobs), last=last)
+
+
+def waits(con: Connection, most: int, days: float) -> pl.DataFrame:
+    """One row for each of the newest ``most`` waits for an answer at each place, of so many days (:data:`WAITS`)."""
+    return ask(con, "waits", WAITS, most=most, days=days)
 
 
 def calls_asked(con: Connection, call_ids: Sequence[str]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Weights under caps, quantiles and hedges, pacing, spending, and what can't be learned from."""
+"""Weights under caps, pacing, spending, and what can't be learned from."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab_tuner.learn import Observation, StateError
+from trimtab_tuner.learn import Observation
 from trimtab_tuner.learn.allotment import explore
 from trimtab_tuner.learn.learner import FLOOR, clamped
 from trimtab_tuner.learn.observation import refusal
 from trimtab_tuner.learn.pacer import DAY_NS, Pacer
-from trimtab_tuner.learn.quantiles import ACCURACY, Quantiles, hedge, timeout_s
 from trimtab_tuner.learn.spending import HOUR_NS, Spending
 
 SHARES = st.lists(st.floats(0, 1), min_size=2, max_size=8)
@@ -43,61 +42,6 @@ def test_the_incumbent_keeps_what_was_promised(shares: list[float], exploration:
     else:
         allowed = max(exploration, min(0.5, 0.01 / max(-lowest, 1e-9)))
         assert sum(weights.values()) - weights["0"] <= max(allowed, FLOOR * (len(arms) - 1)) + 1e-9
-
-
-@given(st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=300), st.floats(0.01, 0.99))
-def test_a_quantile_is_within_its_accuracy(latencies: list[float], q: float) -> None:
-    """A quantile lies within 2 % of a latency of that rank (old ones fade little over 300)."""
-    sketch = Quantiles()
-    for latency in latencies:
-        sketch.add(latency)
-    found = sketch.quantile(q)
-    ordered = sorted(latencies)
-    rank = q * (len(ordered) - 1)
-    room = 0.16 * len(ordered) + 1
-    low, high = ordered[max(int(rank - room), 0)], ordered[min(int(rank + room) + 1, len(ordered) - 1)]
-    assert found is not None
-    assert low * (1 - 2 * ACCURACY) <= found <= high * (1 + 2 * ACCURACY)
-    assert found == pytest.approx(Quantiles.of_state(sketch.state()).quantile(q) or 0.0, rel=2 * ACCURACY)
-
-
-def test_the_tail_follows_the_present() -> None:
-    """After 10,000 latencies ten times as long, those of before are forgotten."""
-    sketch = Quantiles()
-    for scale in (1.0, 10.0):
-        for x in np.random.default_rng(0).exponential(scale, 10_000):
-            sketch.add(float(x))
-    assert pytest.approx(10 * np.log(20), rel=0.15) == sketch.quantile(0.95)
-
-
-def test_a_hedge_pays_where_the_tail_is_heavy() -> None:
-    """At the 95th percentile one call in twenty is sent twice; a heavy tail is cut by far, a light one hardly."""
-    heavy, light = Quantiles(), Quantiles()
-    rng = np.random.default_rng(1)
-    for x in rng.lognormal(0, 1.2, 5000):
-        heavy.add(float(x))
-    for x in rng.uniform(1.0, 1.2, 5000):
-        light.add(float(x))
-    cut, kept = hedge(heavy), hedge(light)
-    assert cut is not None
-    assert kept is not None
-    assert pytest.approx(0.05, abs=0.015) == cut.extra
-    assert cut.after_s < 0.5 * cut.before_s
-    assert kept.after_s > 0.9 * kept.before_s
-    assert (timeout_s(heavy) or 0.0) > cut.before_s / 3
-
-
-def test_little_is_said_of_the_tail_before_enough_is_known() -> None:
-    """Below 100 latencies there is neither a hedge nor a timeout; what is no latency is refused."""
-    sketch = Quantiles()
-    for _ in range(99):
-        sketch.add(1.0)
-    assert hedge(sketch) is None
-    assert timeout_s(sketch) is None
-    with pytest.raises(ValueError, match="nan"):
-        sketch.add(float("nan"))
-    with pytest.raises(StateError):
-        Quantiles.of_state(sketch.state() | {"buckets": {"x": 1.0}})
 
 
 def test_the_pacer_keeps_a_day_within_its_budget() -> None:

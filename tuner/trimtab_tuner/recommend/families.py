@@ -22,6 +22,7 @@ from .limits import retry_hung, time_limits, token_limits
 from .proposal import Proposal
 from .retries import calm_storms, retry_lost, stop_futile
 from .scene import Scene
+from .tails import hedge_tails
 from .traffic import calls_per_day
 
 WRONG_IF: Final = {
@@ -36,9 +37,9 @@ WRONG_IF: Final = {
 Family = Callable[[Scene], Iterator[Proposal | None]]
 
 FAMILIES: Final[tuple[Family, ...]] = (
-    *(calm_storms, fall_back, retry_lost, time_limits, retry_hung, token_limits, stop_futile),
+    *(calm_storms, fall_back, retry_lost, time_limits, retry_hung, token_limits, stop_futile, hedge_tails),
 )
-"""Each looks at the findings of its own rules; earlier ones win."""
+"""Each looks at the findings of its own rules, the last one at how long answers take; earlier ones win."""
 
 INSTEAD: Final = ("max_retries", "backoff")
 """Knobs that a fallback from the same finding stands in for."""

@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Any, Final
 
+import polars as pl
+
 from trimtab_analyzer import limits
 from trimtab_analyzer.findings import Finding
 from trimtab_analyzer.statistics import wilson
 from trimtab_analyzer.wording import count, of, seconds, were
 
+from ..learn.waits import Waits
 from .draft import draft, only_model, value_of
 from .proposal import MICRO_USD, SECONDS, SHARE, Expected, Proposal, association, expected, gain
 from .retries import has_storm, more_retries
@@ -89,7 +92,22 @@ def _tighter(scene: Scene, finding: Finding, limit_s: float) -> Proposal | None:
         " in all",
     )
     slower = "Answers slower than any so far"
-    return _time_limit(scene, finding, limit_s, to, f"{finding.title}.", expected(latency=latency), slower)
+    hoped = expected(_cut(scene, finding, to), latency=latency)
+    return _time_limit(scene, finding, limit_s, to, f"{finding.title}.", hoped, slower)
+
+
+def _cut(scene: Scene, finding: Finding, to: float) -> Expected | None:
+    """Success that a limit of ``to`` seconds may take: the share of answers that take longer, of those that were seen
+    and of those that were never waited for."""
+    known = scene.waits.filter(
+        (pl.col("site_id") == finding.site_id) & (pl.col("model") == finding.subject) & ~pl.col("stream")
+    )
+    waits = Waits(known["waited_s"], known["answered"])
+    if waits.count < MIN_SUCCESSES:
+        return None
+    over = waits.longer_within(to)
+    basis = f"of {count(waits.count, 'answer')} how many took longer, those that hung being open"
+    return association(SHARE, low=-over.high, high=-over.low, estimate=-over.share, n=waits.count, basis=basis)
 
 
 def _time_limit(

@@ -23,7 +23,11 @@ from trimtab_tracer.settings import Settings
 RECENT: Final = 20
 """How many of the last calls of a place and model must agree on a value for it to count as in force."""
 
-_KNOBS: Final = ("max_retries", "timeout_s", "max_tokens", "fallback", "backoff")
+LAST_WAITS: Final = 2_000
+"""Waits of a place and model that count: the newest ones, for a tail is that of the present."""
+WAIT_DAYS: Final = 14.0
+
+_KNOBS: Final = ("max_retries", "timeout_s", "max_tokens", "fallback", "backoff", "hedge_delay_s")
 
 
 class InForce(NamedTuple):
@@ -66,6 +70,8 @@ class Scene:
     models: pl.DataFrame
     recent: pl.DataFrame
     """The last calls of each place and model, the latest first."""
+    waits: pl.DataFrame
+    """How long answers were waited for (:data:`~trimtab_analyzer.prospects.WAITS`)."""
     decisions: dict[tuple[str, str], InForce]
     """What was decided for those, by call and knob."""
 
@@ -82,6 +88,7 @@ class Scene:
             fates=prospects.retry_fates(con),
             models=prospects.models_seen(con),
             recent=recent,
+            waits=prospects.waits(con, LAST_WAITS, WAIT_DAYS),
             decisions={(i, knob): InForce(json.loads(v), source) for i, knob, v, source, _ in decided.iter_rows()},
         )
 

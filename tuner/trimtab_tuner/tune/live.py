@@ -301,7 +301,13 @@ ORDER BY r.proposed_ns, r.recommendation_id
 """Proposals that were never tried."""
 
 
+FASTER: Final = frozenset({"hedge_delay_s"})
+"""Knobs that are turned to wait less, at the same success."""
+
+
 def _goal(knob: str, settings: Settings) -> dict[str, object]:
     if knob in PAYS_WITH_SUCCESS:
         return {"objective": "cheapest"}
+    if knob in FASTER:
+        return {"objective": "fastest", "usd_per_day": settings.steer_max_usd_per_day}
     return {"objective": "best_within", "usd_per_day": settings.steer_max_usd_per_day}
