@@ -55,7 +55,7 @@ def everything(left: LeftAlone) -> Detour:
         destination=Destination(Endpoint("other", "https://other.example/v1", "KEY"), "key"),
         first="cheap",
     )
-    return Detour(left, outgoing, "site", Escalation(ORDER, ("json",), tried.body))
+    return Detour(left, outgoing, "site", Escalation(ORDER, ("json",), 0.5, tried.body))
 
 
 def told(sending: Any) -> tuple[str, str, float] | None:
@@ -88,6 +88,15 @@ def test_answer_that_is_turned_down() -> None:
         detour = everything(LeftAlone())
         detour.failed_check = check
         assert ("other", "own", 0.5) == told(detour.judged())
+        assert verdict == detour.verdict
+
+
+def test_a_grade_stands_in_the_verdict() -> None:
+    """Whether it passed or not; experiments over thresholds are told apart by it."""
+    for check, verdict in (("", "passed 0.82"), ("cites", "failed: cites 0.82")):
+        detour = everything(LeftAlone())
+        detour.failed_check, detour.grade = check, 0.82
+        detour.judged()
         assert verdict == detour.verdict
 
 

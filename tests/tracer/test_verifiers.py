@@ -81,6 +81,37 @@ def test_own_checks() -> None:
             known.add(name, bool)
 
 
+@pytest.mark.parametrize(
+    ("said", "threshold", "judged"),
+    [
+        (0.8, 0.5, (None, 0.8)),
+        (0.8, 0.8, (None, 0.8)),
+        (0.8, 0.81, ("graded", 0.8)),
+        (1, 1.0, (None, 1.0)),
+        (0, 0.0, (None, 0.0)),
+        (True, 1.0, (None, None)),
+        (float("nan"), 0.0, ("graded", None)),
+        (1.5, 0.0, ("graded", None)),
+        (-0.1, 0.0, ("graded", None)),
+        (None, 0.0, ("graded", None)),
+    ],
+)
+def test_grades_pass_from_the_threshold_on(said: Any, threshold: float, judged: Any) -> None:
+    """A number from 0 to 1 is a grade, whatever else is a number is no."""
+    known = Verifiers()
+    known.add("graded", lambda given: said)
+    assert judged == known.judge(["nonempty", "graded"], answer("a"), threshold)
+
+
+def test_the_lowest_grade_counts() -> None:
+    """Of several checks that grade; one that says no ends it."""
+    known = Verifiers()
+    for name, grade in (("a", 0.9), ("b", 0.6), ("c", 0.7)):
+        known.add(name, lambda given, grade=grade: grade)
+    assert (None, 0.6) == known.judge(["a", "b", "c"], answer("x"), 0.6)
+    assert ("b", 0.6) == known.judge(["a", "b", "c"], answer("x"), 0.65)
+
+
 def test_hanging_checks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that hangs is left behind after its time, and with too many of them none is begun any more."""
     monkeypatch.setattr(module, "TIMEOUT_S", 0.01)

@@ -176,6 +176,22 @@ def test_a_run_that_draws_at_two_lines_is_paid_for_once(world: Any) -> None:
     assert world.campaign()["units"] == 2 * world.runs
 
 
+def test_thresholds_of_an_escalation_are_values_like_others(world: Any) -> None:
+    """Where a check gives grades the question is from which one on; each threshold is drawn with its probability."""
+    values = [{"model": CHEAP, "verify": ["cites"], "threshold": threshold} for threshold in (0.5, 0.8)]
+    row = begin(world.control, "escalate", {"model": OWN}, values, {}, actor=ADA)
+    (rule,) = world.control.published().document["rules"]
+    assert [arm.get("value") for arm in rule["arms"]] == [None, *values]
+    assert sum(arm["weight"] for arm in rule["arms"]) == pytest.approx(1.0)
+    assert all(0.02 <= arm["weight"] <= 0.98 for arm in rule["arms"])
+    world.tuner.step()
+    assert world.campaign()["status"] == "running"
+    world.control.stop_experiment(row["experiment_id"], version=row["version"], actor=ADA)
+    wrong = [values[0] | {"threshold": 1.5}]
+    with pytest.raises(Refused, match="threshold"):
+        begin(world.control, "escalate", {"model": OWN}, wrong, {}, actor=ADA)
+
+
 def test_taking_the_policy_back_does_not_bring_back_what_failed(world: Any) -> None:
     """Whatever weights an earlier policy had, the next look draws by what is known now; a drop is for good."""
     world.control.set_mode("model", "auto", seen=1, actor=ADA)

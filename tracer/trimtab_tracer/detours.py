@@ -86,6 +86,8 @@ class Escalation:
 
     order: Order
     checks: tuple[str, ...]
+    threshold: float
+    """Grade from which an answer passes a check that grades."""
     request: dict[str, Any]
     """What is asked, for the checks to look at."""
 
@@ -112,6 +114,8 @@ class Detour:
         """The request as the agent made it."""
         self.failed_check: str | None = None
         """Of the answer at hand: the check that turns it down, empty where none does; None where none was asked."""
+        self.grade: float | None = None
+        """Of that answer: the lowest that a check gave."""
         self.verdict: str | None = None
         """Of the escalation's checks; None as long as it has none."""
 
@@ -148,10 +152,11 @@ class Detour:
 
     def judged(self) -> Sending | None:
         """What to send instead of an answer of the model that was first; None where it passed its checks."""
+        graded = "" if self.grade is None else f" {self.grade:.4g}"
         if self.failed_check == "":
-            self.verdict = "passed"
+            self.verdict = f"passed{graded}"
             return None
-        self.verdict = f"failed: {self.failed_check or BROKEN}"
+        self.verdict = f"failed: {self.failed_check or BROKEN}{graded}"
         return self._go_on(self._outgoing.without_first()) if self._outgoing.first is not None else None
 
     def _refused(self, status: int | None, body: bytes | None) -> list[str]:

@@ -254,7 +254,9 @@ def _endpoint(value: Any, where: str) -> None:
 
 
 def _escalate(value: Any, where: str) -> None:
-    found = check_keys(value, where, ("model", "verify"))
+    found = check_keys(value, where, ("model", "verify"), ("threshold",))
+    if "threshold" in found:
+        check_number(found["threshold"], f"{where}.threshold", 0.0, 1.0)
     _model(found["model"], f"{where}.model")
     for i, name in enumerate(_unique(found["verify"], f"{where}.verify", MAX_CHECKS)):
         check_text(name, f"{where}.verify[{i}]", _KNOB, "the name of a verifier")

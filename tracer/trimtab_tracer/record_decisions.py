@@ -62,7 +62,8 @@ class Choice:
     """The run as it was when the call began, where the obeyed rule, or one that gave way to it, has a ``when``:
     ``calls`` and ``tokens`` so far, ``previous_failed``. With it anyone can check which rule had to be obeyed."""
     verdict: str | None = None
-    """Of ``escalate``, what was said of the first model's answer: ``passed``, ``failed: CHECK``, or why nothing was."""
+    """Of ``escalate``, what was said of the first model's answer: ``passed``, ``failed: CHECK``, with the grade behind
+    it where a check gave one (``passed 0.82``), or why nothing was said."""
 
 
 @value_class

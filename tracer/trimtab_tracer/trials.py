@@ -21,7 +21,7 @@ from .resending import Destination, Outgoing, sdk_retry_of
 from .rewrite import Draft
 from .shapes import value_class
 from .steering import Steering
-from .verifiers import verifiers
+from .verifiers import THRESHOLD, verifiers
 from .wire.values import obj
 
 
@@ -130,7 +130,8 @@ def escalation_of(plan: Plan, outgoing: Outgoing) -> Escalation | None:
     order = plan.order("escalate")
     if order is None or order.is_incumbent or outgoing.draft is None:
         return None
-    return Escalation(order, tuple(order.value["verify"]), outgoing.draft.body)
+    threshold = float(order.value.get("threshold", THRESHOLD))
+    return Escalation(order, tuple(order.value["verify"]), threshold, outgoing.draft.body)
 
 
 def beside(escalation: Escalation, plan: Plan, outgoing: Outgoing) -> tuple[Order, ...]:

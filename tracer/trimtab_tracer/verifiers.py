@@ -8,10 +8,11 @@ In: the :class:`Answer`, and names of checks: built-in ones, or functions that t
     def cites_a_source(answer: verifiers.Answer) -> bool:
         return "http" in answer.text
 
-Out: the name of the first check that it fails, or None. A module of its own because checks know nothing of policies and
-requests, and because the user's code runs here: in a thread of its own in which nothing is traced, for at most
-:data:`TIMEOUT_S`. A check that raises, takes longer or is not known counts as failed: then the code's own model is
-asked, which is what would have happened without us.
+Out: the name of the first check that it fails, or None, and the lowest grade: a check of the agent's may give a grade
+from 0 to 1 instead of yes or no, and passes from the policy's threshold on. A module of its own because checks know
+nothing of policies and requests, and because the user's code runs here: in a thread of its own in which nothing is
+traced, for at most :data:`TIMEOUT_S`. A check that raises, takes longer or is not known counts as failed: then the
+code's own model is asked, which is what would have happened without us.
 """
 
 from __future__ import annotations
@@ -56,7 +57,18 @@ class Answer(NamedTuple):
     """Body of the response."""
 
 
-Check = Callable[[Answer], bool]
+Check = Callable[[Answer], bool | float]
+THRESHOLD = 0.5
+"""Grade from which an answer passes where the policy names none."""
+
+
+class Judged(NamedTuple):
+    """What checks say of an answer."""
+
+    failed: str | None
+    """The first check that it fails; None where it passes them all."""
+    grade: float | None = None
+    """The lowest grade that a check gave, 0 to 1; None where none gave one."""
 
 
 def answer_of(fmt: WireFormat, request: dict[str, Any], content: bytes) -> Answer | None:
@@ -158,13 +170,22 @@ class Verifiers:
 
     def failed(self, names: Iterable[str], answer: Answer | None) -> str | None:
         """The first of these checks that ``answer`` fails; None where it passes them all."""
+        return self.judge(names, answer).failed
+
+    def judge(self, names: Iterable[str], answer: Answer | None, threshold: float = THRESHOLD) -> Judged:
+        """What these checks say of ``answer``, up to the first that it fails; grades pass from ``threshold`` on."""
         if answer is None:
-            return "unreadable"
+            return Judged("unreadable")
+        lowest: float | None = None
         for name in names:
             check = BUILT_IN.get(name)
-            if not (self._ask(name, answer) if check is None else check(answer)):
-                return name
-        return None
+            said = self._ask(name, answer) if check is None else check(answer)
+            if isinstance(said, float):
+                lowest = said if lowest is None else min(lowest, said)
+                said = said >= threshold
+            if not said:
+                return Judged(name, lowest)
+        return Judged(None, lowest)
 
     @property
     def hanging(self) -> int:
@@ -174,18 +195,18 @@ class Verifiers:
                 self._running.discard(thread)
         return len(self._running)
 
-    def _ask(self, name: str, answer: Answer) -> bool:
-        """What the agent's own check says, in a thread that can be left behind."""
+    def _ask(self, name: str, answer: Answer) -> bool | float:
+        """What the agent's own check says, in a thread that can be left behind; a grade as a float from 0 to 1."""
         check = self._own.get(name)
         if check is None or self.hanging >= MAX_HANGING:
             return False
-        said: list[bool] = []
+        said: list[bool | float] = []
 
         def ask() -> None:
             context.scope.set(context.EMPTY)
             context.in_send.set(True)  # what a check calls is not the agent's: nothing in here is traced
             try:
-                said.append(bool(check(answer)))
+                said.append(_said(check(answer)))
             except Exception as error:
                 said.append(False)
                 log.warning("The verifier %r raised %s (%s).", name, type(error).__name__, error)
@@ -199,7 +220,15 @@ class Verifiers:
         thread.join(TIMEOUT_S)
         if not said:
             log.warning("The verifier %r took longer than %g s; the answer counts as failed.", name, TIMEOUT_S)
-        return bool(said and said[0])
+        return said[0] if said else False
+
+
+def _said(given: Any) -> bool | float:
+    """A number that is no yes or no is a grade; one that is none (NaN, 7) is no."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return bool(given)
+    grade = float(given)
+    return grade if 0.0 <= grade <= 1.0 else False
 
 
 verifiers = Verifiers()
@@ -210,7 +239,7 @@ def register(check: Check | None = None, /, *, name: str | None = None) -> Any:
     """Register a check for ``escalate``: ``@verifiers.register``, or with another name than the function's.
 
     Args:
-        check: Gives whether an :class:`Answer` is good enough. Sync, and quick: the call waits for it.
+        check: Gives whether an :class:`Answer` is good enough, or a grade from 0 to 1. Sync, and quick: the call waits.
         name: What policies call it.
 
     Raises:

@@ -250,3 +250,29 @@ def test_arms_of_an_experiment(agent: Any) -> None:
     decisions = [d for d in agent.choices() if d.knob == "escalate"]
     drawn = sorted((d.value is not None, d.verdict or "", d.propensity) for d in decisions)
     assert [(False, "", 0.5)] * models.count("own") + [(True, "passed", 0.5)] * models.count("cheap") == drawn
+
+
+@pytest.mark.parametrize(("threshold", "model"), [(0.5, "cheap"), (0.9, "own")])
+@pytest.mark.parametrize("way", ["sync", "async"])
+def test_a_grade_decides_by_the_policys_threshold(
+    agent: Any, own_checks: None, threshold: float, model: str, way: str
+) -> None:
+    """The same answer is good enough under one threshold and not under another; the grade is on record."""
+    module.register(lambda given: 0.7, name="likes")
+    provider = agent.provider({"text": "I am {model}."})
+    value = {"model": "cheap", "verify": ["likes"], "threshold": threshold}
+    agent.obey({"knob": "escalate", "value": value})
+
+    async def ask() -> str:
+        async with anthropic.AsyncAnthropic(base_url=provider.url, api_key="any") as client:
+            said = await client.messages.create(model="own", max_tokens=50, messages=[USER])
+            return str(said.content[0].text)
+
+    if way == "sync":
+        with anthropic.Anthropic(base_url=provider.url, api_key="any") as client:
+            answer = client.messages.create(model="own", max_tokens=50, messages=[USER]).content[0].text
+    else:
+        answer = asyncio.run(ask())
+    assert f"I am {model}." == answer
+    verdict = "passed 0.7" if model == "cheap" else "failed: likes 0.7"
+    assert [(value, "human", verdict, 1.0)] == verdicts(agent)

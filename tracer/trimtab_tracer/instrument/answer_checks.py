@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..capture import Capture
+from ..detours import Detour
 from ..guard import guarded, guarded_async
-from ..verifiers import answer_of, verifiers
+from ..verifiers import Judged, answer_of, verifiers
 
 
 @guarded()
@@ -20,7 +21,7 @@ def check(capture: Capture, response: Any) -> None:
     """Ask the checks of the call's escalation, where there is one and ``response`` an answer of the first model."""
     detour, asking = capture.detour, _asking(capture, response)
     if detour is not None and asking is not None:
-        detour.failed_check = asking()
+        _note(detour, asking())
 
 
 @guarded_async
@@ -30,17 +31,21 @@ async def acheck(capture: Capture, response: Any) -> None:
     if detour is None or detour.escalation is None or asking is None:
         return
     if not verifiers.has_own(detour.escalation.checks):
-        detour.failed_check = asking()
+        _note(detour, asking())
         return
     import anyio.to_thread
 
-    detour.failed_check = await anyio.to_thread.run_sync(asking, abandon_on_cancel=True)
+    _note(detour, await anyio.to_thread.run_sync(asking, abandon_on_cancel=True))
 
 
-def _asking(capture: Capture, response: Any) -> Callable[[], str] | None:
-    """Gives the first check that an answer fails, empty where it passes all; None where there is nothing to ask."""
+def _note(detour: Detour, judged: Judged) -> None:
+    detour.failed_check, detour.grade = judged.failed or "", judged.grade
+
+
+def _asking(capture: Capture, response: Any) -> Callable[[], Judged] | None:
+    """Gives what the checks say of an answer; None where there is nothing to ask."""
     escalation = capture.detour.escalation if capture.detour is not None else None
     if escalation is None or response.status_code >= 400 or not hasattr(response, "_content"):
         return None
     answer = answer_of(capture.fmt, escalation.request, response.content)
-    return lambda: verifiers.failed(escalation.checks, answer) or ""
+    return lambda: verifiers.judge(escalation.checks, answer, escalation.threshold)
