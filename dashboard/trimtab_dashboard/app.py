@@ -13,6 +13,7 @@ page = st.navigation(
         st.Page("screens/overview.py", title=strings.OVERVIEW, icon=":material/speed:", default=True),
         st.Page("screens/runs.py", title=strings.RUNS, icon=":material/list:"),
         st.Page("screens/run.py", title=strings.RUN, icon=":material/waterfall_chart:", visibility="hidden"),
+        st.Page("screens/harness.py", title=strings.HARNESS, icon=":material/account_tree:"),
         st.Page("screens/findings.py", title=strings.FINDINGS, icon=":material/search:"),
         st.Page("screens/recommendations.py", title=strings.RECOMMENDATIONS, icon=":material/tune:"),
         st.Page("screens/changes.py", title=strings.CHANGES, icon=":material/history:"),

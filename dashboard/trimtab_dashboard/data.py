@@ -105,6 +105,27 @@ def call(call_id: str) -> Any:
     return _large(connection.url(), f"/v1/calls/{quote(call_id, safe='')}")
 
 
+def harness(**filters: object) -> Any:
+    """Lines that make calls, and the runs that this is about; filters as ``/v1/harness`` takes them."""
+    return _summed("/v1/harness", limit=MOST, **filters)
+
+
+def agent_map(**filters: object) -> Any:
+    """What came after what in runs."""
+    return _summed("/v1/map", **filters)
+
+
+def scorecard(**filters: object) -> Any:
+    """Versions of the harness side by side."""
+    return _summed("/v1/scorecard", **filters)
+
+
+def findings_at(site_id: str) -> list[Any]:
+    """Open findings that are pinned to a line."""
+    items: list[Any] = _get("/v1/findings", site=site_id, status="open", limit=MOST, ids=FEW_IDS)["items"]
+    return items
+
+
 def findings(status: str = "open", ranked_by: str = "loss") -> list[Any]:
     """Findings of a status in the API's order."""
     items: list[Any] = _get("/v1/findings", status=status, ranked_by=ranked_by, limit=MOST, ids=FEW_IDS)["items"]
@@ -191,13 +212,20 @@ def write(path: str, body: dict[str, Any]) -> Any:
 
 def forget() -> None:
     """Ask anew from now on."""
-    for kept in (_answer, _large, _report, _choices):
+    for kept in (_answer, _large, _report, _choices, _sums):
         kept.clear()
 
 
 def _get(path: str, **parameters: object) -> Any:
-    given = tuple((name, value) for name, value in sorted(parameters.items()) if value is not None)
-    return _answer(connection.url(), path, given)
+    return _answer(connection.url(), path, _given(parameters))
+
+
+def _summed(path: str, **parameters: object) -> Any:
+    return _sums(connection.url(), path, _given(parameters))
+
+
+def _given(parameters: dict[str, object]) -> tuple[tuple[str, object], ...]:
+    return tuple((name, value) for name, value in sorted(parameters.items()) if value is not None)
 
 
 # The url is part of what an answer is kept under: it tells two sidecars apart.
@@ -223,3 +251,9 @@ def _report(url: str) -> Any:  # noqa: ARG001
 @st.cache_data(ttl=DEAR_TTL_S, max_entries=2, show_spinner=False)
 def _choices(url: str) -> Any:  # noqa: ARG001
     return connection.client().get("/v1/choices")
+
+
+@st.cache_data(ttl=DEAR_TTL_S, max_entries=20, show_spinner=False)
+def _sums(url: str, path: str, parameters: tuple[tuple[str, object], ...]) -> Any:  # noqa: ARG001
+    """What the sidecar computes of many runs."""
+    return connection.client().get(path, **dict(parameters))

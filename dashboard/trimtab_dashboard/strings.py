@@ -14,6 +14,7 @@ from trimtab_tracer.errors import SidecarError
 OVERVIEW = "Overview"
 RUNS = "Runs"
 RUN = "Run"
+HARNESS = "Harness"
 FINDINGS = "Findings"
 RECOMMENDATIONS = "Recommendations"
 CHANGES = "Changes"
@@ -55,6 +56,32 @@ SAVED = (
 ABOUT_NUMBERS = "What to know about these numbers"
 NOTHING_STEERED = "Nothing is steered: every agent does what its code says."
 NO_AUDIT = "Nobody has decided anything yet."
+
+NO_LINES = "No call of these runs is recorded, so there is no line to show."
+NO_LINE = "No call of these runs was made at this line."
+NO_WAY = "These runs made no call and used no tool, so there is no map to draw."
+NO_VERSIONS = (
+    "No run has ended yet. Versions appear here when runs end; name them with `trimtab.run(harness=...)` or"
+    " `TRIMTAB_HARNESS`, else the git commit is the name."
+)
+ONE_VERSION = "All runs are of one version; versions can be compared when there is a second one."
+VERSIONS_NOTE = (
+    "Versions ran at different times and maybe on different tasks: what differs between them is an association. An"
+    " experiment compares them at the same time."
+)
+SCORES_NOTE = (
+    "Points are shares of 0 to 100, lines their 95 % intervals. There is no total: they are shares of different things."
+)
+MAP_NOTE = (
+    "Square boxes are lines that make calls, round ones are tools. A way is labelled with how often it was taken, what"
+    " the calls it leads to cost, and how many of them failed (at the end: how many of the runs). Wider is more often,"
+    " dashed is more than one failure in ten. Counts and sums have no interval; the table has those of the shares."
+)
+LINES_NOTE = (
+    "A line's money is that of the calls made there; the findings name the line that decided. Failed runs are those"
+    " with a call at the line, whatever made them fail: an association."
+)
+
 
 ASSOCIATION = (
     "Findings are associations: they say what was in force when runs failed or money was lost,"

@@ -220,6 +220,18 @@ def test_they_are_told_as_they_are(visits: Callable[..., Visit]) -> None:
     assert len(page.content()) < LARGE
 
 
+@pytest.mark.parametrize("query", ["site=ask", "view=Map", "view=Versions"])
+def test_views_of_the_harness_are_texts(visits: Callable[..., Visit], query: str) -> None:
+    """A line's code, the labels of the map and the names of versions are shown and never followed."""
+    page = visits().open("harness", query)
+    if query == "view=Map":
+        expect(page.locator("main svg g.node")).to_have_count(3, timeout=PATIENCE_MS)
+        assert "<img src=x" in "".join(page.locator("main svg g.node text").all_text_contents())
+    assert page.evaluate("window.harmed") is None
+    assert 0 == page.locator("main script, main img[src='x'], [src*='evil.test'], [href^='http://evil.test']").count()
+    assert [] == violations(page)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_what_is_dark_can_be_read(visits: Callable[..., Visit], name: str) -> None:
     """The colours of no page are too close to each other in the dark scheme either."""

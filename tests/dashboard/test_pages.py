@@ -273,6 +273,7 @@ def test_an_empty_store_is_one_sentence_a_page(empty: None, page: Page, said: Sa
         "run": strings.NO_RUN_CHOSEN,
         "findings": strings.NO_FINDINGS,
         "recommendations": strings.NO_RECOMMENDATIONS,
+        "harness": strings.EMPTY,
         "changes": strings.NO_AUDIT,
     }
     for name in NAMES:

@@ -38,8 +38,29 @@ def chosen() -> runs.Chosen:
         "Text", key="text", bind="query-params", max_chars=MAX_TEXT, help=strings.SEARCH_HELP, icon=":material/search:"
     )
     return runs.Chosen(
-        service, status, outcome, span, since, until, model, places.get(site or ""), _finding(), least, most, text
+        service,
+        status,
+        outcome,
+        span,
+        since,
+        until,
+        model,
+        places.get(site or ""),
+        _finding(),
+        least,
+        most,
+        text,
+        _harness(),
     )
+
+
+def _harness() -> str | None:
+    """The version of the harness that the address names, which is said above the table."""
+    version: str | None = st.query_params.get("harness")
+    if version is not None:
+        st.info(f"Only runs of version {words.code(words.kept(version, 100))}", icon=":material/account_tree:")
+        st.page_link("screens/runs.py", label="all runs", icon=":material/close:")
+    return version
 
 
 def _finding() -> str | None:

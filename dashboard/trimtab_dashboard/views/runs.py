@@ -123,6 +123,8 @@ class Chosen(NamedTuple):
     min_cost_usd: float | None = None
     max_cost_usd: float | None = None
     text: str | None = None
+    harness: str | None = None
+    """Version of the harness."""
 
 
 def filters(chosen: Chosen, now_ns: int) -> dict[str, Any]:
@@ -143,6 +145,7 @@ def filters(chosen: Chosen, now_ns: int) -> dict[str, Any]:
         "min_cost_musd": _musd(chosen.min_cost_usd),
         "max_cost_musd": _musd(chosen.max_cost_usd),
         "text": (chosen.text or "").strip() or None,
+        "harness": chosen.harness or None,
     }
 
 
