@@ -16,6 +16,7 @@ page = st.navigation(
         st.Page("screens/harness.py", title=strings.HARNESS, icon=":material/account_tree:"),
         st.Page("screens/findings.py", title=strings.FINDINGS, icon=":material/search:"),
         st.Page("screens/recommendations.py", title=strings.RECOMMENDATIONS, icon=":material/tune:"),
+        st.Page("screens/tuner.py", title=strings.TUNER, icon=":material/experiment:"),
         st.Page("screens/changes.py", title=strings.CHANGES, icon=":material/history:"),
     ]
 )

@@ -9,6 +9,7 @@ sentence.
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -60,10 +61,44 @@ def overview(**filters: object) -> Any:
     return _get("/v1/overview", **filters)
 
 
+def tuning() -> Any:
+    """Modes of knobs, and experiments whose weights are learned."""
+    return _get("/v1/tuning")
+
+
 def campaigns() -> list[Any]:
     """Experiments whose weights are learned."""
-    found: list[Any] = _get("/v1/tuning")["campaigns"]
+    found: list[Any] = tuning()["campaigns"]
     return found
+
+
+def tuning_history(experiment_id: str) -> Any:
+    """With which weights an experiment was drawn over time, and how often."""
+    return _get(f"/v1/tuning/{quoted(experiment_id)}/history")
+
+
+def tuning_events() -> list[Any]:
+    """What happened to experiments, oldest first."""
+    found: list[Any] = []
+    while page := _get("/v1/tuning/events", after=found[-1]["event_id"] if found else 0, limit=MOST)["items"]:
+        found += page
+    return found
+
+
+def knob_names() -> list[str]:
+    """Settings that agents have decided and that can be steered, each once."""
+    items = _get("/v1/knobs", limit=MOST)["items"]
+    return sorted({item["knob"] for item in items if item["steerable"]})
+
+
+def quoted(text: str) -> str:
+    """``text`` as a part of a path."""
+    return quote(text, safe="")
+
+
+def decoded(text: str) -> Any:
+    """A value from its JSON text."""
+    return json.loads(text)
 
 
 def report() -> Any:

@@ -17,6 +17,7 @@ RUN = "Run"
 HARNESS = "Harness"
 FINDINGS = "Findings"
 RECOMMENDATIONS = "Recommendations"
+TUNER = "Tuner"
 CHANGES = "Changes"
 
 UNEXPECTED = "This page failed to draw. Reload it; the sidecar's log has the details."
@@ -152,6 +153,43 @@ def login_refused(error: SidecarError, *, is_code: bool) -> tuple[int, str]:
     if is_code:
         return 401, LOGIN_CODE_REFUSED
     return (422, str(error)) if error.status == 422 else (401, LOGIN_TOKEN_REFUSED)
+
+
+CURVES = "What is known of each value, and how it was drawn"
+ARMS_NOTE = (
+    "An effect: values were drawn at random. A unit is a run at a line; intervals hold at every moment one may look, at"
+    " 95 %. A value is proven when it is shown to cost no more success than the margin, and to be better by the goal."
+)
+NOTHING_LEARNED = (
+    "No experiment is running. One draws values of a setting run by run, remembers with which probability, and shows"
+    " which value is better; nothing changes for good without you."
+)
+NOTHING_HAPPENED = "Nothing has happened yet."
+CHANGE_EXPERIMENT = "Change or stop it"
+ANOTHER_VALUE = "Try another value too"
+ADD_VALUE = "Add the value"
+WHICH_VALUE = "Value to try no more"
+REMOVE_VALUE = "Take it out"
+STOP_EXPERIMENT = "Stop the experiment"
+BEGIN_EXPERIMENT = "Begin an experiment"
+KNOB = "Setting"
+OBJECTIVE = "Goal"
+MARGIN = "Success that may be lost, in points"
+VALUES_TO_TRY = "Values to try"
+VALUES_HELP = "One a line, as JSON or as plain text. What your code does now always takes part."
+ONE_VALUE = "Type one value, as JSON or as plain text. Nothing was changed."
+CHANGE_MODE = "Change the mode"
+MODE = "Mode"
+ALL_KNOBS = "all others"
+VALUE_ADDED = "The value is tried from now on; agents draw it within two seconds."
+VALUE_REMOVED = "The value is tried no more; agents stop to draw it within two seconds."
+EXPERIMENT_STOPPED = "The experiment has ended: every run has what its code says again, within two seconds."
+EXPERIMENT_BEGUN = "The experiment has begun; agents draw values within two seconds."
+
+
+def mode_set(knob: str, mode: str) -> str:
+    """That the mode of a knob is another one."""
+    return f"The mode of {knob} is {mode} from now on."
 
 
 def decided(action: str) -> str:

@@ -42,14 +42,15 @@ CSS: Final = """<style>
 }
 [data-testid="stCaptionContainer"] { color: light-dark(#565e66, #aab1b8); opacity: 1; }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
-.st-key-over_time [data-testid="stVegaLiteChart"] { min-height: 200px; }
+[class*="st-key-over_time"] [data-testid="stVegaLiteChart"] { min-height: 200px; }
 a.out { color: light-dark(#0a5a9c, #7dbdf0); font-size: .85rem; }
 @media (max-width: 1000px) {
-  .st-key-figures [data-testid="stHorizontalBlock"], .st-key-over_time [data-testid="stHorizontalBlock"] {
+  .st-key-figures [data-testid="stHorizontalBlock"],
+  [class*="st-key-over_time"] [data-testid="stHorizontalBlock"] {
     flex-wrap: wrap;
   }
   .st-key-figures [data-testid="stColumn"] { min-width: calc(50% - 1rem); }
-  .st-key-over_time [data-testid="stColumn"] { min-width: 100%; }
+  [class*="st-key-over_time"] [data-testid="stColumn"] { min-width: 100%; }
 }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 3rem 1rem 3rem; } }
 </style>"""

@@ -492,11 +492,38 @@ class Campaign(Answer):
     )
     phase: Literal["exploring", "promoted", "halted"]
     promoted_arm: str | None
+    explored_usd: float | None = Field(
+        description="What runs with other values than the code's cost in the last 24 hours, and the begun hour before"
+    )
     units: int = Field(description="Runs at a line that it has learned from")
     started_ns: int
     started_by: str
     updated_ns: int
     published_ns: int
+
+
+class Shares(Answer):
+    """With which weights a value was drawn from a version of the policy on."""
+
+    version: int
+    issued_ns: int
+    arms: list[dict[str, Any]] | None = Field(description="Null where nothing was drawn")
+
+
+class Draws(Answer):
+    """How often a value was drawn in a stretch of time."""
+
+    at_ns: int = Field(description="Its begin")
+    arm: str = Field(description="JSON text of the value, or `incumbent`")
+    units: int = Field(description="Runs at a line")
+
+
+class TuningHistory(Answer):
+    """How an experiment that is learned from was drawn."""
+
+    bin_ns: int = Field(description="Width of a stretch of time")
+    shares: list[Shares] = Field(description="Versions in which weights changed, the last 500, oldest first")
+    draws: list[Draws]
 
 
 class Tuning(Answer):

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.exceptions import HTTPException
 
 from . import control_models as shapes
-from . import paging, reads
+from . import paging, reads, tuning_reads
 from .actors import Who
 from .control import Actor, campaigns, modes
 from .routing import Desk, router
@@ -39,7 +39,7 @@ def _tuning(desk: Desk) -> APIRouter:
         rows = said if any(row["knob"] == modes.ALL for row in said) else [everyone, *said]
         return shapes.Tuning(
             modes=[shapes.KnobMode.model_validate(row) for row in rows],
-            campaigns=[shapes.Campaign.model_validate(row) for row in found],
+            campaigns=[_shown(row) for row in found],
         )
 
     @api.get("/tuning/events")
@@ -60,7 +60,17 @@ def _tuning(desk: Desk) -> APIRouter:
                 f"There is no experiment {experiment_id!r} that is learned from; `trimtab tune` lists what there is."
             )
             raise HTTPException(404, detail)
-        return shapes.Campaign.model_validate(found[0])
+        return _shown(found[0])
+
+    @api.get("/tuning/{experiment_id}/history")
+    def history(experiment_id: str, _: Anything) -> shapes.TuningHistory:
+        """With which weights one was drawn over time, and how often."""
+        with desk.snapshot() as con:
+            found = reads.campaigns(con, experiment_id=experiment_id)
+            if not found:
+                raise HTTPException(404, f"There is no experiment {experiment_id!r} that is learned from.")
+            told = tuning_reads.history(con, found[0], desk.control.now_ns())
+        return shapes.TuningHistory.model_validate(told)
 
     @api.post("/tuning")
     def start(body: shapes.StartCampaign, who: Annotated[Actor, Depends(Who)], _: Anything) -> shapes.Campaign:
@@ -106,6 +116,11 @@ def _tuning(desk: Desk) -> APIRouter:
         known |= {"price_usd": body.price_usd, "factor": body.factor}
         values.reprice(desk.control, experiment_id, body.value, **known)
         return campaign(experiment_id, NONE())
+
+    def _shown(row: reads.Row) -> shapes.Campaign:
+        shown = {name: value for name, value in row.items() if name not in ("spent", "rule_id")}
+        explored = tuning_reads.explored_usd(row, desk.control.now_ns())
+        return shapes.Campaign.model_validate(shown | {"explored_usd": explored})
 
     def _earlier(body: shapes.StartCampaign) -> reads.Row:
         """The experiment whose runs are learned from as well; empty where none is named."""

@@ -159,6 +159,13 @@ def _steering(banner: DeltaGenerator) -> None:
         (_ask_unfreeze if state["frozen"] else _ask_freeze)(state["policy_version"])
 
 
+def freeze_button(policy: Any) -> None:
+    """The same way to stop all steering, on a page."""
+    label = strings.UNFREEZE if policy["frozen"] else strings.FREEZE
+    if st.button(label, key="page_freeze", icon=":material/ac_unit:"):
+        (_ask_unfreeze if policy["frozen"] else _ask_freeze)(policy["version"])
+
+
 @st.dialog(strings.FREEZE)
 def _ask_freeze(_: int) -> None:
     _ask(strings.FREEZE_QUESTION, strings.FREEZE, "freeze", {})
