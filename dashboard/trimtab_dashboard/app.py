@@ -18,6 +18,7 @@ page = st.navigation(
         st.Page("screens/recommendations.py", title=strings.RECOMMENDATIONS, icon=":material/tune:"),
         st.Page("screens/tuner.py", title=strings.TUNER, icon=":material/experiment:"),
         st.Page("screens/changes.py", title=strings.CHANGES, icon=":material/history:"),
+        st.Page("screens/setup.py", title=strings.SETUP, icon=":material/settings:"),
     ]
 )
 frame.sidebar()

@@ -91,6 +91,17 @@ def knob_names() -> list[str]:
     return sorted({item["knob"] for item in items if item["steerable"]})
 
 
+def setup() -> Any:
+    """What is set up: versions, sizes, settings, packages, agents."""
+    return _large(connection.url(), "/v1/setup")
+
+
+def losses() -> list[Any]:
+    """Records that could not be kept."""
+    items: list[Any] = _get("/v1/losses", limit=MOST)["items"]
+    return items
+
+
 def quoted(text: str) -> str:
     """``text`` as a part of a path."""
     return quote(text, safe="")

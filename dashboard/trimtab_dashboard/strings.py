@@ -19,6 +19,7 @@ FINDINGS = "Findings"
 RECOMMENDATIONS = "Recommendations"
 TUNER = "Tuner"
 CHANGES = "Changes"
+SETUP = "Set-up"
 
 UNEXPECTED = "This page failed to draw. Reload it; the sidecar's log has the details."
 EMPTY = (
@@ -185,6 +186,17 @@ VALUE_ADDED = "The value is tried from now on; agents draw it within two seconds
 VALUE_REMOVED = "The value is tried no more; agents stop to draw it within two seconds."
 EXPERIMENT_STOPPED = "The experiment has ended: every run has what its code says again, within two seconds."
 EXPERIMENT_BEGUN = "The experiment has begun; agents draw values within two seconds."
+
+CONNECT = "Give the agent this home (the folder `.trimtab` of its working directory otherwise), and one of these lines."
+MADE_WITH = "The agent is made with"
+PACKAGES = "Packages of the sidecar's own environment"
+PACKAGES_NOTE = (
+    "An agent with an environment of its own has other packages: run `trimtab doctor --python PATH` there, and"
+    " `trimtab doctor --selftest` for calls that are really made."
+)
+RETENTION = "Everything is kept until somebody deletes it."
+NOTHING_LOST = "Nothing: every record that an agent wrote was kept."
+SETTINGS_OF_SIDECAR = "Settings of the sidecar"
 
 
 def mode_set(knob: str, mode: str) -> str:

@@ -276,6 +276,7 @@ def test_an_empty_store_is_one_sentence_a_page(empty: None, page: Page, said: Sa
         "harness": strings.EMPTY,
         "tuner": strings.NOTHING_LEARNED,
         "changes": strings.NO_AUDIT,
+        "setup": strings.EMPTY,
     }
     for name in NAMES:
         app = page(name)
@@ -286,7 +287,7 @@ def test_an_empty_store_is_one_sentence_a_page(empty: None, page: Page, said: Sa
 def test_a_sidecar_that_is_gone_is_one_sentence(page: Page, said: Said) -> None:
     """Pages and sidebar say that the sidecar does not answer; none shows a traceback."""
     connection.use("http://127.0.0.1:9", "t")
-    for name in ("overview", "findings", "recommendations", "tuner", "changes", "runs"):
+    for name in ("overview", "findings", "recommendations", "tuner", "changes", "setup", "runs"):
         app = page(name)
         assert [] == [e.value for e in app.exception]
         assert 2 == len(app.error)

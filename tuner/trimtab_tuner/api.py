@@ -32,6 +32,7 @@ from . import (
     reads,
     run_routes,
     session_routes,
+    setup_routes,
     table_routes,
     tuning_routes,
 )
@@ -54,6 +55,7 @@ def create_app(backend: Backend) -> FastAPI:
             _results(backend, computed),
             harness_routes.harness(computed),
             table_routes.tables(backend),
+            setup_routes.setup(backend),
             *policy_routes.routers(backend, backend.policy_key),
             *control_routes.routers(backend),
             *tuning_routes.routers(backend),
