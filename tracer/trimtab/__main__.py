@@ -21,6 +21,7 @@ from trimtab_tracer import __version__
 from trimtab_tracer.commands import GROUP, Command
 from trimtab_tracer.errors import MissingExtra, TrimtabError, is_full, near, no_space
 
+from .completion import SHELLS, script
 from .doctor.command import command as _doctor_command
 from .launch import command as _run_command
 
@@ -77,14 +78,32 @@ def _dispatch(argv: list[str]) -> int:
             known = [*LIGHT, *(point.name for point in _registered())]
             print(f"trimtab: there is no command {name!r}.{near(name, known)} See `trimtab --help`.", file=sys.stderr)
             return USAGE
-        parser = argparse.ArgumentParser(prog=f"trimtab {name}", description=f"{command.help}.")
-        command.add_arguments(parser)
+        parser = parser_of(name, command)
         return command.run(parser.parse_args(argv[1:]))
     except ModuleNotFoundError as error:
         extra = _extra_with(error.name)
         if extra is None:
             raise
         raise MissingExtra.for_command(name, extra, str(error.name)) from error
+
+
+def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+    """The parser of a command, whose help ends with an example."""
+    parser = argparse.ArgumentParser(prog=f"trimtab {name}", description=f"{command.help}.")
+    parser.epilog = f"example: {command.example}"
+    command.add_arguments(parser)
+    _give_examples(parser)
+    return parser
+
+
+def _give_examples(parser: argparse.ArgumentParser) -> None:
+    """An example for each action below that has none of its own: the action with what it needs."""
+    for action in parser._actions:
+        for child in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
+            needs = [each for each in child._actions if not each.option_strings and each.nargs not in ("?", "*")]
+            words = [str(next(iter(each.choices)) if each.choices else each.metavar or each.dest) for each in needs]
+            child.epilog = child.epilog or f"example: {' '.join([child.prog, *words])}"
+            _give_examples(child)
 
 
 def _load(name: str) -> Command | None:
@@ -95,6 +114,17 @@ def _load(name: str) -> Command | None:
             command: Command = point.load()
             return command
     return None
+
+
+def commands() -> dict[str, Command]:
+    """Every command that can be loaded here, by name; those whose extra is not installed are left out."""
+    found = dict(LIGHT)
+    for point in _registered():
+        try:
+            found[point.name] = point.load()
+        except ModuleNotFoundError:
+            continue
+    return dict(sorted(found.items()))
 
 
 def _registered() -> Iterator[metadata.EntryPoint]:
@@ -172,8 +202,31 @@ def _plain(value: object) -> object:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
+def _completion_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, help="whose script; docs/cli.md says where it belongs")
+
+
+def _completion(args: argparse.Namespace) -> int:
+    parsers = {name: parser_of(name, command) for name, command in commands().items()}
+    print(script(args.shell, parsers), end="")
+    return 0
+
+
 LIGHT: dict[str, Command] = {
-    "config": Command("config", "Show every setting, its value and where it came from", _config_arguments, _config),
+    "config": Command(
+        "config",
+        "Show every setting, its value and where it came from",
+        _config_arguments,
+        _config,
+        example="trimtab config --json",
+    ),
+    "completion": Command(
+        "completion",
+        "Print a script that completes commands and options in a shell",
+        _completion_arguments,
+        _completion,
+        example="trimtab completion bash > ~/.local/share/bash-completion/completions/trimtab",
+    ),
     "doctor": _doctor_command,
     "run": _run_command,
 }

@@ -180,6 +180,10 @@ def _shebang(path: Path) -> list[str]:
 
 
 command = Command(
-    "run", "Run any command with every Python below it traced, without a line of code", add_arguments, run
+    "run",
+    "Run any command with every Python below it traced, without a line of code",
+    add_arguments,
+    run,
+    example="trimtab run -- python agent.py",
 )
 """Listed among the light commands."""

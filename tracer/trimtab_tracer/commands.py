@@ -31,3 +31,5 @@ class Command:
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
     """Does the work and returns the exit code; a :class:`~.errors.TrimtabError` becomes one sentence on stderr."""
+    example: str
+    """A line that one would type; the end of the command's help."""

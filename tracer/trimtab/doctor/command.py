@@ -114,5 +114,11 @@ def _conclusion(unseen: list[environment.Row], problems: list[checks.Check], mis
     return f"To do: {'; '.join(parts)}."
 
 
-command = Command("doctor", "Say what here is seen, what is not, and what to do about it", add_arguments, run)
+command = Command(
+    "doctor",
+    "Say what here is seen, what is not, and what to do about it",
+    add_arguments,
+    run,
+    example="trimtab doctor --selftest",
+)
 """Listed among the light commands."""

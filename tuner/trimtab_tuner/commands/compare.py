@@ -233,5 +233,11 @@ def _copied(sidecar: Client) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-command = Command("compare", "Say how much comes with the harness, the model and the task", add_arguments, run)
+command = Command(
+    "compare",
+    "Say how much comes with the harness, the model and the task",
+    add_arguments,
+    run,
+    example="trimtab compare results.csv --by harness,model,task --quality-share 0.8",
+)
 """Registered in the entry-point group ``trimtab.commands``."""

@@ -53,5 +53,7 @@ def run(args: Namespace) -> int:
     return 0
 
 
-command = Command("dashboard", "Print a fresh one-time link to the dashboard", add_arguments, run)
+command = Command(
+    "dashboard", "Print a fresh one-time link to the dashboard", add_arguments, run, example="trimtab dashboard"
+)
 """Registered in the entry-point group ``trimtab.commands``."""

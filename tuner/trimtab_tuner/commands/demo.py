@@ -101,4 +101,5 @@ command = Command(
     "Show the whole turn in a minute, with a scripted provider and no key: fail, find, change, fail less",
     _add_arguments,
     _run,
+    example="trimtab demo --keep",
 )

@@ -131,5 +131,11 @@ def _say(args: Namespace, client: Client, row: dict[str, Any], told: str) -> Non
         console.print(f"To end it: trimtab experiment stop {row['experiment_id']}")
 
 
-command = Command("experiment", "Compare values of a knob at fixed shares: start, stop, list", add_arguments, run)
+command = Command(
+    "experiment",
+    "Compare values of a knob at fixed shares: start, stop, list",
+    add_arguments,
+    run,
+    example="trimtab experiment list",
+)
 """Registered in the entry-point group ``trimtab.commands``."""

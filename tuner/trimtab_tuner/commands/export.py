@@ -120,6 +120,10 @@ def _whole(client: Client, typed: str | None) -> str | None:
 
 
 command = Command(
-    "export", "Hand what was recorded to other tools: OTLP to any backend, or Parquet", add_arguments, run
+    "export",
+    "Hand what was recorded to other tools: OTLP to any backend, or Parquet",
+    add_arguments,
+    run,
+    example="trimtab export --parquet out",
 )
 """Registered in the entry-point group ``trimtab.commands``."""

@@ -289,6 +289,10 @@ def _place(site: Document | None) -> str:
 
 
 command = Command(
-    "findings", "List what went wrong: mode, run, step, agent, setting, line and amounts", add_arguments, run
+    "findings",
+    "List what went wrong: mode, run, step, agent, setting, line and amounts",
+    add_arguments,
+    run,
+    example="trimtab findings --json",
 )
 """Registered in the entry-point group ``trimtab.commands``."""

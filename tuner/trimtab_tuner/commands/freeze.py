@@ -152,7 +152,15 @@ def _frozen(settings: Settings) -> bytes:
     return (json.dumps(to_document(frozen)) + "\n").encode()
 
 
-command = Command("freeze", "Stop all steering at once: agents do what their code says", add_arguments, freeze)
+command = Command(
+    "freeze",
+    "Stop all steering at once: agents do what their code says",
+    add_arguments,
+    freeze,
+    example="trimtab freeze --why 'answers are odd'",
+)
 """Registered in the entry-point group ``trimtab.commands``."""
-unfreeze_command = Command("unfreeze", "Let steering go on with the rules that are there", add_arguments, unfreeze)
+unfreeze_command = Command(
+    "unfreeze", "Let steering go on with the rules that are there", add_arguments, unfreeze, example="trimtab unfreeze"
+)
 """Registered like :data:`command`."""

@@ -363,5 +363,11 @@ def _disagreement(run: dict[str, Any]) -> str | None:
     )
 
 
-command = Command("import", "Import runs from trajectories, logs, benchmark results and spans", add_arguments, run)
+command = Command(
+    "import",
+    "Import runs from trajectories, logs, benchmark results and spans",
+    add_arguments,
+    run,
+    example="trimtab import runs/*.traj.json",
+)
 """Registered in the entry-point group ``trimtab.commands``."""

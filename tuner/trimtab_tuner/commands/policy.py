@@ -159,5 +159,11 @@ def _new(before: dict[str, Any], after: dict[str, Any]) -> str:
     return next((str(rule["rule_id"]) for rule in after["rules"] if rule not in before["rules"]), "(as it was)")
 
 
-command = Command("policy", "Show what agents are told, put rules by hand, and roll back", add_arguments, run)
+command = Command(
+    "policy",
+    "Show what agents are told, put rules by hand, and roll back",
+    add_arguments,
+    run,
+    example="trimtab policy rule add timeout_s 20 --service shop --why 'answers take 4 s'",
+)
 """Registered in the entry-point group ``trimtab.commands``."""

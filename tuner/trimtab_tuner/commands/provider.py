@@ -51,4 +51,10 @@ def run(args: Namespace) -> int:
     return 0
 
 
-command = Command("provider", "answer LLM requests from a script, on the loopback", add_arguments, run)
+command = Command(
+    "provider",
+    "answer LLM requests from a script, on the loopback",
+    add_arguments,
+    run,
+    example="trimtab provider --port 8080",
+)

@@ -209,6 +209,10 @@ def _decide(args: Namespace, client: Client) -> None:
 
 
 command = Command(
-    "recs", "List what trimtab recommends, and accept, reject, roll back or promote it", add_arguments, run
+    "recs",
+    "List what trimtab recommends, and accept, reject, roll back or promote it",
+    add_arguments,
+    run,
+    example="trimtab recs accept ID --why 'the line times out'",
 )
 """Registered in the entry-point group ``trimtab.commands``."""

@@ -115,5 +115,11 @@ def _write(path: Path, text: str) -> None:
         ) from None
 
 
-command = Command("report", "Say what the agents cost, what failed, and which line is to blame", add_arguments, run)
+command = Command(
+    "report",
+    "Say what the agents cost, what failed, and which line is to blame",
+    add_arguments,
+    run,
+    example="trimtab report --html report.html",
+)
 """Registered in the entry-point group ``trimtab.commands``."""

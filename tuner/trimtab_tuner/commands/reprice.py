@@ -62,5 +62,11 @@ def _said(done: Repriced) -> str:
     return text + "."
 
 
-command = Command("reprice", "Compute the cost of all that was recorded by the prices in force now", add_arguments, run)
+command = Command(
+    "reprice",
+    "Compute the cost of all that was recorded by the prices in force now",
+    add_arguments,
+    run,
+    example="trimtab reprice",
+)
 """Registered in the entry-point group ``trimtab.commands``."""

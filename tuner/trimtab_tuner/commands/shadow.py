@@ -180,5 +180,11 @@ def _say(args: Namespace, done: Summary) -> None:
     console.print(f"Change: {change['estimate']:+.3f}{span}, 95 %. Agreement is not quality; a --judge of yours is.")
 
 
-command = Command("shadow", "Ask another model the same as recorded calls, within a dollar cap", add_arguments, run)
+command = Command(
+    "shadow",
+    "Ask another model the same as recorded calls, within a dollar cap",
+    add_arguments,
+    run,
+    example="trimtab shadow gpt-5-mini --calls 100 --usd 0.50 --judge checks:grade",
+)
 """Registered in the entry-point group ``trimtab.commands``."""

@@ -248,5 +248,6 @@ command = Command(
     "Learn which values are better while agents run: status, start, add, remove, reprice, stop, mode, events",
     add_arguments,
     run,
+    example="trimtab tune start model '\"gpt-5-mini\"' --margin 0.02",
 )
 """Registered in the entry-point group ``trimtab.commands``."""

@@ -70,5 +70,9 @@ def _print_link(settings: Settings, url: str) -> None:
 
 
 command = Command(
-    "up", "Run the sidecar and its dashboard: collect, analyse, steer and serve the API", _add_arguments, _run
+    "up",
+    "Run the sidecar and its dashboard: collect, analyse, steer and serve the API",
+    _add_arguments,
+    _run,
+    example="trimtab up",
 )

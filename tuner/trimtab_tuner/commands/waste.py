@@ -151,5 +151,11 @@ def _table(console: Console, title: str, heads: list[str], rows: list[list[str]]
         console.print(f"[dim]and {len(rows) - MAX_ROWS:,} more rows; --json has all[/dim]")
 
 
-command = Command("waste", "Say where money, tokens and time went, and which line took them", add_arguments, run)
+command = Command(
+    "waste",
+    "Say where money, tokens and time went, and which line took them",
+    add_arguments,
+    run,
+    example="trimtab waste --by site",
+)
 """Registered in the entry-point group ``trimtab.commands``."""
