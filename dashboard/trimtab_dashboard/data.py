@@ -27,8 +27,8 @@ SOON_S = 4.0
 """A sidecar that works says so within this time, whatever else it is asked."""
 PAGE = 50
 """Rows of a page of runs or decisions."""
-CARDS = 40
-"""Findings or recommendations that are drawn one below the other; the rest is counted."""
+CARDS = 15
+"""Findings or recommendations that are drawn one below the other; the rest is on further pages."""
 FEW_IDS = 10
 """Ids of each kind that come with a finding; the table of runs has them all."""
 MOST_OF_RUN = 5_000
@@ -110,6 +110,11 @@ def quoted(text: str) -> str:
 def decoded(text: str) -> Any:
     """A value from its JSON text."""
     return json.loads(text)
+
+
+def comparison() -> Any:
+    """How much of success, cost and time comes with harness, model and task."""
+    return _summed("/v1/compare")
 
 
 def report() -> Any:

@@ -160,7 +160,9 @@ def content_policy() -> str:
 
 @asynccontextmanager
 async def _say_ready(_: App) -> AsyncIterator[None]:
-    """Tell the sidecar that pages can be asked for."""
+    """Tell the sidecar that pages can be asked for; what all of them need is imported before, not by the first one."""
+    from .blocks import call, over_time, recommendation, run_filters, todo, two_runs  # noqa: F401
+
     print(json.dumps({"ready": True, "pid": os.getpid()}), flush=True)
     yield
 

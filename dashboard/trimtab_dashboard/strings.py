@@ -55,6 +55,8 @@ SAVED = (
     "An effect: these values were drawn at random. It is what such units cost less by all that was learned so far; the"
     " bounds of several experiments are added up, so the interval is rather too wide."
 )
+HARNESS_OR_MODEL = "Harness against model"
+VARIES = "Shares of the variance between runs, over all services: an association, unless versions were drawn at random."
 ABOUT_NUMBERS = "What to know about these numbers"
 NOTHING_STEERED = "Nothing is steered: every agent does what its code says."
 NO_AUDIT = "Nobody has decided anything yet."
@@ -218,6 +220,6 @@ def decided(action: str) -> str:
     }[action]
 
 
-def more_cards(n: int, command: str) -> str:
-    """What the page leaves out."""
-    return f"{n:,} more are not shown here; `{command}` lists them all."
+def some_of(first: int, last: int, n: int) -> str:
+    """Which of the cards a page shows."""
+    return f"{first:,} to {last:,} of {n:,}."

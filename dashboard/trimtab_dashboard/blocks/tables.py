@@ -80,6 +80,16 @@ def choose(place: DeltaGenerator, label: str, options: Iterable[str], key: str) 
     return place.selectbox(label, list(options), index=None, placeholder="Any", key=key, bind="query-params")
 
 
+def paged(rows: Sequence[Any], size: int, key: str) -> tuple[Sequence[Any], int]:
+    """The rows of the chosen page, and how many stand before them; the page is part of the address."""
+    pages = -(-len(rows) // size)
+    if pages <= 1:
+        return rows, 0
+    chosen = st.pagination(pages, key=key, bind="query-params")
+    before = (chosen - 1) * size
+    return rows[before : before + size], before
+
+
 def one_of(place: DeltaGenerator, label: str, options: Mapping[str, str], key: str) -> str:
     """What was chosen of ``options``, the first one by default, as the API calls it; it is part of the address."""
     first = next(iter(options))

@@ -12,10 +12,23 @@ import streamlit as st
 
 from trimtab_dashboard import data, strings
 from trimtab_dashboard.blocks import finding
-from trimtab_dashboard.views import overview, recommendations, words
+from trimtab_dashboard.views import overview, recommendations, share, words
 
 MOST = 3
 """Of each kind."""
+AT_ONCE = 2_000
+"""Runs of which shares of variance are computed without being asked for."""
+
+
+def harness_or_model(runs: int) -> None:
+    """How much varies with the harness, and how much with the model; for many runs only when it is asked for, as it is
+    computed from all of them."""
+    st.subheader(strings.HARNESS_OR_MODEL, anchor=False)
+    if runs > AT_ONCE and not st.toggle(f"Compute it for {runs:,} runs", key="varies"):
+        return
+    for sentence in share.sentences(data.comparison()):
+        st.markdown(words.md(sentence))
+    st.caption(strings.VARIES)
 
 
 def notes() -> None:

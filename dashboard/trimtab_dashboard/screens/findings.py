@@ -10,15 +10,16 @@ from trimtab_dashboard.views import findings, recommendations, words
 
 with frame.page(strings.FINDINGS):
     st.caption(strings.ASSOCIATION)
-    columns = st.columns([2, 1], vertical_alignment="bottom")
-    status = tables.one_of(columns[0], strings.WHICH_FINDINGS, findings.STATUSES, "status")
-    ranked_by = tables.one_of(columns[1], strings.RANKED_BY, findings.RANKINGS, "by")
+    row = st.container(horizontal=True, gap="large")
+    status = tables.one_of(row, strings.WHICH_FINDINGS, findings.STATUSES, "status")
+    ranked_by = tables.one_of(row, strings.RANKED_BY, findings.RANKINGS, "by")
     found = data.findings(status, ranked_by)
     offers = recommendations.offers(data.recommendations())
     if not found:
         none = {"resolved": strings.NO_RESOLVED, "reopened": strings.NO_REOPENED}
         st.info(none.get(status, strings.NO_FINDINGS))
-    for number, each in enumerate(found[: data.CARDS], start=1):
+    shown, before = tables.paged(found, data.CARDS, "page")
+    for number, each in enumerate(shown, start=before + 1):
         finding.card(each, number, offer=offers.get(each["finding_id"]))
     if len(found) > data.CARDS:
-        st.caption(words.md(strings.more_cards(len(found) - data.CARDS, "trimtab report")))
+        st.caption(words.md(strings.some_of(before + 1, before + len(shown), len(found))))

@@ -51,4 +51,6 @@ with frame.page(strings.OVERVIEW, is_live=True):
         steered.now(data.policy())
 
     numbers()
+    if runs_there := data.runs(limit=1)["total"]:
+        todo.harness_or_model(runs_there)
     todo.notes()
