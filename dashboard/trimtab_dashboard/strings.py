@@ -220,6 +220,11 @@ def decided(action: str) -> str:
     }[action]
 
 
+def more_cards(n: int, command: str) -> str:
+    """What the page leaves out."""
+    return f"{n:,} more are not shown here; `{command}` lists them all."
+
+
 def some_of(first: int, last: int, n: int) -> str:
     """Which of the cards a page shows."""
     return f"{first:,} to {last:,} of {n:,}."
