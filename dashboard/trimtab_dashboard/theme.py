@@ -42,6 +42,8 @@ CSS: Final = """<style>
 }
 [data-testid="stCaptionContainer"] { color: light-dark(#565e66, #aab1b8); opacity: 1; }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
+[data-testid="stCode"] .token.keyword { color: light-dark(#9a1f4a, #ffa3b5); }
+[data-testid="stCode"] .token.comment { color: light-dark(#5a6470, #a3adb8); }
 [class*="st-key-over_time"] [data-testid="stVegaLiteChart"] { min-height: 200px; }
 a.out { color: light-dark(#0a5a9c, #7dbdf0); font-size: .85rem; }
 @media (max-width: 1000px) {
