@@ -4,6 +4,7 @@
 
     TrimtabError                exit 1   anything below, caught in one place by the command line
     ├── SettingsError           exit 2   a setting is unknown or has a value that can't be used
+    ├── UsageError              exit 2   options of a command that can't go together, or a value that means nothing
     ├── PolicyError             exit 2   a policy document, or a value in one, can't be used
     ├── ImportFormatError       exit 2   a file given to ``trimtab import`` is of no known format
     ├── MissingExtra            exit 1   a command needs packages that are not installed
@@ -109,6 +110,12 @@ class SettingsError(TrimtabError):
         return cls(
             f"{path}: the settings can't be read: {error}. Correct the file, or move it away to use the defaults."
         )
+
+
+class UsageError(TrimtabError):
+    """A command was called with options that can't go together, or with a value that means nothing."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class PolicyError(TrimtabError):

@@ -165,7 +165,7 @@ def _results(backend: Backend, computed: Computed) -> APIRouter:
     def report(p: Annotated[paging.ReportParameters, Query()]) -> dict[str, Any]:
         """What `trimtab report --json` prints."""
         try:
-            return computed.report(p.run)
+            return computed.report(p.run, p.since_ns, p.until_ns)
         except LookupError:
             raise HTTPException(404, f"There is no run {p.run!r}; /v1/runs lists them.") from None
 

@@ -68,8 +68,8 @@ class Computed:
 
         return page(self._result("ledger", p.run, compute, is_continued=p.cursor is not None), p)
 
-    def report(self, run_id: str | None) -> dict[str, Any]:
-        """The report as JSON.
+    def report(self, run_id: str | None, since_ns: int | None = None, until_ns: int | None = None) -> dict[str, Any]:
+        """The report as JSON, of runs that began in this time.
 
         Raises:
             LookupError: there is no run ``run_id``.
@@ -77,7 +77,10 @@ class Computed:
         from trimtab_analyzer.report.build import build
         from trimtab_analyzer.report.model import as_json
 
-        return self._result("report", run_id, lambda con, run: as_json(build(con, run, prices=self._prices)))
+        def compute(con: duckdb.DuckDBPyConnection, run: str | None) -> dict[str, Any]:
+            return as_json(build(con, run, prices=self._prices, since_ns=since_ns, until_ns=until_ns))
+
+        return self._result(f"report {since_ns} {until_ns}", run_id, compute)
 
     def waste(self, by: By, run_id: str | None) -> dict[str, Any]:
         """The waste pins as JSON.

@@ -154,6 +154,8 @@ class ReportParameters(NoParameters):
     """What the report is about."""
 
     run: str | None = Field(None, description="Id of a run; all runs without it")
+    since_ns: int | None = Field(None, ge=0, description="Only runs that began at or after this time")
+    until_ns: int | None = Field(None, ge=0, description="Only runs that began before this time")
 
 
 class KnobParameters(PageParameters):

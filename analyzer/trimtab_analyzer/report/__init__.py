@@ -7,8 +7,10 @@ In: a connection to the store. Out: :func:`build` makes the :class:`Report`, :fu
 from __future__ import annotations
 
 from .build import build
+from .gates import Verdict, judge
 from .html import as_html
+from .markdown import as_markdown
 from .model import Report, as_json, from_json
 from .text import print_text
 
-__all__ = ["Report", "as_html", "as_json", "build", "from_json", "print_text"]
+__all__ = ["Report", "Verdict", "as_html", "as_json", "as_markdown", "build", "from_json", "judge", "print_text"]

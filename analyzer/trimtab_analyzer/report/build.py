@@ -84,8 +84,10 @@ def build(
     case: Case | None = None,
     found: Sequence[Finding] | None = None,
     prices: PriceList | None = None,
+    since_ns: int | None = None,
+    until_ns: int | None = None,
 ) -> Report:
-    """The report over all runs of a store, or over one of them, told in the light of all.
+    """The report over all runs of a store, or over some of them, told in the light of all.
 
     Args:
         con: A connection or cursor onto the store; nothing is written.
@@ -93,6 +95,8 @@ def build(
         case: The case of all runs, where it is loaded already; ``con`` is inside its snapshot.
         found: What the analysis of all runs says, where it was made already.
         prices: For the ledger of a case that is not loaded (:func:`~..cost.ledger`).
+        since_ns: Only runs that began at or after this time, nanoseconds since the epoch.
+        until_ns: Only runs that began before this time.
 
     Raises:
         StoreError: the store is of another version.
@@ -100,6 +104,10 @@ def build(
     """
     ids = None if run_id is None else [run_id]
     with load.snapshot(con):
+        if since_ns is not None or until_ns is not None:
+            began = "SELECT run_id FROM runs WHERE started_ns >= ? AND started_ns < ?"
+            found_ids = con.execute(began, [since_ns or 0, until_ns or MAX_INT64]).fetchall()
+            ids = [each for (each,) in found_ids if run_id in (None, each)]
         places = {row["site_id"]: _place(row) for row in load.sites(con).iter_rows(named=True)}
         outcomes = {row["run_id"]: row for row in load.outcomes(con, ids).iter_rows(named=True)}
         rows = _rows(con, "runs", run_ids=ids)
@@ -121,6 +129,8 @@ def build(
         version=__version__,
         generated_ns=time.time_ns(),
         run_id=run_id,
+        since_ns=since_ns,
+        until_ns=until_ns,
         services=services,
         models=tuple(sources["models"]),
         price_versions=tuple(sources["price_versions"]),
@@ -145,6 +155,9 @@ def _looked_at(
     if ids is None:
         return whole, analyze(con, case=whole) if found is None else found
     return whole.of_runs(ids), analyze(con, ids, case=whole)
+
+
+MAX_INT64 = 2**63 - 1
 
 
 @cache

@@ -248,6 +248,10 @@ class Report:
     retries: tuple[RetryLine, ...] = ()
     """Places where a question was sent more than once, the most requests first; at most
     :data:`~.build.MAX_RETRY_LINES`."""
+    since_ns: int | None = None
+    """Only runs that began at or after this time; None for all."""
+    until_ns: int | None = None
+    """Only runs that began before this time."""
     guessed_tokens: int = 0
     guessed_musd: int = 0
     """What is computed from those tokens; part of :attr:`Totals.estimated_musd`."""
