@@ -92,6 +92,7 @@ def test_blame_is_a_ranked_set_with_shares() -> None:
     calls = {"calls": [{"call_id": "c1"}, {"call_id": "c2"}]}
     site = {"site_id": "s", "file": "a.py", "line": 3, "function": "f"}
     (row,) = run.blame([item], calls, [site])
-    assert [75.0, "2", "", "the answer was cut", "max_tokens = 100", "a.py:3, in f"] == list(row.values())
+    assert ["75.0 %", "2", "the answer was cut", "max_tokens = 100", "a.py:3, in f"] == list(row.values())
+    assert "critic" == run.blame([item | {"agent": "critic"}], calls, [site])[0]["Agent"]
     assert "nothing of its own" == run.blame([item | {"modes": [], "evidence": {}}], calls, [])[0]["Shows"]
     assert "8 steps with less are not shown" in run.blame_note([item])

@@ -54,11 +54,6 @@ def figures(of: Sequence[Any]) -> None:
                 st.caption(words.md(figure.note))
 
 
-def shares(rows: Iterable[Any], column: str) -> None:
-    """A table with a column of per cents as bars."""
-    grid(rows, column_config={column: st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)})
-
-
 def ledger(rows: list[dict[str, Any]]) -> None:
     """Where the money went."""
     shares = st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)

@@ -23,18 +23,18 @@ with frame.page(strings.RUN):
         two_runs.compare(detail, other_id)
         st.stop()
     with st.container(key="figures"):
-        for column, (label, value) in zip(st.columns(5), run.figures(detail["run"]), strict=True):
+        for column, (label, value) in zip(st.columns([2, 2, 2, 3, 4]), run.figures(detail["run"]), strict=True):
             column.metric(label, value)
     st.caption(words.md("; ".join(run.facts(detail))))
     if detail["run"]["error_message"] or detail["run"]["error_type"]:
-        said = f"{detail['run']['error_type']}: {words.kept(detail['run']['error_message'], 400)}"
-        st.error(words.md(said), icon=":material/error:")
+        said = (detail["run"]["error_type"], words.kept(detail["run"]["error_message"], 400))
+        st.error(words.md(": ".join(part for part in said if part)), icon=":material/error:")
         links.code(run.site(detail, detail["run"]["error_site_id"]))
     links.inner_runs(detail["parts"])
 
     if runs.result(detail["run"]) in runs.LOST and (blamed := data.blame(run_id))["items"]:
         st.subheader(strings.BLAME, anchor=False)
-        tables.shares(run.blame(blamed["items"], detail, blamed["sites"]), "Share of the blame")
+        tables.plain(run.blame(blamed["items"], detail, blamed["sites"]))
         st.caption(words.md(run.blame_note(blamed["items"])))
 
     st.subheader("Waterfall", anchor=False)

@@ -82,9 +82,9 @@ def blame(items: Sequence[Any], detail: Any, sites: Sequence[Any]) -> list[dict[
     """Where a failed run may have been lost: one row per step, the first ones; their shares are of the whole run."""
     numbers = {call["call_id"]: n for n, call in enumerate(detail["calls"], 1)}
     places = {site["site_id"]: site for site in sites}
-    return [
+    rows = [
         {
-            "Share of the blame": 100 * item["share"],
+            "Share of the blame": f"{100 * item['share']:.1f} %",
             "Call": str(numbers.get(item["call_id"], "–")),
             "Agent": item["agent"] or "",
             "Shows": "; ".join(_signs(item)) or "nothing of its own",
@@ -93,6 +93,10 @@ def blame(items: Sequence[Any], detail: Any, sites: Sequence[Any]) -> list[dict[
         }
         for item in items[:BLAMED]
     ]
+    if not any(row["Agent"] for row in rows):
+        for row in rows:
+            del row["Agent"]
+    return rows
 
 
 def blame_note(items: Sequence[Any]) -> str:
