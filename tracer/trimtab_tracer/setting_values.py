@@ -169,6 +169,34 @@ def sidecar_url(value: object) -> str:
     return value.rstrip("/")
 
 
+def webhook_url(value: object) -> str:
+    """Address of a webhook; it may have a query, and plain ``http`` only stays on this machine."""
+    expected = f"an address like https://hooks.example/T0/B0; http:// only to {', '.join(LOOPBACK)}"
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+        raise Unusable(expected)
+    from urllib.parse import urlsplit
+
+    try:
+        url = urlsplit(value)
+        is_address = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        raise Unusable(expected) from None
+    if not is_address or not (url.scheme == "https" or url.hostname in LOOPBACK) or "@" in url.netloc:
+        raise Unusable(expected)
+    return value
+
+
+NOTICES = ("new_finding", "rollback", "budget_stop")
+
+
+def notices(value: object) -> tuple[str, ...]:
+    """What a webhook is told of: a list, or one text with commas between them."""
+    given = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(name in NOTICES for name in given):
+        raise Unusable(f"some of {', '.join(NOTICES)}, with commas")
+    return tuple(dict.fromkeys(given))
+
+
 def key(value: object) -> str:
     """A shared secret; blanks and line ends around it belong to the file it came from."""
     if not isinstance(value, str) or len(value.strip()) < 16 or not value.strip().isascii():

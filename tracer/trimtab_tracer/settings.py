@@ -318,6 +318,34 @@ class Settings:
         ),
     )
 
+    notify_url: str | None = field(
+        default=None,
+        repr=False,
+        metadata=_row(
+            "TRIMTAB_NOTIFY_URL",
+            read.webhook_url,
+            "Webhook that the sidecar tells of new findings, rollbacks and spent budgets; `https://`, or `http://` to"
+            " this machine. It is a secret: whoever has it can write there.",
+            is_secret=True,
+        ),
+    )
+    notify_format: str = field(
+        default="json",
+        metadata=_row(
+            "TRIMTAB_NOTIFY_FORMAT",
+            read.one_of("json", "slack"),
+            "What the webhook takes: `json` (docs/notices.md) or `slack`.",
+        ),
+    )
+    notify_on: tuple[str, ...] = field(
+        default=("new_finding", "rollback", "budget_stop"),
+        metadata=_row(
+            "TRIMTAB_NOTIFY_ON",
+            read.notices,
+            "What it is told of, separated by commas: `new_finding`, `rollback`, `budget_stop`.",
+        ),
+    )
+
     @property
     def spool_dir(self) -> Path:
         """Where agents write their segments."""

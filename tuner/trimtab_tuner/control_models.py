@@ -502,6 +502,18 @@ class Campaign(Answer):
     published_ns: int
 
 
+class Notice(Answer):
+    """Something that a webhook was told of, or is to be told of."""
+
+    kind: Literal["new_finding", "rollback", "budget_stop"]
+    subject: str = Field(description="Id of the finding, or of the row of the audit")
+    noted_ns: int
+    sent_ns: int | None
+    tries: int
+    next_ns: int | None = Field(description="When it is tried; null: sent or given up")
+    error: str | None = Field(description="Why the last try failed")
+
+
 class Shares(Answer):
     """With which weights a value was drawn from a version of the policy on."""
 

@@ -30,7 +30,10 @@ Anything = Annotated[paging.NoParameters, Query()]
 
 def routers(desk: Desk) -> tuple[APIRouter, ...]:
     """Routes by what they are about."""
-    return _knobs(desk), _recommendations(desk), _experiments(desk), _outcomes(desk), _history(desk)
+    return (
+        *(_knobs(desk), _recommendations(desk), _experiments(desk), _outcomes(desk), _history(desk)),
+        _notices(desk),
+    )
 
 
 def _knobs(desk: Desk) -> APIRouter:
@@ -212,5 +215,18 @@ def _history(desk: Desk) -> APIRouter:
         rows = await desk.bell.until(look, p.wait_s) or []
         items = [shapes.AuditEntry.model_validate(row) for row in rows]
         return shapes.Events(items=items, after=items[-1].audit_id if items else p.after)
+
+    return api
+
+
+def _notices(desk: Desk) -> APIRouter:
+    api = router()
+
+    @api.get("/notices")
+    def notices(p: Annotated[paging.PageParameters, Query()]) -> models.Page[shapes.Notice]:
+        """What a webhook was told of, or is to be told of, newest first."""
+        with desk.snapshot() as con:
+            rows = reads.fetch(con, reads.statement("notices"), limit=p.limit, offset=p.offset)
+        return page_at(shapes.Notice, rows, p)
 
     return api

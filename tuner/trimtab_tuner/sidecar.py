@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from .models import Health, LoopHealth
+    from .notices import Notifier
     from .tune import Tuner
 
 
@@ -71,11 +72,15 @@ class Sidecar:
     STEER_INTERVAL_S = 1.0
     """Pause between two looks at who obeyed the policy, what that cost, and whether the file is as it was left."""
 
+    NOTICE_INTERVAL_S = 5.0
+    """Pause between two looks at what a webhook is to be told of."""
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._started_ns = time.time_ns()
         self._records = 0
         self._tuner: Tuner | None = None
+        self._notifier: Notifier | None = None
         self._analyses = 0
         self._problems = 0
         self._has_news = threading.Event()
@@ -105,6 +110,7 @@ class Sidecar:
         self._analysing = Loop("analysis", self._analyze, settings.analyze_interval_s)
         self._steering = Loop("policy", self._steer, self.STEER_INTERVAL_S)
         self._tuning = Loop("tuning", self._tune, self.STEER_INTERVAL_S)
+        self._noticing = Loop("notices", self._notice, self.NOTICE_INTERVAL_S) if settings.notify_url else None
         self._beside = ExitStack()  # ends what was started beside the API and asks it, such as a dashboard
         self.url = _url(settings.host, self._socket.getsockname()[1])
 
@@ -121,6 +127,8 @@ class Sidecar:
         self._analysing.start()
         self._steering.start()
         self._tuning.start()
+        if self._noticing is not None:
+            self._noticing.start()
         return self
 
     def wait(self) -> None:
@@ -155,6 +163,8 @@ class Sidecar:
         self._analysing.stop()
         self._steering.stop()
         self._tuning.stop()
+        if self._noticing is not None:
+            self._noticing.stop()
         self._collecting.once()
         self._analysing.once()
         self._undo.close()
@@ -285,6 +295,15 @@ class Sidecar:
 
             self._tuner = Tuner(self._store, self._control, self.settings)
         self._tuner.step()
+
+    def _notice(self) -> None:
+        if not self._analyses:  # what is found in what was there before is no news
+            return
+        if self._notifier is None:
+            from .notices import Notifier
+
+            self._notifier = Notifier(self._store, self.settings)
+        self._notifier.step()
 
     def _take(self, records: list[Record], replace_runs: Sequence[str]) -> None:
         ingest(self._store, records, prices=self._prices, replace_runs=replace_runs)
