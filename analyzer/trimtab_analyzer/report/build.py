@@ -39,6 +39,7 @@ from .model import (
     Totals,
     UnpricedModel,
 )
+from .series import stretches
 
 MAX_RUNS: Final = 500
 """Runs in the table; failed and blamed ones first, then the most expensive."""
@@ -123,12 +124,15 @@ def build(
     lines = _ledger_lines(seen.ledger)
     totals = _totals(rows, outcomes, sources, lines)
     counts = {"listed": len(listed.runs), "opened": listed.opened}
+    width_ns, series = stretches(rows, outcomes, seen.ledger)
     said = notes(rows, totals, sources, losses, unpriced, **counts, is_of_all=bool(ids and findings))
     services = tuple(dict.fromkeys(row["service"] for row in rows))
     return Report(
         version=__version__,
         generated_ns=time.time_ns(),
         run_id=run_id,
+        series=series,
+        stretch_ns=width_ns,
         since_ns=since_ns,
         until_ns=until_ns,
         services=services,

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from . import words
 from .model import LedgerLine, Report
+from .series import cost_svg, runs_svg
 
 MAX_EVIDENCE = 12
 """Calls linked below a finding; the JSON report has all of them."""
@@ -45,6 +46,7 @@ def as_html(report: Report) -> str:
     return _template().render(
         report=report,
         totals=report.totals,
+        charts=_charts(report),
         words=words,
         anchor=anchor,
         links={f.finding_id: [link(c) for c in f.evidence.get("calls", ())[:MAX_EVIDENCE]] for f in report.findings},
@@ -54,6 +56,15 @@ def as_html(report: Report) -> str:
         marked=_marked,
         parts=words.usd_parts([line.cost_musd for line in report.ledger], report.totals.cost_musd),
     )
+
+
+def _charts(report: Report) -> list[tuple[str, Markup]]:
+    """Titles and charts; none of one stretch, which the figures tell already."""
+    if len(report.series) < 2:
+        return []
+    drawn = ((runs_svg, "Runs by result"), (cost_svg, "Known cost"))
+    # what is in them was made by us, of numbers and times alone
+    return [(title, Markup(draw(report.series, report.stretch_ns))) for draw, title in drawn]
 
 
 def anchor(kind: str, ident: str) -> str:

@@ -182,6 +182,19 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """What the runs that began in a stretch of time came to."""
+
+    at_ns: int
+    """Its begin."""
+    runs: int
+    failed_runs: int
+    succeeded_runs: int
+    cost_musd: int
+    wasted_musd: int
+
+
+@dataclass(frozen=True, slots=True)
 class LossLine:
     """Records that could not be kept."""
 
@@ -248,6 +261,10 @@ class Report:
     retries: tuple[RetryLine, ...] = ()
     """Places where a question was sent more than once, the most requests first; at most
     :data:`~.build.MAX_RETRY_LINES`."""
+    series: tuple[Stretch, ...] = ()
+    """Stretches of time in which a run began, the first first."""
+    stretch_ns: int = 0
+    """Width of each."""
     since_ns: int | None = None
     """Only runs that began at or after this time; None for all."""
     until_ns: int | None = None
@@ -285,6 +302,7 @@ def from_json(data: dict[str, Any]) -> Report:
             _make(RetryLine, line, place=_place(line["place"]), stack=_stack(line["stack"]))
             for line in data.get("retries", ())
         ),
+        series=tuple(_make(Stretch, one) for one in data.get("series", ())),
         unpriced_models=tuple(_make(UnpricedModel, line) for line in data.get("unpriced_models", ())),
         runs=tuple(
             _make(
