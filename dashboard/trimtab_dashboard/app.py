@@ -14,6 +14,7 @@ page = st.navigation(
         st.Page("screens/runs.py", title=strings.RUNS, icon=":material/list:"),
         st.Page("screens/run.py", title=strings.RUN, icon=":material/waterfall_chart:", visibility="hidden"),
         st.Page("screens/harness.py", title=strings.HARNESS, icon=":material/account_tree:"),
+        st.Page("screens/compare.py", title=strings.COMPARE, icon=":material/balance:"),
         st.Page("screens/findings.py", title=strings.FINDINGS, icon=":material/search:"),
         st.Page("screens/recommendations.py", title=strings.RECOMMENDATIONS, icon=":material/tune:"),
         st.Page("screens/tuner.py", title=strings.TUNER, icon=":material/experiment:"),

@@ -171,6 +171,16 @@ def scorecard(**filters: object) -> Any:
     return _summed("/v1/scorecard", **filters)
 
 
+def compared(**asked: object) -> Any:
+    """How much comes with harness, model and task; parameters as ``/v1/compare`` takes them."""
+    return _summed("/v1/compare", **asked)
+
+
+def what_if(**asked: object) -> Any:
+    """What can be asked about, and what a drawn value would have come to."""
+    return _summed("/v1/what-if", **asked)
+
+
 def findings_at(site_id: str) -> list[Any]:
     """Open findings that are pinned to a line."""
     items: list[Any] = _get("/v1/findings", site=site_id, status="open", limit=MOST, ids=FEW_IDS)["items"]

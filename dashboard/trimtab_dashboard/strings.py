@@ -15,6 +15,7 @@ OVERVIEW = "Overview"
 RUNS = "Runs"
 RUN = "Run"
 HARNESS = "Harness"
+COMPARE = "Compare"
 FINDINGS = "Findings"
 RECOMMENDATIONS = "Recommendations"
 TUNER = "Tuner"
@@ -86,6 +87,34 @@ LINES_NOTE = (
     " with a call at the line, whatever made them fail: an association."
 )
 
+BY_HELP = "Or the name of a knob: then runs that got different values of it are taken as different harnesses."
+INFERRED_TOO = "Count outcomes that trimtab inferred too"
+SHARES_NOTE = (
+    "Shares add up to 100 %. A share is how much of the variation between runs goes with a factor: an association,"
+    " unless the factor was drawn. What no factor tells is called noise. docs/compare.md has the formulas."
+)
+GAP_NOTE = (
+    "Points are the difference in success between the best and the worst harness of a model; lines are 95 % intervals"
+    " that hold for all pairs at once. Corrected is what is left when one half of the runs chooses and the other"
+    " measures."
+)
+NO_GAP = "No model has five runs of known success in each of two harnesses, so there is no gap to tell."
+NO_FRONTIER = (
+    "Cost and quality need two configurations (a harness with a model) with five runs of known success and cost each."
+)
+FRONTIER_ALT = "Configurations by mean cost and success with intervals; the table below has all of them."
+FRONTIER_NOTE = (
+    "On the frontier: no other one is at least as good and at least as cheap. The best one counts as 100 %; dashed"
+    " lines are the quality and the cost that were asked for. Means over the runs each had: an association."
+)
+NOTHING_DRAWN = (
+    "No experiment has drawn values of a knob yet, so nothing can be said about values that did not run. Start one"
+    " with `trimtab experiment start`; the values and their chances are then logged with each run."
+)
+WHAT_IF_NOTE = (
+    "This is an effect, not an association: chance chose the values, and with what chance was logged. It says nothing"
+    " of values that were never drawn."
+)
 
 ASSOCIATION = (
     "Findings are associations: they say what was in force when runs failed or money was lost,"

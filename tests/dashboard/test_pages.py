@@ -276,6 +276,7 @@ def test_an_empty_store_is_one_sentence_a_page(empty: None, page: Page, said: Sa
         "findings": strings.NO_FINDINGS,
         "recommendations": strings.NO_RECOMMENDATIONS,
         "harness": strings.EMPTY,
+        "compare": strings.EMPTY,
         "tuner": strings.NOTHING_LEARNED,
         "changes": strings.NO_AUDIT,
         "setup": strings.EMPTY,

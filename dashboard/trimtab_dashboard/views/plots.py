@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import theme
 
-ROW_PX = 30
+ROW_PX = 26
 COLOURS = (theme.GOOD, theme.BAD, theme.TOOL, theme.CUT, "#e69f00", "#56b4e9")
 """Of groups, as far as there are so many; then they begin again, and the shape tells."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
@@ -44,7 +44,7 @@ def intervals(
         "type": "nominal",
         "title": None,
         "sort": list(dict.fromkeys(row["name"] for row in rows)),
-        "axis": {"labelLimit": LABEL_PX, "ticks": False, "domain": False, "grid": True},
+        "axis": {"labelLimit": LABEL_PX, "ticks": False, "domain": False, "grid": True, "labelFlush": False},
     }
     x = {"type": "quantitative", "title": title, "scale": scale, "axis": {"tickCount": 5}}
     marked: dict[str, Any] = {"tooltip": [{"field": "name"}, {"field": "said", "title": title}]}
