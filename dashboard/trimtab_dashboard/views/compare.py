@@ -130,7 +130,7 @@ def frontier(found: Any) -> dict[str, Any]:
     shape = {"field": "state", "title": None, "scale": {"domain": states, "range": ["circle", "square"]}}
     tip = [{"field": "name"}, {"field": "said_quality", "title": "success"}, {"field": "said_cost", "title": "cost"}]
     corner = {"data": {"values": [asked]}, "mark": {"type": "rule", "strokeDash": [5, 4], "color": theme.BAD}}
-    bars = {"mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.55}}
+    bars = {"mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.9}}
     legend = {"orient": "top", "labelLimit": 300}
     return {
         "data": {"values": values},

@@ -60,7 +60,7 @@ def intervals(
         }
         marked["yOffset"] = {"field": "group", "sort": groups}
     rule = {
-        "mark": {"type": "rule", "strokeWidth": 2.5, "opacity": 0.7},
+        "mark": {"type": "rule", "strokeWidth": 2.5, "opacity": 1},
         "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": colour, **marked},
     }
     point: dict[str, Any] = {
