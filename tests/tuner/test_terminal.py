@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import pty
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -76,3 +80,32 @@ def test_places_times_and_matches() -> None:
     assert "site s, model m" == terminal.match({"site": "s", "service": None, "model": "m"})
     assert "name n, tier=gold of the run" == terminal.match({"name": "n", "context": {"tier": "gold"}})
     assert "every call" == terminal.match({})
+
+
+@pytest.mark.parametrize("total", [3, None])
+def test_progress_says_nothing_where_nobody_watches(capsys: pytest.CaptureFixture[str], total: int | None) -> None:
+    """Neither output nor errors have a bar where they are no terminal."""
+    with terminal.progress("importing", total) as advance:
+        for name in ("a", "b", "c"):
+            advance(name)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    """With what is done and what it is about; standard output stays clean."""
+    program = (
+        "from trimtab_tuner import terminal\n"
+        "with terminal.progress('pricing', 2) as advance:\n"
+        "    advance('5,000 calls')\n"
+        "print('done')\n"
+    )
+    leader, follower = pty.openpty()
+    try:
+        done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=follower, check=True)
+        os.close(follower)
+        seen = os.read(leader, 65_536).decode("utf-8", "replace")
+    finally:
+        os.close(leader)
+    assert done.stdout == b"done\n"
+    assert "pricing" in seen
+    assert "5,000 calls" in seen

@@ -9,7 +9,7 @@ rest the old ones, and running it again ends the work. A second run changes noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple
 
@@ -49,8 +49,8 @@ class Repriced(NamedTuple):
     unpriced_after: int
 
 
-def reprice(store: Store, prices: PriceList) -> Repriced:
-    """Price every attempt of ``store`` with ``prices``.
+def reprice(store: Store, prices: PriceList, on_batch: Callable[[int], None] = lambda calls: None) -> Repriced:
+    """Price every attempt of ``store`` with ``prices``; ``on_batch`` is told how many calls each batch had.
 
     Raises:
         duckdb.Error: the database failed; the batches before are written.
@@ -65,6 +65,7 @@ def reprice(store: Store, prices: PriceList) -> Repriced:
             price_attempt(row, prices)
             if old != [row[name] for name in _PRICED.names]:
                 news.append(row)
+        on_batch(len({row["call_id"] for row in rows}))
         attempts += len(rows)
         changed += len(news)
         if news:

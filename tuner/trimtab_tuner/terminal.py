@@ -11,7 +11,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -136,6 +136,29 @@ def json_value(text: str) -> Any:
 def print_json(value: Any) -> None:
     """One JSON value on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def progress(label: str, total: int | None, *, is_quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """A bar on standard error for work that may take long; nothing where that is no terminal.
+
+    Args:
+        label: What is being done.
+        total: Parts of the work; None where nobody knows how many, then it only shows that it goes on.
+        is_quiet: Whether nothing is shown anyway.
+
+    Yields:
+        To be called with a part's name when that is done.
+    """
+    from rich.console import Console as Terminal
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    screen = Terminal(stderr=True)
+    known = (MofNCompleteColumn(), TimeRemainingColumn()) if total is not None else ()
+    columns = (TextColumn(label), BarColumn(), *known, TextColumn("{task.fields[name]}"))
+    with Progress(*columns, console=screen, disable=is_quiet or not screen.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=total, name="")
+        yield lambda name: bar.update(task, advance=1, name=name)
 
 
 def console() -> Console:

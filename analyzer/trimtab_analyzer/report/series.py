@@ -20,7 +20,7 @@ BINS: Final = 40
 WIDTHS_NS: Final = tuple(
     minutes * 60 * 10**9 for minutes in (1, 5, 15, 60, 3 * 60, 6 * 60, 24 * 60, 7 * 24 * 60, 28 * 24 * 60)
 )
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 480, 150, 46, 22, 8
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 480, 150, 54, 22, 8
 USEFUL: Final = ("useful", "unknown")
 """Classes of the ledger that are no waste."""
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from trimtab_tracer.commands import Command
 
+from .. import terminal
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
@@ -68,13 +70,16 @@ def _otlp(client: Client, args: Namespace, chosen: Range) -> dict[str, Any]:
     source = Source(client, chosen, content=args.content)
     exported = 0
 
-    def spans() -> Any:
-        nonlocal exported
-        for portion in source.portions():
-            yield from spans_of(portion, source)
-            exported += len(portion.runs)
+    with terminal.progress("sending", None, is_quiet=args.json) as advance:
 
-    sent = otlp.send(spans(), address, headers)
+        def spans() -> Any:
+            nonlocal exported
+            for portion in source.portions():
+                yield from spans_of(portion, source)
+                exported += len(portion.runs)
+                advance(f"{exported:,} runs")
+
+        sent = otlp.send(spans(), address, headers)
     return {
         "to": address,
         "runs": exported,
@@ -88,7 +93,10 @@ def _otlp(client: Client, args: Namespace, chosen: Range) -> dict[str, Any]:
 def _parquet(client: Client, args: Namespace, chosen: Range) -> dict[str, Any]:
     from ..export import parquet
 
-    return {"to": str(args.parquet), "bytes": parquet.write(client, args.parquet, chosen, args.content)}
+    tables = len(parquet.TABLES) + bool(args.content)
+    with terminal.progress("writing", tables, is_quiet=args.json) as advance:
+        sizes = parquet.write(client, args.parquet, chosen, args.content, advance)
+    return {"to": str(args.parquet), "bytes": sizes}
 
 
 def _say(told: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from trimtab_tracer.commands import Command
 from trimtab_tracer.errors import ImportFormatError
 
+from .. import terminal
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
@@ -90,7 +92,7 @@ def run(args: Namespace) -> int:
 
     settings = Settings.resolve(home=args.home)
     files, results = _find(args.paths)
-    with _sink(settings) as sink, _progress(len(files), quiet=args.json) as advance:
+    with _sink(settings) as sink, terminal.progress("importing", len(files), is_quiet=args.json) as advance:
         batch: Batch = []
         for result, one in whole_runs(_read_all(files, results, args, settings, advance)):
             if one.records:
@@ -256,25 +258,6 @@ def _sink(settings: Settings) -> Iterator[Sink]:
     home.prepare(settings.home)
     with Store.open(settings.store_path) as store:
         yield StoreSink(store, settings)
-
-
-@contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Any]:
-    """A progress bar on stderr; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("importing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[name]}"),
-    )
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("", total=total, name="")
-        yield lambda name: bar.update(task, advance=1, name=name)
 
 
 def _print(results: list[FileResult], as_json: bool) -> None:

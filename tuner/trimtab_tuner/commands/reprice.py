@@ -7,6 +7,7 @@ costs, and one sentence about what they were and are.
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from trimtab_tracer.commands import Command
@@ -28,11 +29,11 @@ def run(args: Namespace) -> int:
     """Take in what lies in the spool, then price everything."""
     from trimtab_tracer.collect import Collector
     from trimtab_tracer.prices import PriceList
-    from trimtab_tracer.reprice import reprice
+    from trimtab_tracer.reprice import BATCH, reprice
     from trimtab_tracer.settings import Settings
     from trimtab_tracer.store import Store
 
-    from .. import home
+    from .. import home, terminal
 
     settings = Settings.resolve(home=args.home)
     if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
@@ -42,7 +43,11 @@ def run(args: Namespace) -> int:
     try:
         with Store.open(settings.store_path) as store:
             Collector(store, settings).collect_once()
-            done = reprice(store, PriceList(settings.prices))
+            with closing(store.cursor()) as con:
+                ((calls,),) = con.execute("SELECT count(DISTINCT call_id) FROM attempts").fetchall()
+            batches = -(-calls // BATCH)
+            with terminal.progress("pricing", batches, is_quiet=args.json) as advance:
+                done = reprice(store, PriceList(settings.prices), lambda calls: advance(f"{calls:,} calls"))
     finally:
         lock.release()
     print(json.dumps(done._asdict()) if args.json else _said(done))

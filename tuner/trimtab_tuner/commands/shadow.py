@@ -76,7 +76,13 @@ def run(args: Namespace) -> int:
             return 0
         pairs: list[Pair] = []
         try:
-            done = _ask(args, calls, settings, grade, pairs.append)
+            with terminal.progress("asking", len(calls), is_quiet=args.json) as advance:
+
+                def keep(pair: Pair) -> None:
+                    pairs.append(pair)
+                    advance(f"{sum(each.cost_musd or 0 for each in pairs) / 1e6:.4f} USD")
+
+                done = _ask(args, calls, settings, grade, keep)
         finally:  # what was paid for is kept, also when a judge fails or somebody loses patience
             for start in range(0, len(pairs), PORTION):
                 portion = [pair._asdict() for pair in pairs[start : start + PORTION]]

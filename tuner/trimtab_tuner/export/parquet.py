@@ -7,6 +7,7 @@ with the store's own columns (docs/export.md). Files of an earlier export are re
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,14 @@ TABLES = (
 """What is written, in this order; ``content`` comes behind them where texts are asked for."""
 
 
-def write(client: Client, folder: Path, chosen: Range, content: bool) -> dict[str, int]:
-    """Write every table; returns the bytes of each file by the table's name.
+def write(
+    client: Client,
+    folder: Path,
+    chosen: Range,
+    content: bool,
+    on_table: Callable[[str], None] = lambda name: None,
+) -> dict[str, int]:
+    """Write every table; returns the bytes of each file by the table's name, and tells ``on_table`` of each.
 
     Raises:
         TrimtabError: the folder can't be written.
@@ -42,6 +49,7 @@ def write(client: Client, folder: Path, chosen: Range, content: bool) -> dict[st
                 file.write(data)
             aside.replace(folder / f"{table}.parquet")
             sizes[table] = len(data)
+            on_table(table)
     except OSError as error:
         where = getattr(error, "filename", None) or folder
         raise TrimtabError(
