@@ -257,7 +257,7 @@ def test_decisions_can_be_reached_by_keyboard(visit: Visit) -> None:
     assert wanted <= met
     page.get_by_role("button", name="Freeze steering").focus()
     page.keyboard.press("Enter")
-    page.get_by_role("dialog").wait_for()
+    page.wait_for_function("document.querySelector('[role=dialog]')?.contains(document.activeElement)")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trimtab_tracer import records as r
@@ -107,7 +107,12 @@ def losses(directory: Path) -> Counter[tuple[str, str]]:
     return counted
 
 
+HALF_A_CHARACTER = r.Decision("d1", "run", "model", "m", "code", "site", 1, seen={}, verdict="\ud800")
+"""Is written the slow way, and says of what it has seen that it is nothing, which isn't that it saw nothing."""
+
+
 @given(st.lists(ANY_RECORD, max_size=5))
+@example([HALF_A_CHARACTER])
 @settings(max_examples=60)
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, written: list[r.Record]) -> None:
     """Whatever records are written are read again, equal and in order, from one finished segment."""

@@ -28,6 +28,7 @@ BODIES: dict[str, Json] = {
     "/v1/policy/rollback": {"seen": 1, "to": 1, "why": "x"},
     "/v1/freeze": {"why": "x"},
     "/v1/unfreeze": {"seen": 1, "why": "x"},
+    "/v1/findings/{finding_id}/recommend": {"why": "x"},
     "/v1/recommendations/{recommendation_id}/accept": {"version": 1, "value": 2, "why": "x"},
     "/v1/recommendations/{recommendation_id}/reject": {"version": 1, "why": "x"},
     "/v1/recommendations/{recommendation_id}/rollback": {"version": 1, "why": "x"},
@@ -47,7 +48,7 @@ BODIES: dict[str, Json] = {
 """A body that is right in itself for every route that takes one."""
 NO_BODY = {"/v1/import"}
 """Takes lines of records."""
-NO_VERSION = {"/v1/freeze", "/v1/shadow", "/v1/outcomes", "/v1/login-codes", "/v1/sessions"}
+NO_VERSION = {"/v1/freeze", "/v1/findings/{finding_id}/recommend", "/v1/shadow", "/v1/outcomes", "/v1/login-codes", "/v1/sessions"}
 """Decides about nothing that somebody else could have changed, or must not fail because of it."""
 
 

@@ -105,21 +105,21 @@ def to_dict(record: Record) -> dict[str, Any]:
 
 
 def _said(written: dict[str, Any], shape: type) -> dict[str, Any]:
-    """It without later fields that say nothing, so that a sidecar of an earlier version reads what has none."""
-    for name in _LATER.get(shape, ()):
-        if written[name] is None or written[name] in ((), {}):
+    """It without later fields that are as by default, so that a sidecar of an earlier version reads what has none."""
+    for name, default in _LATER.get(shape, {}).items():
+        if written[name] == default:
             del written[name]
     return written
 
 
-_LATER: dict[type, tuple[str, ...]] = {
-    Attempt: ("agent", "step"),
-    RunStart: ("annotations",),
-    Decision: ("choices", "rule_id", "drawn", "seen", "verdict"),
-    Choice: ("rule_id", "drawn", "seen", "verdict"),
-    Site: ("via",),
-    ToolRun: ("compensation",),
-    Outcome: ("evaluator", "evaluator_version"),
+_LATER: dict[type, dict[str, Any]] = {
+    Attempt: {"agent": None, "step": None},
+    RunStart: {"annotations": {}},
+    Decision: {"choices": (), "rule_id": None, "drawn": None, "seen": None, "verdict": None},
+    Choice: {"rule_id": None, "drawn": None, "seen": None, "verdict": None},
+    Site: {"via": ()},
+    ToolRun: {"compensation": None},
+    Outcome: {"evaluator": None, "evaluator_version": None},
 }
 """Fields that came later than their kind, left out where they say nothing."""
 
