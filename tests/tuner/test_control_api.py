@@ -48,7 +48,14 @@ BODIES: dict[str, Json] = {
 """A body that is right in itself for every route that takes one."""
 NO_BODY = {"/v1/import"}
 """Takes lines of records."""
-NO_VERSION = {"/v1/freeze", "/v1/findings/{finding_id}/recommend", "/v1/shadow", "/v1/outcomes", "/v1/login-codes", "/v1/sessions"}
+NO_VERSION = {
+    "/v1/freeze",
+    "/v1/findings/{finding_id}/recommend",
+    "/v1/shadow",
+    "/v1/outcomes",
+    "/v1/login-codes",
+    "/v1/sessions",
+}
 """Decides about nothing that somebody else could have changed, or must not fail because of it."""
 
 
