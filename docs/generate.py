@@ -1,7 +1,7 @@
 """Rewrites the generated parts of the documentation from the code; a test fails where one is out of date.
 
 In: pages with ``<!-- generated: NAME -->`` ... ``<!-- end -->``. Out: the same pages with what :data:`PARTS` gives for
-each name. Run it as ``python docs/generate.py`` after a change of a setting, a route or a command.
+each name. Run it as ``python docs/generate.py`` after a change of a setting, a route, a command or an example.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 DOCS = Path(__file__).resolve().parent
+EXAMPLES = DOCS.parent / "examples"
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -155,7 +157,13 @@ def _usage(action: argparse.Action) -> str:
     return " ".join(filter(None, [", ".join(action.option_strings), value]))
 
 
+def example(path: Path) -> str:
+    """The program as it stands, so that a page of the site and a reader on a code host see the one that is tested."""
+    return f"```python\n{path.read_text(encoding='utf-8').rstrip()}\n```"
+
+
 PARTS: dict[str, Callable[[], str]] = {"settings": settings, "routes": routes, "commands": commands}
+PARTS |= {f"example_{path.stem}": partial(example, path) for path in sorted(EXAMPLES.glob("*.py"))}
 
 
 def rewritten(page: str) -> str:
@@ -165,10 +173,10 @@ def rewritten(page: str) -> str:
 
 def pages() -> Iterator[Path]:
     """Pages that have generated parts."""
-    return (path for path in sorted(DOCS.glob("*.md")) if BLOCK.search(path.read_text(encoding="utf-8")))
+    return (path for path in sorted(DOCS.rglob("*.md")) if BLOCK.search(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":
     for path in pages():
         path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
-        print(f"wrote {path.name}")
+        print(f"wrote {path.relative_to(DOCS)}")

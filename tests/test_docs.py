@@ -14,12 +14,21 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 GENERATOR = runpy.run_path(str(DOCS / "generate.py"))
 
 
-@pytest.mark.parametrize("name", ["api.md", "cli.md", "configuration.md"])
-def test_generated_parts_are_up_to_date(name: str) -> None:
+@pytest.mark.parametrize("path", list(GENERATOR["pages"]()), ids=lambda path: path.stem)
+def test_generated_parts_are_up_to_date(path: Path) -> None:
     """A page equals what ``python docs/generate.py`` would make of it."""
-    page = (DOCS / name).read_text(encoding="utf-8")
-    assert GENERATOR["BLOCK"].search(page)
+    page = path.read_text(encoding="utf-8")
     assert page == GENERATOR["rewritten"](page), "run `python docs/generate.py`"
+
+
+def test_the_generated_pages() -> None:
+    """The reference has generated parts, and each example that is an agent of a framework is on one page."""
+    names = {path.relative_to(DOCS).as_posix() for path in GENERATOR["pages"]()}
+    assert {"api.md", "cli.md", "configuration.md"} <= names
+    shown = [name for path in GENERATOR["pages"]() for _, name, _ in GENERATOR["BLOCK"].findall(path.read_text())]
+    examples = {name for name in GENERATOR["PARTS"] if name.startswith("example_")}
+    assert examples - {"example_mcp_server", "example_say_more"} <= set(shown)
+    assert len(shown) == len(set(shown))
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:

@@ -201,7 +201,6 @@ def test_texts_are_shown_and_nothing_happens(visit: Visit, name: str) -> None:
     assert [] == violations(page)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"getComputedStyle(document.querySelector('.stApp')).backgroundColor === '{DARK}'")
-    page.wait_for_function("!document.getAnimations().some(each => each instanceof CSSTransition)")
     dark = violations(page, {"runOnly": ["color-contrast", "link-in-text-block"]})
     page.emulate_media(color_scheme="light")
     assert [] == dark
@@ -236,7 +235,8 @@ def test_views_of_the_harness_are_texts(visit: Visit, query: str) -> None:
 
 
 def violations(page: Page, options: dict[str, Any] | None = None) -> list[tuple[str, list[str]]]:
-    """What axe-core calls serious or critical: the rule, and what is wrong with which elements."""
+    """What axe-core calls serious or critical: the rule, and what is wrong with which elements, once none changes."""
+    page.wait_for_function("!document.getAnimations().some(each => each instanceof CSSTransition)")
     found = Axe().run(page, options={"resultTypes": ["violations"], **(options or {})}).response["violations"]
     return [
         (each["id"], [f"{node['html'][:200]}: {node['failureSummary']}" for node in each["nodes"][:3]])

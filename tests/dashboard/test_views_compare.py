@@ -38,6 +38,13 @@ def frontier(*costs: float) -> dict[str, Any]:
     return {"configurations": found, "reference": "v0 / m", "answer": "", **asked}
 
 
+def test_runs_that_tell_nothing_apart_are_said_to() -> None:
+    """Where noise is the only part, no factor is named and no share is drawn."""
+    only = shares() | {"components": [component("noise", 1.0, ("harness", "model", "task"))]}
+    assert not compare.is_told_apart(only)
+    assert "Cost: these runs do not tell harness, model or task from noise." == compare.headline(only)
+
+
 def test_shares_are_points_with_intervals_and_noise_is_last() -> None:
     """The largest first; what can't be told apart is named; the sentence has both intervals."""
     rows = compare.shares(shares())["data"]["values"]

@@ -166,8 +166,12 @@ def test_a_later_connection_is_not_taken_for_an_earlier_one(receiver: Receiver, 
             assert until(lambda seen=seen: receiver.attempts == seen)  # type: ignore[misc]
             handover.close()
             assert until(lambda: not receiver._agents)
-            collector.collect_once()
-            assert [] == list_segments(tmp_path / "spool")
+
+            def is_removed() -> bool:
+                collector.collect_once()
+                return not list_segments(tmp_path / "spool")
+
+            assert until(is_removed)  # once the receiver's writer has finished it
         con = store.cursor()
         assert [(15,)] == con.execute("SELECT count(DISTINCT attempt_id) FROM waiting_exchanges").fetchall()
         con.close()

@@ -49,7 +49,8 @@ def shares_and_gap(asked: dict[str, Any]) -> None:
     st.markdown(words.md(f"In the mean: {compare.means(told)}."))
     for one in told["shares"].values():
         st.markdown(f"**{words.md(compare.headline(one))}**")
-        st.vega_lite_chart(compare.shares(one), key=f"shares {one['measure']}", alt=compare.headline(one))
+        if compare.is_told_apart(one):
+            st.vega_lite_chart(compare.shares(one), key=f"shares {one['measure']}", alt=compare.headline(one))
         st.caption(words.md(compare.shares_note(one, scope)))
     st.caption(words.md(strings.SHARES_NOTE))
     st.subheader("Harness gap: best and worst harness with the same model", anchor=False)

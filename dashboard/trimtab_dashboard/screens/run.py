@@ -23,7 +23,7 @@ with frame.page(strings.RUN):
         two_runs.compare(detail, other_id)
         st.stop()
     with st.container(key="figures"):
-        for column, (label, value) in zip(st.columns([2, 2, 2, 3, 4]), run.figures(detail["run"]), strict=True):
+        for column, (label, value) in zip(st.columns([4, 3, 2, 3, 4]), run.figures(detail["run"]), strict=True):
             column.metric(label, value)
     st.caption(words.md("; ".join(run.facts(detail))))
     if detail["run"]["error_message"] or detail["run"]["error_type"]:

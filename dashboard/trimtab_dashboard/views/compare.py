@@ -67,8 +67,15 @@ def shares_note(one: Any, scope: str) -> str:
     )
 
 
+def is_told_apart(one: Any) -> bool:
+    """Whether anything stands beside noise: not where all runs have one harness and model, and a task each."""
+    return any(part["name"] != "noise" for part in one["components"])
+
+
 def headline(one: Any) -> str:
     """The two largest parts that are no noise, in words."""
+    if not is_told_apart(one):
+        return f"{MEASURES[one['measure']]}: these runs do not tell harness, model or task from noise."
     parts = sorted((p for p in one["components"] if p["name"] != "noise"), key=lambda part: -part["share"])[:2]
     told = [f"{p['name']} {100 * p['share']:.0f} % ({100 * p['low']:.0f} to {100 * p['high']:.0f} %)" for p in parts]
     noise = next((p for p in one["components"] if p["name"] == "noise"), None)

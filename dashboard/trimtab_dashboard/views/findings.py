@@ -53,7 +53,8 @@ def setting(finding: Any) -> str:
 def history(finding: Any) -> str:
     """When it was opened, resolved and came back, the latest few; empty where that is not known."""
     told = [f"{_EVENTS[each['event']]} {words.when(each['at_ns'])}" for each in finding["history"][-EVENTS:]]
-    return f"{', '.join(told)} UTC".capitalize() + "." if told else ""
+    text = ", ".join(told)
+    return f"{text[:1].upper()}{text[1:]} UTC." if told else ""
 
 
 def may_be_asked_for(finding: Any, offer: str | None) -> bool:

@@ -12,7 +12,7 @@ from trimtab_analyzer.statistics import wilson
 from .. import theme
 from . import words
 from .harness import trend_note
-from .series import Chart
+from .series import Chart, tick_step_ms
 
 HEIGHT_PX = 220
 
@@ -46,7 +46,7 @@ def _x(row: Any, step_ns: int) -> dict[str, Any]:
     span_ns = row["last_ns"] - row["first_ns"]
     day_ns = 86_400 * 10**9
     form = "%H:%M" if span_ns <= day_ns else "%d %b %H:%M" if step_ns < day_ns and span_ns < 4 * day_ns else "%d %b"
-    axis = {"format": form, "labelOverlap": True, "tickCount": 4}
+    axis = {"format": form, "labelOverlap": True, "tickCount": 4, "tickMinStep": tick_step_ms(form)}
     return {"field": "at", "type": "temporal", "scale": {"type": "utc"}, "title": None, "axis": axis}
 
 

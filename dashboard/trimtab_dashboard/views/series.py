@@ -60,8 +60,13 @@ def _x(rows: Sequence[Any], bin_ns: int) -> dict[str, Any]:
         "type": "temporal",
         "scale": {"type": "utc"},
         "title": None,
-        "axis": {"format": form, "labelOverlap": True, "tickCount": 5},
+        "axis": {"format": form, "labelOverlap": True, "tickCount": 5, "tickMinStep": tick_step_ms(form)},
     }
+
+
+def tick_step_ms(form: str) -> int:
+    """Least distance of two ticks with labels of the format ``form``, so that none says the same as its neighbour."""
+    return 60_000 if "%M" in form else 86_400_000
 
 
 def _bars(rows: Sequence[Any], values: list[dict[str, Any]], bin_ns: int, y: str, colours: dict[str, str]) -> Any:

@@ -8,7 +8,6 @@ import gzip
 import hashlib
 import json
 import os
-import statistics
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -126,7 +125,7 @@ def long_history(url: str) -> dict[str, list[float]]:
     messages = [{"role": ("user", "assistant")[n % 2], "content": f"message number {n}"} for n in range(100_000)]
     times: dict[str, list[float]] = {"bare": [], "traced": []}
     with httpx2.Client(timeout=60, trust_env=False) as client:
-        for turn in range(6):
+        for turn in range(10):
             if turn % 2:
                 trimtab.instrument()
             started = time.perf_counter()
@@ -145,7 +144,8 @@ trimtab.instrument()
 traced = everything(address)
 trimtab.flush(60)
 trimtab.uninstrument()
-history = {kind: statistics.median(times) for kind, times in long_history(address).items()}
+# Other programs only ever add time: the fastest call of each kind was disturbed least.
+history = {kind: min(times) for kind, times in long_history(address).items()}
 print(json.dumps({"bare": bare, "traced": traced, "history": history}), flush=True)
 server.shutdown()
 os._exit(0)
