@@ -3,8 +3,9 @@
     .venv/bin/python docs/screenshot.py [PAGE...]
 
 In: names of pages as their menu says them, by default all. Out: ``docs/screens/PAGE.png``, and ``docs/dashboard.png``,
-which is what Findings shows first. Needs Debian's ``chromium`` (``apt install chromium``) and the ``dev`` extra. Nothing
-but the loopback is talked to. What is on a picture is what the demonstration left in its store, and is synthetic as that is.
+which is what Findings shows first. Needs Debian's ``chromium`` (``apt install chromium``) and the ``dev`` extra.
+Nothing but the loopback is talked to. What is on a picture is what the demonstration left in its store, and is
+synthetic as that is.
 """
 
 from __future__ import annotations
