@@ -148,6 +148,12 @@ ACCEPT, REJECT, ROLL_BACK, PROMOTE = "Accept", "Reject", "Roll back", "Promote"
 WHY = "Why (optional, kept in the audit)"
 EVIDENCE = "Evidence"
 EDIT_TITLE = "Set another value"
+SHADOW_TITLE = "Shadow first"
+SHADOW_NOTE = (
+    "Asks it the same as recorded calls, beside the agent; no tool is run. Type it in the agent's folder, where the"
+    " provider's key is in the environment: this page has no key and spends nothing. `--dry-run` says what it would"
+    " cost. What it answers warms up experiments and, where it suffices, becomes a recommendation."
+)
 EDIT = "Value to set (JSON)"
 EDIT_HELP = "As recommended. Change it to set something else; the sidecar refuses what agents would not obey."
 FREEZE, UNFREEZE = "Freeze steering", "Unfreeze"

@@ -49,6 +49,7 @@ def test_cost_is_compared_run_by_run(
     (verdict,) = judge(["cost+10%"], *sides)
     assert verdict.is_met is is_met
     assert told in verdict.told
+    assert verdict.is_compared is ("Too few" not in told and "not known" not in told)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,8 @@ def test_without_a_before_nothing_fails(report: Report) -> None:
     """It is said."""
     for verdict in judge(["cost+1%", "success-1", "new-finding"], report, None):
         assert (verdict.is_met, "nothing from before" in verdict.told) == (False, True)
+        assert "not compared" == verdict.word
+    assert "- ➖ `cost+1%`" in as_markdown(report, judge(["cost+1%"], report, None))
 
 
 def test_markdown_is_short_and_says_the_verdicts(report: Report) -> None:

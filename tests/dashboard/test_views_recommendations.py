@@ -159,3 +159,27 @@ def test_before_and_after_is_an_association() -> None:
     assert "+38 points (95 % interval -5 to +70); association." in said
     assert "2 runs in between or still running are left out." in said
     assert "nothing can be compared" in recommendations.difference(compared | {"success_difference": None})
+
+
+@pytest.mark.parametrize(
+    ("fields", "command"),
+    [
+        (
+            {"knob": "model", "to_value": "gpt-5-mini", "site_id": "s1"},
+            "trimtab shadow gpt-5-mini --site s1 --calls 50 --usd 0.50",
+        ),
+        (
+            {"knob": "fallback", "to_value": {"on": ["429"], "models": ["m1", "m2"]}, "site_id": None},
+            "trimtab shadow m1 --calls 50 --usd 0.50",
+        ),
+        (
+            {"knob": "model", "to_value": "x; rm -rf ~", "site_id": None},
+            "trimtab shadow 'x; rm -rf ~' --calls 50 --usd 0.50",
+        ),
+        ({"knob": "max_retries", "to_value": 3, "site_id": "s1"}, None),
+        ({"knob": "fallback", "to_value": {"on": ["429"], "models": []}, "site_id": "s1"}, None),
+    ],
+)
+def test_a_model_can_be_shadowed_first(fields: dict[str, Any], command: str | None) -> None:
+    """The command names the model and the line as a shell takes them; other settings have none."""
+    assert command == recommendations.shadow_command(row(**fields))

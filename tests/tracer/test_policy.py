@@ -8,7 +8,9 @@ import json
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -228,9 +230,7 @@ def test_a_refusal_takes_no_time_to_speak_of() -> None:
     """Documents made to be slow cost no more than a few times what an honest one of that size costs."""
     honest = copy.deepcopy(DOCUMENT)
     honest["rules"] = [{**FIXED, "rule_id": f"r{i}"} for i in range(MAX_RULES)]
-    started = time.thread_time()
-    parse(dump(honest), NOW_NS)
-    usual_s = time.thread_time() - started
+    usual_s = _least_s(lambda: parse(dump(honest), NOW_NS))
     for text in (
         b'"' * (MAX_BYTES - 1),
         b'"' + b'\\"' * (MAX_BYTES // 2 - 1),
@@ -238,9 +238,17 @@ def test_a_refusal_takes_no_time_to_speak_of() -> None:
         b"{" + b",".join(b'"%d": 0' % i for i in range(25_000)) + b', "0": 1}',
         changed(("rules", 0, "rule_id"), "x" * 200_000),
     ):
+        assert _least_s(partial(refusal, text)) < 50 * usual_s
+
+
+def _least_s(work: Callable[[], object]) -> float:
+    """Processor seconds of the fastest of three: a collection of garbage may fall into any one."""
+    taken = []
+    for _ in range(3):
         started = time.thread_time()
-        refusal(text)
-        assert time.thread_time() - started < 50 * usual_s
+        work()
+        taken.append(time.thread_time() - started)
+    return min(taken)
 
 
 @given(st.binary(max_size=400))

@@ -44,6 +44,13 @@ class Verdict:
     """Whether the report fails by it."""
     told: str
     """One sentence."""
+    is_compared: bool = True
+    """False where there was too little to compare with: then nothing fails, and nothing is shown to hold."""
+
+    @property
+    def word(self) -> str:
+        """``FAILED``, ``ok`` or ``not compared``."""
+        return "FAILED" if self.is_met else "ok" if self.is_compared else "not compared"
 
 
 def compares(conditions: Sequence[str]) -> bool:
@@ -78,7 +85,7 @@ def _judge(condition: str, report: Report, before: Report | None) -> Verdict:
     totals = report.totals
     if found["cost"] or found["points"] or found["new"]:
         if before is None:
-            return Verdict(condition, False, "There is nothing from before to compare with.")
+            return Verdict(condition, False, "There is nothing from before to compare with.", is_compared=False)
         if found["new"]:
             return _new(condition, report, before)
         return _cost(condition, report, before) if found["cost"] else _success(condition, report, before)
@@ -114,7 +121,8 @@ def _cost(condition: str, report: Report, before: Report) -> Verdict:
         return _few(condition, now.runs, then.runs)
     each, was = now.cost_musd / now.runs, then.cost_musd / then.runs
     if not was:
-        return Verdict(condition, False, f"A run cost {usd_fine(round(each))}; what it cost before is not known.")
+        told = f"A run cost {usd_fine(round(each))}; what it cost before is not known."
+        return Verdict(condition, False, told, is_compared=False)
     change = 100 * (each / was - 1)
     unpriced = "; some costs are unknown and count as 0" if now.unpriced or then.unpriced else ""
     told = f"A run cost {usd_fine(round(each))}, before {usd_fine(round(was))}: {change:+.1f} %, n = {now.runs:,} and"
@@ -145,4 +153,4 @@ def _new(condition: str, report: Report, before: Report) -> Verdict:
 
 def _few(condition: str, now: int, then: int) -> Verdict:
     told = f"Too few runs to compare: {now:,}, before {then:,}; at least {FEW} on either side are needed."
-    return Verdict(condition, False, told)
+    return Verdict(condition, False, told, is_compared=False)

@@ -18,13 +18,14 @@ MAX_FINDINGS: Final = 5
 MAX_CHARS: Final = 200
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:@&=\"'])")
 _MENTION = re.compile(r"[@#]")
+_MARKS: Final = {"FAILED": "❌", "ok": "✅", "not compared": "➖"}
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
 
 
 def as_markdown(report: Report, verdicts: Sequence[Verdict] = ()) -> str:
     """The text, ending with a line break."""
     parts = [f"### {escaped(report.headline[0], 400)}"]
-    parts += [f"- {'❌' if v.is_met else '✅'} {code(v.condition)}: {escaped(v.told, 400)}" for v in verdicts]
+    parts += [f"- {_MARKS[v.word]} {code(v.condition)}: {escaped(v.told, 400)}" for v in verdicts]
     parts += [_findings(report), _ledger(report)]
     parts.append("<sub>" + escaped(_about(report), 400) + "</sub>")
     blocks = [part for part in parts if part]

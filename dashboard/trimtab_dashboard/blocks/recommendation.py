@@ -67,6 +67,10 @@ def _decide(row: Any) -> None:
     key = row["recommendation_id"]
     actions = recommendations.DECISIONS[row["status"]]
     if "accept" in actions:
+        if command := recommendations.shadow_command(row):
+            with st.expander(strings.SHADOW_TITLE):
+                st.code(command, language=None)
+                st.caption(strings.SHADOW_NOTE)
         with st.expander(strings.EDIT_TITLE):
             st.text_input(strings.EDIT, recommendations.value_text(row), key=f"value_{key}", help=strings.EDIT_HELP)
     st.text_input(strings.WHY, key=f"why_{key}", max_chars=frame.MAX_WHY)

@@ -8,6 +8,7 @@ here, because otherwise nothing could be sent.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -109,6 +110,17 @@ def history(row: Any, now_ns: int) -> str:
     obeyed = f" First obeyed {words.when(row['obeyed_ns'])} UTC." if row["obeyed_ns"] else ""
     version = f" Policy version {row['policy_version']}." if row["policy_version"] else ""
     return f"{verb} by {row['decided_by']} through the {row['decided_via']}, {when}.{why}{version}{obeyed}"
+
+
+def shadow_command(row: Any) -> str | None:
+    """What to type to ask the recommended model the same as recorded calls of the line; None where there is no model."""
+    value = row["to_value"]
+    if row["knob"] == "fallback" and isinstance(value, dict):
+        value = next(iter(value.get("models", ())), None)
+    if row["knob"] not in ("model", "fallback") or not isinstance(value, str):
+        return None
+    at_line = f" --site {shlex.quote(row['site_id'])}" if row["site_id"] else ""
+    return f"trimtab shadow {shlex.quote(value)}{at_line} --calls 50 --usd 0.50"
 
 
 def value_text(row: Any) -> str:

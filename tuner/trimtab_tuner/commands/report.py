@@ -94,7 +94,7 @@ def run(args: Namespace) -> int:
         width = None if sys.stdout.isatty() else PIPE_COLUMNS
         print_text(report, Console(width=width))
     for verdict in verdicts:
-        print(f"trimtab: {'FAILED' if verdict.is_met else 'ok'}: {verdict.condition}: {verdict.told}", file=sys.stderr)
+        print(f"trimtab: {verdict.word}: {verdict.condition}: {verdict.told}", file=sys.stderr)
     return 1 if any(verdict.is_met for verdict in verdicts) else 0
 
 
