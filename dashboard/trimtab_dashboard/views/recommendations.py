@@ -113,7 +113,7 @@ def history(row: Any, now_ns: int) -> str:
 
 
 def shadow_command(row: Any) -> str | None:
-    """What to type to ask the recommended model the same as recorded calls of the line; None where there is no model."""
+    """What to type to ask the recommended model the same as recorded calls of the line; None where none is meant."""
     value = row["to_value"]
     if row["knob"] == "fallback" and isinstance(value, dict):
         value = next(iter(value.get("models", ())), None)
