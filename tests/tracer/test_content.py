@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from trimtab_tracer import content
+from trimtab_tracer.content import Chosen
 from trimtab_tracer.ingest import ingest
-from trimtab_tracer.records import Attempt, Content
+from trimtab_tracer.records import Attempt, Content, RunStart
 from trimtab_tracer.store import Store
 
 WIRE = ("openai.chat", "POST", "h", "/v1/chat/completions", "site", "complete")
@@ -163,3 +165,59 @@ def test_sweeping_removes_what_a_crash_left(store: Store) -> None:
     (store.content_dir / "half.parquet.tmp").write_bytes(b"PAR1")
     assert content.sweep(store) == 2
     assert len(texts(store, "c")) == 2
+
+
+def run_with(call: str, run_id: str, *, parent: str | None = None, service: str = "shop", at_ns: int = 1) -> list[Any]:
+    """A run of one call, with the texts of its one attempt."""
+    ids = (f"{call}/1", call, run_id)
+    both = [Content(*ids, role, at_ns, f"{role} of {call}") for role in ("request", "response")]
+    return [
+        RunStart(run_id, "p", at_ns, run_id, "explicit", parent, service=service),
+        Attempt(*ids, "p", 1, at_ns, 1, *WIRE),
+        *both,
+    ]
+
+
+def held(store: Store) -> set[str]:
+    """Calls whose texts stand in any file, named by the index or not."""
+    return {
+        call
+        for path in store.content_dir.iterdir()
+        for call in pq.read_table(path, columns=["call_id"]).column("call_id").to_pylist()
+    }
+
+
+@pytest.mark.parametrize(
+    ("chosen", "left"),
+    [
+        (Chosen(), set()),
+        (Chosen(before_ns=20), {"c", "d"}),
+        (Chosen(run_ids=("r1",)), {"c", "d"}),
+        (Chosen(service="other"), {"a", "b", "c"}),
+        (Chosen(before_ns=20, run_ids=("r2", "r1")), {"c", "d"}),
+        (Chosen(before_ns=5, service="other"), {"a", "b", "c", "d"}),
+    ],
+)
+def test_what_is_erased_is_in_no_file(store: Store, chosen: Chosen, left: set[str]) -> None:
+    """Texts by time, run with the runs inside it, and agent leave index and files; the others are read as before."""
+    ingest(store, [*run_with("a", "r1"), *run_with("b", "inner", parent="r1"), *run_with("c", "r2", at_ns=20)])
+    ingest(store, run_with("d", "r3", service="other", at_ns=20))
+    before = content.count(store, Chosen())
+    assert 8 == before
+    number = content.count(store, chosen)
+    assert (number, 0) == (content.erase(store, chosen), content.erase(store, chosen))
+    assert before - number == content.count(store, Chosen()) == 2 * len(left)
+    assert left == held(store)
+    for call in "abcd":
+        expected = [(role, f"{role} of {call}", 1) for role in ("request", "response")] if call in left else []
+        assert expected == texts(store, call)
+
+
+def test_what_a_crash_left_goes_with_the_next_erasing(store: Store) -> None:
+    """Texts that the index has forgotten, but whose file was not written anew, go whatever is erased next."""
+    ingest(store, [*run_with("a", "r1"), *run_with("b", "r2")])
+    with store.transaction() as con:
+        con.execute("DELETE FROM content WHERE call_id = 'a'")
+    assert {"a", "b"} == held(store)
+    assert 0 == content.erase(store, Chosen(run_ids=("r1",)))
+    assert {"b"} == held(store)

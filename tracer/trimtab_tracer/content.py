@@ -7,7 +7,8 @@ A segment's name follows from where its rows came from, so that ingesting them a
 and commit, overwrites the file instead of leaving two. Files are complete or absent (written aside, then renamed).
 A text counts only where the index names its file: the same text written again lies in a later file, and what the
 earlier one holds is void. A file that was deleted by hand, or is damaged, costs its texts and nothing else.
-:func:`compact` joins the many small files of a live agent; :func:`sweep` removes what a crash left behind.
+:func:`compact` joins the many small files of a live agent; :func:`sweep` removes what a crash left behind;
+:func:`erase` takes out what a person does not want to keep.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -199,6 +200,77 @@ def sweep(store: Store) -> int:
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)
+
+
+_CHOSEN = """
+    ($before::BIGINT IS NULL OR recorded_ns < $before)
+    AND ($service::VARCHAR IS NULL OR call_id IN (
+        SELECT call_id FROM calls SEMI JOIN (SELECT run_id FROM runs WHERE service = $service) USING (run_id)
+    ))
+    AND ($runs::VARCHAR[] IS NULL OR call_id IN (
+        WITH RECURSIVE below AS (
+            SELECT unnest($runs::VARCHAR[]) AS run_id
+            UNION
+            SELECT runs.run_id FROM runs JOIN below ON runs.parent_run_id = below.run_id
+        )
+        SELECT call_id FROM calls SEMI JOIN below USING (run_id)
+    ))
+"""
+
+
+class Chosen(NamedTuple):
+    """Texts by what they belong to; each part that is given narrows the choice, and without any all are chosen."""
+
+    before_ns: int | None = None
+    """Recorded before then, nanoseconds since the epoch."""
+    run_ids: tuple[str, ...] | None = None
+    """Of calls in these runs, and in the runs inside them."""
+    service: str | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Parameters of :data:`_CHOSEN`."""
+        runs = None if self.run_ids is None else list(self.run_ids)
+        return {"before": self.before_ns, "runs": runs, "service": self.service}
+
+
+def count(store: Store, chosen: Chosen) -> int:
+    """How many texts are chosen."""
+    with store.transaction() as con:
+        (found,) = con.execute(f"SELECT count(*) FROM content WHERE {_CHOSEN}", chosen.values()).fetchall()
+        return int(found[0])
+
+
+def erase(store: Store, chosen: Chosen) -> int:
+    """Take texts out of the index and out of their files, for good; returns how many. Nobody may write meanwhile.
+
+    The index forgets first. A crash after that leaves texts in files that nothing names; the next erasing, of
+    whatever it may be, takes those out as well. A damaged file goes when nothing in it is named.
+
+    Raises:
+        OSError: a file can't be written anew; the texts that it holds are forgotten and still there.
+    """
+    with store.writing():
+        with store.transaction() as con:
+            erased = len(con.execute(f"DELETE FROM content WHERE {_CHOSEN} RETURNING 1", chosen.values()).fetchall())
+        files = list(_files(store.content_dir))
+        named = _named(store, [path.name for path in files])
+        for path in files:
+            _scrub(path, named.get(path.name, set()))
+    return erased
+
+
+def _scrub(path: Path, keys: set[tuple[str, str]]) -> None:
+    """Leave in a file only the texts of these attempts and roles."""
+    if not keys:
+        path.unlink(missing_ok=True)
+        return
+    try:
+        held = pq.read_table(path, columns=["attempt_id", "role"])
+    except _DAMAGED as error:
+        _report(path, error)
+        return
+    if _only(held, keys).num_rows < held.num_rows and (table := _table(path)) is not None:
+        _replace(path, _only(table, keys))
 
 
 def _files(directory: Path) -> Iterable[Path]:
