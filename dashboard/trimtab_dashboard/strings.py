@@ -48,7 +48,7 @@ SEARCH_HELP = (
     " newest that fit the other filters first."
 )
 NO_RUN_CHOSEN = "No run is chosen. Open one from the list of runs."
-NO_TEXTS = "No text of this call is kept: content is off, was dropped, or its retention is over."
+NO_TEXTS = "No text of this call is kept: content is off, was dropped, or was erased."
 NO_CALLS = "This run has made no call yet."
 TODAY = "Today trimtab"
 NOTHING_TODAY = "Today (UTC) trimtab changed nothing by itself."
@@ -231,7 +231,7 @@ PACKAGES_NOTE = (
     "An agent with an environment of its own has other packages: run `trimtab doctor --python PATH` there, and"
     " `trimtab doctor --selftest` for calls that are really made."
 )
-RETENTION = "Everything is kept until somebody deletes it."
+RETENTION = "Everything is kept until somebody deletes it; trimtab erase takes out prompts and answers."
 NOTHING_LOST = "Nothing: every record that an agent wrote was kept."
 SETTINGS_OF_SIDECAR = "Settings of the sidecar"
 
