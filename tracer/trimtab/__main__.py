@@ -225,7 +225,7 @@ LIGHT: dict[str, Command] = {
         "Print a script that completes commands and options in a shell",
         _completion_arguments,
         _completion,
-        example="trimtab completion bash > ~/.local/share/bash-completion/completions/trimtab",
+        example="trimtab completion fish > ~/.config/fish/completions/trimtab.fish",
     ),
     "doctor": _doctor_command,
     "run": _run_command,
