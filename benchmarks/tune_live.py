@@ -5,15 +5,15 @@
 
 The table's prompts are shuffled and cut in two. On the first half an experiment runs that a person started: the
 sidecar moves the shares and, when a value is proven, proposes it with an interval. The proposal is accepted by the
-request that the dashboard's button sends. On the second half the agent goes on, now with the accepted value. Then the
-change of what a run costs there, against what the same prompts cost with the code's own value, is held against what
-was promised.
+request that the dashboard's button sends, or with ``--click`` by pressing that button in headless Chromium. On the
+second half the agent goes on, now with the accepted value. Then the change of what a run costs there, against what the
+same prompts cost with the code's own value, is held against what was promised.
 
 Prints JSON: ``promised`` (``cost_usd_per_run`` and ``success``, each with ``estimate``, ``low``, ``high``),
 ``second_half`` (``runs``, ``cost_usd_per_run``, ``success``, both with what the same prompts would have come to with
 the incumbent, ``saved_usd``), ``is_within`` (the change of cost on the second half lies in the promised interval),
-``first_half`` (the same, and ``runs_until_proposed``), ``events``, ``verdict``. Outcomes are real and recorded, the
-provider is not.
+``first_half`` (the same, and ``runs_until_proposed``), ``accepted_via`` (as the audit has it), ``events``,
+``verdict``. Outcomes are real and recorded, the provider is not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
     provider = Replay(table)
     with TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        sidecar = _start_sidecar(home)
+        sidecar = _start_sidecar(home, with_dashboard=args.click)
         try:
             client = _connected(home)
             found = _measure(args, client, provider, prompts, home)
@@ -79,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--max-share", type=float, default=0.5, help="share of runs that get other models")
     parser.add_argument("--prompts", type=int, default=1_000_000, help="use only so many prompts")
     parser.add_argument("--seed", type=int, default=0, help="of the order of prompts")
+    parser.add_argument("--click", action="store_true", help="press Accept in the dashboard, in headless Chromium")
     parser.add_argument("--out", type=Path, help="folder for tune_live.json")
     return parser.parse_args()
 
@@ -121,7 +122,7 @@ def _measure(
     found["first_half"] = first | {"runs_until_proposed": asked if proposed is not None else None}
     if proposed is None:
         return found | {"promised": None, "second_half": None, "is_within": None}
-    client.post(f"/v1/recommendations/{proposed['recommendation_id']}/accept", {"version": proposed["version"]})
+    found["accepted_via"] = _accept(client, proposed, home, is_clicked=args.click)
     provider.asked.clear()
     _ask(args, prompts[half:], provider, home)
     second = _half(provider, provider.table, args.incumbent)
@@ -137,6 +138,17 @@ def _measure(
         "second_half": second | {"cost_change_usd_per_run": change},
         "is_within": cost["low"] / 1e6 <= change <= cost["high"] / 1e6,
     }
+
+
+def _accept(client: Client, proposed: dict[str, Any], home: Path, *, is_clicked: bool) -> str:
+    """Through what the audit says that it was accepted."""
+    if is_clicked:
+        from live_tuning.clicking import accept
+
+        accept(home, proposed["recommendation_id"])
+    else:
+        client.post(f"/v1/recommendations/{proposed['recommendation_id']}/accept", {"version": proposed["version"]})
+    return next(str(row["via"]) for row in client.pages("/v1/audit") if row["action"] == "accept")
 
 
 def _half(provider: Replay, table: dict[tuple[str, str], Recorded], incumbent: str) -> dict[str, Any]:
@@ -189,10 +201,10 @@ def _wait(what: str, look: Callable[[], T | None]) -> T:
     raise SystemExit(f"waited {PATIENCE_S:g} s for {what}")
 
 
-def _start_sidecar(home: Path) -> subprocess.Popen[bytes]:
+def _start_sidecar(home: Path, *, with_dashboard: bool) -> subprocess.Popen[bytes]:
     home.mkdir(parents=True)
     own = {"TRIMTAB_HOME": str(home), "TRIMTAB_TUNE_PUBLISH_INTERVAL_S": "0.5", "TRIMTAB_DASHBOARD_PORT": "0"}
-    command = [sys.executable, "-m", "trimtab", "up", "--port", "0", "--no-dashboard"]
+    command = [sys.executable, "-m", "trimtab", "up", "--port", "0", *([] if with_dashboard else ["--no-dashboard"])]
     with (home / "up.log").open("wb") as log:
         return subprocess.Popen(command, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT)
 
