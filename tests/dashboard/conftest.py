@@ -262,3 +262,12 @@ def _attempt(run: str, call: str, number: int, t: int, **fields: Any) -> Attempt
         max_retries=0,
         **fields,
     )
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[None]:
+    """Pages ask a sidecar that has recorded nothing."""
+    settings = Settings(home=tmp_path / "empty", port=0)
+    with Sidecar(settings) as running:
+        connection.use(running.url, settings.token_path.read_text().strip())
+        yield

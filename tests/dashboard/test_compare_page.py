@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from trimtab_dashboard import connection, strings
+from trimtab_dashboard import strings
 from trimtab_tracer.records import Decision, Outcome, Record, RunStart
-from trimtab_tracer.settings import Settings
-from trimtab_tuner.sidecar import Sidecar
 
 Page = Callable[..., AppTest]
 Said = Callable[[AppTest], str]
@@ -39,15 +36,6 @@ def records(records: list[Record]) -> list[Record]:
             told.append(Decision(f"{run}:style", run, "style", style, "experiment", "client", start, propensity=0.5))
             told.append(Outcome(f"o{run}", run, start, style == "short"))
     return told
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[None]:
-    """Pages ask a sidecar that has recorded nothing."""
-    settings = Settings(home=tmp_path / "empty", port=0)
-    with Sidecar(settings) as running:
-        connection.use(running.url, settings.token_path.read_text().strip())
-        yield
 
 
 def test_shares_and_gap_are_told_with_n_and_interval(page: Page, said: Said) -> None:

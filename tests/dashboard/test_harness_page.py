@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from trimtab_dashboard import connection, strings
-from trimtab_tracer.settings import Settings
-from trimtab_tuner.sidecar import Sidecar
+from trimtab_dashboard import strings
 
 Page = Callable[..., AppTest]
 Said = Callable[[AppTest], str]
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[None]:
-    """Pages ask a sidecar that has recorded nothing."""
-    settings = Settings(home=tmp_path / "empty", port=0)
-    with Sidecar(settings) as running:
-        connection.use(running.url, settings.token_path.read_text().strip())
-        yield
 
 
 def test_lines_have_their_numbers(page: Page, said: Said) -> None:

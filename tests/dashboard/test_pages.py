@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from trimtab_dashboard import connection, data, strings
 from trimtab_dashboard.blocks import frame
-from trimtab_tracer.settings import Settings
 from trimtab_tuner.client import Client
-from trimtab_tuner.sidecar import Sidecar
 
 Page = Callable[..., AppTest]
 Said = Callable[[AppTest], str]
@@ -25,15 +23,6 @@ def only(api: Client, **wanted: object) -> dict[str, object]:
     items = api.get("/v1/recommendations")["items"]
     found: dict[str, object] = next(r for r in items if all(r[k] == v for k, v in wanted.items()))
     return found
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Iterator[None]:
-    """Pages ask a sidecar that has recorded nothing."""
-    settings = Settings(home=tmp_path / "empty", port=0)
-    with Sidecar(settings) as running:
-        connection.use(running.url, settings.token_path.read_text().strip())
-        yield
 
 
 def test_every_page_is_layout_only() -> None:

@@ -12,7 +12,7 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from trimtab_tracer.commands import Command
-from trimtab_tracer.errors import TrimtabError, UsageError
+from trimtab_tracer.errors import UsageError
 
 from .. import terminal
 from ..time_spans import point
@@ -39,25 +39,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Take in what lies in the spool, then count or erase."""
     from trimtab_tracer import content
-    from trimtab_tracer.collect import Collector
     from trimtab_tracer.settings import Settings
-    from trimtab_tracer.store import Store
 
-    from .. import home
+    from ..unserved import unserved_store
 
     chosen = _chosen(args)
-    settings = Settings.resolve(home=args.home)
-    if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
-        raise TrimtabError(f"There is nothing to erase: {settings.home} holds no recording; name another with --home.")
-    home.prepare(settings.home)
-    lock = home.HomeLock(settings)
-    try:
-        with Store.open(settings.store_path) as store:
-            Collector(store, settings).collect_once()
-            _refuse_unknown(store, chosen)
-            found = content.erase(store, chosen) if args.yes else content.count(store, chosen)
-    finally:
-        lock.release()
+    with unserved_store(Settings.resolve(home=args.home), "erase") as store:
+        _refuse_unknown(store, chosen)
+        found = content.erase(store, chosen) if args.yes else content.count(store, chosen)
     print(json.dumps({"texts": found, "erased": args.yes}) if args.json else _said(found, is_done=args.yes))
     return 0
 

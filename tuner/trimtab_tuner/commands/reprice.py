@@ -11,7 +11,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from trimtab_tracer.commands import Command
-from trimtab_tracer.errors import TrimtabError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -27,29 +26,20 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Take in what lies in the spool, then price everything."""
-    from trimtab_tracer.collect import Collector
     from trimtab_tracer.prices import PriceList
     from trimtab_tracer.reprice import BATCH, reprice
     from trimtab_tracer.settings import Settings
-    from trimtab_tracer.store import Store
 
-    from .. import home, terminal
+    from .. import terminal
+    from ..unserved import unserved_store
 
     settings = Settings.resolve(home=args.home)
-    if not (settings.store_path.exists() or settings.spool_dir.is_dir()):
-        raise TrimtabError(f"There is nothing to price: {settings.home} holds no recording; name another with --home.")
-    home.prepare(settings.home)
-    lock = home.HomeLock(settings)
-    try:
-        with Store.open(settings.store_path) as store:
-            Collector(store, settings).collect_once()
-            with closing(store.cursor()) as con:
-                ((calls,),) = con.execute("SELECT count(DISTINCT call_id) FROM attempts").fetchall()
-            batches = -(-calls // BATCH)
-            with terminal.progress("pricing", batches, is_quiet=args.json) as advance:
-                done = reprice(store, PriceList(settings.prices), lambda calls: advance(f"{calls:,} calls"))
-    finally:
-        lock.release()
+    with unserved_store(settings, "price") as store:
+        with closing(store.cursor()) as con:
+            ((calls,),) = con.execute("SELECT count(DISTINCT call_id) FROM attempts").fetchall()
+        batches = -(-calls // BATCH)
+        with terminal.progress("pricing", batches, is_quiet=args.json) as advance:
+            done = reprice(store, PriceList(settings.prices), lambda calls: advance(f"{calls:,} calls"))
     print(json.dumps(done._asdict()) if args.json else _said(done))
     return 0
 
