@@ -109,3 +109,21 @@ def test_events_are_newest_first_and_name_the_setting() -> None:
     ]
     found = tuner.events(rows, {"e": "model"})
     assert [("model", "new kind"), ("model", "▶ started")] == [(row["Setting"], row["What"]) for row in found]
+
+
+def test_the_time_line_has_every_event_and_a_row_for_each_kind() -> None:
+    """In the order in which kinds first came; the note has n and the range, and says that nothing is estimated."""
+    told = "x" * 500
+    kinds = ["started", "drift", "rollback", "drift"]
+    rows = [
+        {"event_id": n, "at_ns": NOW + n * 10**9, "experiment_id": "e", "kind": kind, "told": told}
+        for n, kind in enumerate(kinds)
+    ]
+    line = tuner.time_line(list(reversed(rows)), {"e": "model"})
+    values = line.spec["data"]["values"]
+    assert ["▶ started", "↝ drift", "↩ rolled back", "↝ drift"] == [value["kind"] for value in values]
+    assert ["▶ started", "↝ drift", "↩ rolled back"] == line.spec["encoding"]["y"]["sort"]
+    assert {"model"} == {value["setting"] for value in values}
+    assert max(len(value["told"]) for value in values) < 300
+    assert "n = 4 events" in line.note
+    assert "no interval" in line.note

@@ -29,6 +29,9 @@ with frame.page(strings.TUNER):
     happened = data.tuning_events()
     if happened:
         knobs = {row["experiment_id"]: row["knob"] for row in found["campaigns"]}
+        line = tuner.time_line(happened, knobs)
+        st.vega_lite_chart(line.spec, alt=line.alt, key="time line")
+        st.caption(words.md(line.note))
         tables.plain(tuner.events(happened[-data.CARDS :], knobs))
         if len(happened) > data.CARDS:
             st.caption(words.md(strings.more_cards(len(happened) - data.CARDS, "trimtab tune events")))

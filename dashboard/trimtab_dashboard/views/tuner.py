@@ -275,11 +275,46 @@ def events(rows: Iterable[Any], knobs: Mapping[str, str]) -> list[dict[str, Any]
         {
             "When (UTC)": words.when(row["at_ns"]),
             "Setting": knobs.get(row["experiment_id"], row["experiment_id"]),
-            "What": _KINDS.get(row["kind"], row["kind"].replace("_", " ")),
+            "What": _kind(row),
             "Told": row["told"],
         }
         for row in ordered
     ]
+
+
+def time_line(rows: Sequence[Any], knobs: Mapping[str, str]) -> series.Chart:
+    """Events as points over time, a row for each kind, in the order in which they first came; needs one at least."""
+    ordered = sorted(rows, key=lambda row: row["event_id"])
+    kinds = list(dict.fromkeys(_kind(row) for row in ordered))
+    values = [
+        {
+            "at": row["at_ns"] / 1e6,
+            "when": words.when(row["at_ns"]),
+            "kind": _kind(row),
+            "setting": knobs.get(row["experiment_id"], row["experiment_id"]),
+            "told": words.kept(row["told"], 200),
+        }
+        for row in ordered
+    ]
+    tooltip = [{"field": "when", "title": "when (UTC)"}, *({"field": name} for name in ("setting", "kind", "told"))]
+    spec = {
+        "data": {"values": values},
+        "height": {"step": 26},
+        "mark": {"type": "point", "filled": True, "size": 90, "opacity": 0.8, "color": theme.GOOD},
+        "encoding": {
+            "x": _time(),
+            "y": {"field": "kind", "type": "nominal", "title": None, "sort": kinds, "axis": {"grid": True}},
+            "tooltip": tooltip,
+        },
+        "config": theme.QUIET_MARKS,
+    }
+    period = words.period(ordered[0]["at_ns"], ordered[-1]["at_ns"])
+    note = f"n = {words.count(len(rows), 'event')}, {period}. Decisions, no estimates: they have no interval."
+    return series.Chart("Time line", spec, note, f"What happened to experiments, over time. {note}")
+
+
+def _kind(row: Any) -> str:
+    return _KINDS.get(row["kind"], str(row["kind"]).replace("_", " "))
 
 
 def typed_values(text: str) -> list[Any]:
